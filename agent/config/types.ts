@@ -1,0 +1,37 @@
+/** An address to listen on or to dial. `host` may be a name, an IPv4 or an unbracketed IPv6 address. */
+export interface HostPort {
+  readonly host: string
+  readonly port: number
+}
+
+/** The settings of one agent after flags, environment, file and defaults were merged and checked. Frozen. */
+export interface Config {
+  readonly node: {
+    /** Unique in the cluster. Defaults to the host name. */
+    readonly name: string
+    /** 0–1000; lower = preferred as holder of leases. Default 100. */
+    readonly priority: number
+    readonly meta: Readonly<Record<string, string>>
+  }
+  readonly cluster: {
+    /** Default "constellation". Nodes of another name are refused. */
+    readonly name: string
+    /** Path of the cluster key; null = none, which allows a single node only (the mesh does not listen). */
+    readonly keyFile: string | null
+    /** Members to find the cluster by. A node with `join` never makes a cluster of its own. */
+    readonly join: readonly HostPort[]
+    /** How many nodes make the first cluster together. Default 1 without `join`, 0 (never) with it. */
+    readonly bootstrapExpect: number
+  }
+  readonly dataDir: string
+  readonly mesh: { readonly listen: HostPort; readonly advertise: HostPort | null }
+  readonly http: { readonly listen: HostPort }
+  readonly dns: { readonly listen: HostPort; readonly domain: string }
+  readonly log: {
+    readonly level: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace'
+    readonly format: 'auto' | 'json' | 'pretty'
+  }
+  readonly providers: { readonly traefik: { readonly entryPoints: readonly string[] } | null }
+  /** The file the settings came from, for a reload; null = none. */
+  readonly file: string | null
+}

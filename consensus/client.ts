@@ -1,0 +1,93 @@
+import type { ByteKey, Command, CommandResult, Session, StateView } from './state/types.ts'
+
+export type {
+  ByteKey,
+  Command,
+  CommandResult,
+  KvEntry,
+  Session,
+  SessionSpec,
+  StateView,
+} from './state/types.ts'
+
+/**
+ * How fresh a read must be. `stale`: whatever this node has. `default` and `consistent`: at least as new as every write
+ * acknowledged before the read began; the leader confirms its leadership with a quorum (ReadIndex, Raft thesis 6.4).
+ */
+export type Consistency = 'stale' | 'default' | 'consistent'
+
+/** The answer to a read: a view that is valid until the next await, and what Consul's headers say about it. */
+export interface ReadResult {
+  readonly view: StateView
+  readonly knownLeader: boolean
+  /** Milliseconds since this node last heard from a leader; 0 on the leader and after a confirmed read. */
+  readonly lastContactMs: number
+}
+
+/** What a watcher is told about. A key or prefix fires when an entry below it changes; `sessions` when the table changes. */
+export type WatchSelector =
+  | { readonly kind: 'key'; readonly key: ByteKey }
+  | { readonly kind: 'prefix'; readonly prefix: ByteKey }
+  | { readonly kind: 'sessions' }
+
+/** A node of the Raft configuration as this node knows it. `matchIndex` is known on the leader only. */
+export interface RaftPeer {
+  readonly id: string
+  readonly voter: boolean
+  readonly leader: boolean
+  readonly matchIndex: number | null
+}
+
+/** A snapshot of this node's consensus state. Ids are identities (peer ids), not names. */
+export interface ConsensusStatus {
+  readonly id: string
+  /** Null until this node belongs to a cluster. */
+  readonly clusterId: string | null
+  readonly role: 'leader' | 'follower' | 'candidate' | 'pre-candidate' | 'learner' | 'none'
+  readonly term: number
+  readonly leader: string | null
+  readonly commitIndex: number
+  readonly appliedIndex: number
+  readonly lastLogIndex: number
+  readonly firstLogIndex: number
+  readonly snapshotIndex: number
+  /** Milliseconds since the leader was last heard of; 0 on the leader, Infinity if never. */
+  readonly lastContactMs: number
+  readonly peers: readonly RaftPeer[]
+  /** Set once storage failed: the node serves stale reads only. */
+  readonly failure: string | null
+}
+
+/** Options of every call that may wait. `timeoutMs` bounds the wait for a leader and for the result (default 2,500). */
+export interface CallOptions {
+  readonly signal?: AbortSignal
+  readonly timeoutMs?: number
+}
+
+/**
+ * The only door into consensus/ for the rest of the program. Any node may be asked; writes and read confirmations are
+ * forwarded to the leader. An engine other than ours can stand behind it.
+ */
+export interface ConsensusClient {
+  /**
+   * Replicates one command and answers what applying it said.
+   * @throws ConsensusError `CST_NO_LEADER` (nothing written), `CST_OUTCOME_UNKNOWN` (may have been written),
+   *   `CST_PROPOSAL_DROPPED` (refused for overload, nothing written), `CST_STORAGE_FAILED`, `CST_STOPPED`.
+   */
+  propose(command: Command, options?: CallOptions): Promise<CommandResult>
+  /**
+   * Waits until the local state is as fresh as asked and returns a view of it.
+   * @throws ConsensusError `CST_NO_LEADER` when freshness could not be confirmed in time; never for `stale`.
+   */
+  read(consistency: Consistency, options?: CallOptions): Promise<ReadResult>
+  /**
+   * Re-arms the expiry of a session after the leader confirmed its leadership with a quorum; no log entry is written.
+   * Answers null if there is no such session. @throws ConsensusError as `read`.
+   */
+  renewSession(id: string, options?: CallOptions): Promise<Session | null>
+  /** Calls `listener` after each applied change that matches. Returns the way to stop. */
+  watch(selector: WatchSelector, listener: () => void): () => void
+  status(): ConsensusStatus
+  /** Fires whenever role, leader, term, configuration or failure changed. Returns the way to stop. */
+  onStatus(listener: (status: ConsensusStatus) => void): () => void
+}

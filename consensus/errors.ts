@@ -1,0 +1,47 @@
+/** Stable codes of every error that leaves consensus/. A code is never reused for another meaning. */
+export type ConsensusErrorCode =
+  | 'CST_NO_LEADER'
+  | 'CST_NOT_LEADER'
+  | 'CST_PROPOSAL_DROPPED'
+  | 'CST_OUTCOME_UNKNOWN'
+  | 'CST_NOT_INITIALISED'
+  | 'CST_MEMBERSHIP_CHANGE_IN_PROGRESS'
+  | 'CST_STORAGE_FAILED'
+  | 'CST_LOG_DAMAGED'
+  | 'CST_STOPPED'
+
+/** An expected failure of consensus/. `retryable` says that the caller may repeat the same request unchanged. */
+export class ConsensusError extends Error {
+  readonly code: ConsensusErrorCode
+  readonly retryable: boolean
+
+  constructor(
+    code: ConsensusErrorCode,
+    message: string,
+    options: { retryable?: boolean; cause?: unknown } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'ConsensusError'
+    this.code = code
+    this.retryable = options.retryable ?? false
+  }
+}
+
+/** No leader is known, or it could not confirm its leadership in time. Nothing was written. */
+export function noLeader(): ConsensusError {
+  return new ConsensusError('CST_NO_LEADER', 'No cluster leader', { retryable: true })
+}
+
+/** A proposal was handed on and its result never came back: it may or may not be in the log. */
+export function outcomeUnknown(cause?: unknown): ConsensusError {
+  return new ConsensusError(
+    'CST_OUTCOME_UNKNOWN',
+    'outcome unknown: the write was sent but not confirmed; read back before repeating it',
+    { cause },
+  )
+}
+
+/** True if `error` is a ConsensusError with this code. */
+export function isConsensusError(error: unknown, code?: ConsensusErrorCode): error is ConsensusError {
+  return error instanceof ConsensusError && (code === undefined || error.code === code)
+}

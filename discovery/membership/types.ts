@@ -1,0 +1,36 @@
+import type { PeerId } from '../mesh/types.ts'
+
+/** `left` = went on purpose. `suspect` still counts as alive for every view. */
+export type MemberStatus = 'alive' | 'suspect' | 'failed' | 'left'
+
+/** Small facts a node tells about itself with its membership: at most 512 bytes as JSON. */
+export type MemberMeta = Readonly<Record<string, string>>
+
+/** A node of the cluster as this node sees it. */
+export interface Member {
+  readonly id: PeerId
+  readonly name: string
+  /** host:port of its mesh listener. */
+  readonly address: string
+  readonly status: MemberStatus
+  /** Raised only by the member itself: at each start, to refute a suspicion, and when its meta changes (SWIM §4.2). */
+  readonly incarnation: number
+  readonly meta: MemberMeta
+}
+
+/** Who is in the cluster and how they do. */
+export interface Membership {
+  start(): Promise<void>
+  /** Ends probing without telling anybody, as a crash would. */
+  stop(): Promise<void>
+  /** Tells the others that this node leaves on purpose and waits until some of them know. */
+  leave(): Promise<void>
+  /** Everyone known, this node included, sorted by name. */
+  members(): readonly Member[]
+  get(id: PeerId): Member | undefined
+  local(): Member
+  /** Replaces this node's meta and tells everyone. */
+  setMeta(meta: MemberMeta): void
+  /** Fires after each change of a member's record. `previous` is undefined for a new member. Returns the way to stop. */
+  onChange(listener: (member: Member, previous: Member | undefined) => void): () => void
+}

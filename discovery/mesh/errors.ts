@@ -1,0 +1,22 @@
+/** Stable codes of the errors of the mesh. A code is never reused for another meaning. */
+export type MeshErrorCode =
+  | 'MSH_UNREACHABLE'
+  | 'MSH_TIMEOUT'
+  | 'MSH_CLOSED'
+  | 'MSH_REMOTE'
+  | 'MSH_WRONG_KEY'
+  | 'MSH_WRONG_CLUSTER'
+  | 'MSH_PROTOCOL'
+  | 'MSH_TOO_LARGE'
+  | 'MSH_STOPPED'
+
+/** An expected failure of the mesh; the message is a sentence for the operator. */
+export class MeshError extends Error {
+  readonly code: MeshErrorCode
+
+  constructor(code: MeshErrorCode, message: string, options: { cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'MeshError'
+    this.code = code
+  }
+}

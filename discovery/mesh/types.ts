@@ -1,0 +1,45 @@
+/** Identity of a node: its libp2p peer id in text form. It lasts as long as the data directory and is never reused. */
+export type PeerId = string
+
+/** Bounds of a request over the mesh. */
+export interface RequestOptions {
+  readonly timeoutMs: number
+  readonly signal?: AbortSignal
+}
+
+/** Something that happened to the connection to a peer that has proved its membership. */
+export type PeerEvent =
+  | { readonly type: 'connected'; readonly peer: PeerId; readonly address: string }
+  | { readonly type: 'disconnected'; readonly peer: PeerId }
+
+/**
+ * The encrypted network between the nodes of one cluster. A peer that cannot prove the cluster key and name never
+ * becomes visible here. Channels are named message streams, one kept stream per peer, channel and direction.
+ */
+export interface Mesh {
+  readonly id: PeerId
+  /** host:port other nodes are told to dial. */
+  readonly advertise: string
+  start(): Promise<void>
+  stop(): Promise<void>
+  /** Connects to `host:port` and answers who is there. @throws MeshError with a sentence for the operator. */
+  dial(address: string, signal?: AbortSignal): Promise<PeerId>
+  /** Where to dial `peer` when a message for it finds no connection. */
+  setAddress(peer: PeerId, address: string): void
+  /** Forgets the address of a peer and closes its connection. */
+  forget(peer: PeerId): void
+  connected(): readonly PeerId[]
+  onPeer(listener: (event: PeerEvent) => void): () => void
+  /** Best effort, ordered per peer and channel; dropped when there is no connection or the queue is full. False if dropped. */
+  send(peer: PeerId, channel: string, payload: Uint8Array): boolean
+  onMessage(channel: string, handler: (from: PeerId, payload: Uint8Array) => void): void
+  /** @throws MeshError `MSH_UNREACHABLE` (never sent), `MSH_TIMEOUT` or `MSH_CLOSED` (may have been received), `MSH_REMOTE` (handler threw). */
+  request(peer: PeerId, channel: string, payload: Uint8Array, options: RequestOptions): Promise<Uint8Array>
+  onRequest(
+    channel: string,
+    handler: (from: PeerId, payload: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>,
+  ): void
+  /** Gossip to every node subscribed to `topic`; may be lost. */
+  publish(topic: string, payload: Uint8Array): Promise<void>
+  subscribe(topic: string, handler: (from: PeerId, payload: Uint8Array) => void): void
+}
