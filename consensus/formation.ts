@@ -1,0 +1,230 @@
+import { randomUUID } from 'node:crypto'
+import type { Logger } from 'pino'
+import { ConsensusError } from './errors.ts'
+import type { Replica } from './replica.ts'
+import { callRpc, RpcRefusal, type RpcRequest, type RpcResponses } from './rpc.ts'
+import type { Pledge } from './storage/log-store.ts'
+import type { Transport } from './transport.ts'
+
+/** What the membership knows of another node that matters for making or finding a cluster. */
+export interface PeerInfo {
+  readonly id: string
+  readonly alive: boolean
+  /** Id of the cluster it belongs to; null if it belongs to none yet. */
+  readonly clusterId: string | null
+  /** With how many others it wants to make the first cluster; 0 = it only joins. */
+  readonly bootstrapExpect: number
+}
+
+/** Everybody but this node. */
+export interface PeerDirectory {
+  peers(): readonly PeerInfo[]
+}
+
+const STEP_MS = 200
+const CALL_TIMEOUT_MS = 2000
+const REPORT_MS = 10_000
+
+/**
+ * How a node without a cluster gets one: it joins the one its peers have; else, if it may, it founds one together with
+ * exactly `bootstrapExpect` − 1 others. Founding is a two-phase commit with the smallest id as proposer: every founder
+ * durably pledges itself to one attempt only, so two attempts that share a founder cannot both succeed, and whoever
+ * crashes in between finds its pledge again. A proposer that was refused gives its attempt up; only it may do so.
+ */
+export class Formation {
+  readonly #expect: number
+  readonly #replica: Replica
+  readonly #transport: Transport
+  readonly #directory: PeerDirectory
+  readonly #log: Logger
+  #timer: NodeJS.Timeout | null = null
+  #stepping: Promise<void> | null = null
+  #stopped = false
+  #lastReport = 0
+  /** Set while the answers to this node's own attempt come in: the pledge is then not given up behind its back. */
+  #proposing = ''
+
+  constructor(
+    options: { readonly bootstrapExpect: number },
+    collaborators: { replica: Replica; transport: Transport; directory: PeerDirectory; log: Logger },
+  ) {
+    this.#expect = options.bootstrapExpect
+    this.#replica = collaborators.replica
+    this.#transport = collaborators.transport
+    this.#directory = collaborators.directory
+    this.#log = collaborators.log
+  }
+
+  async start(): Promise<void> {
+    // An attempt of this node's own that a crash cut off was never completed: nobody was told to found.
+    if (this.#replica.identity === null && this.#replica.pledge?.proposer === this.#replica.id) {
+      await this.#replica.setPledge(null)
+    }
+    await this.#step()
+    this.#schedule()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    await this.#stepping
+  }
+
+  #schedule(): void {
+    if (this.#stopped || this.#isDone()) return
+    this.#timer = setTimeout(() => {
+      this.#stepping = this.#step()
+        .catch((error: Error) => this.#log.warn({ err: error }, 'forming a cluster failed; trying again'))
+        .finally(() => this.#schedule())
+    }, STEP_MS)
+  }
+
+  #isDone(): boolean {
+    return this.#replica.identity !== null && this.#replica.isMember
+  }
+
+  async #step(): Promise<void> {
+    if (this.#isDone()) return
+    const peers = this.#directory.peers().filter((peer) => peer.alive)
+    const settled = peers.filter((peer) => peer.clusterId !== null)
+    if (settled.length > 0) await this.#join(settled)
+    else if (this.#replica.identity === null) await this.#found(peers)
+    else this.#report('waiting for a member of our cluster to answer')
+  }
+
+  #report(sentence: string): void {
+    const now = Date.now()
+    if (now - this.#lastReport < REPORT_MS) return
+    this.#lastReport = now
+    this.#log.info(sentence)
+  }
+
+  #call<R extends RpcRequest>(to: string, request: R): Promise<RpcResponses[R['op']]> {
+    return callRpc(this.#transport, to, request, { timeoutMs: CALL_TIMEOUT_MS })
+  }
+
+  async #join(settled: readonly PeerInfo[]): Promise<void> {
+    const ours = this.#replica.identity?.clusterId
+    const targets = settled
+      .filter((peer) => ours === undefined || peer.clusterId === ours)
+      .map((peer) => peer.id)
+    if (targets.length === 0) {
+      this.#report(
+        `the peers belong to another cluster than this node's data (${ours}); it waits for its own`,
+      )
+      return
+    }
+    const tried = new Set<string>()
+    for (let target = targets[0]; target !== undefined; ) {
+      tried.add(target)
+      let leader = ''
+      try {
+        const { clusterId } = await this.#call(target, { op: 'join' })
+        await this.#replica.initialise(clusterId, null)
+        return
+      } catch (error) {
+        if (error instanceof RpcRefusal) leader = error.leader
+        this.#log.debug({ target, err: error }, 'could not join through this node')
+      }
+      target = leader !== '' && !tried.has(leader) ? leader : targets.find((id) => !tried.has(id))
+    }
+    this.#report('waiting to be admitted to the cluster')
+  }
+
+  async #found(peers: readonly PeerInfo[]): Promise<void> {
+    const { pledge } = this.#replica
+    if (pledge !== null) {
+      await this.#askProposer(pledge)
+      return
+    }
+    if (this.#expect === 0) {
+      this.#report('waiting for a cluster to join')
+      return
+    }
+    const candidates = peers.filter((peer) => peer.bootstrapExpect === this.#expect).map((peer) => peer.id)
+    const founders = [this.#replica.id, ...candidates].sort().slice(0, this.#expect)
+    if (founders.length < this.#expect) {
+      this.#report(`waiting for ${this.#expect} nodes to form a cluster; ${founders.length} here`)
+      return
+    }
+    if (founders[0] === this.#replica.id) await this.#propose(founders)
+  }
+
+  async #propose(founders: readonly string[]): Promise<void> {
+    const pledge: Pledge = { attempt: randomUUID(), proposer: this.#replica.id, founders }
+    this.#proposing = pledge.attempt
+    try {
+      await this.#replica.setPledge(pledge)
+      const others = founders.filter((id) => id !== this.#replica.id)
+      const answers = await Promise.allSettled(others.map((id) => this.#call(id, { op: 'pledge', pledge })))
+      if (answers.every((answer) => answer.status === 'fulfilled' && answer.value.accepted)) {
+        const clusterId = randomUUID()
+        await this.#replica.initialise(clusterId, founders)
+        await Promise.allSettled(others.map((id) => this.#call(id, { op: 'found', pledge, clusterId })))
+        return
+      }
+      await this.#replica.setPledge(null)
+      await Promise.allSettled(others.map((id) => this.#call(id, { op: 'release', attempt: pledge.attempt })))
+    } finally {
+      this.#proposing = ''
+    }
+  }
+
+  /** A pledge binds until its proposer says that the attempt is over. */
+  async #askProposer(pledge: Pledge): Promise<void> {
+    if (pledge.proposer === this.#replica.id) return
+    try {
+      const { state, clusterId } = await this.#call(pledge.proposer, {
+        op: 'attempt',
+        attempt: pledge.attempt,
+      })
+      if (this.#replica.pledge?.attempt !== pledge.attempt || this.#replica.identity !== null) return
+      if (clusterId !== null) await this.#replica.initialise(clusterId, pledge.founders)
+      else if (state === 'given-up') await this.#replica.setPledge(null)
+    } catch (error) {
+      this.#log.debug({ err: error }, 'the proposer of the cluster does not answer')
+      this.#report(`waiting for node ${pledge.proposer}, with which this node has agreed to form a cluster`)
+    }
+  }
+
+  /** A peer asks this node to found a cluster with it. */
+  async handlePledge(from: string, pledge: Pledge): Promise<RpcResponses['pledge']> {
+    const clusterId = this.#replica.identity?.clusterId ?? null
+    const valid =
+      pledge.proposer === from &&
+      pledge.founders.length === this.#expect &&
+      pledge.founders.includes(this.#replica.id) &&
+      pledge.founders.includes(from)
+    const taken = this.#replica.pledge
+    const bound = taken !== null && taken.attempt !== pledge.attempt
+    if (!valid || clusterId !== null || bound) return { accepted: false, clusterId }
+    await this.#replica.setPledge(pledge)
+    return { accepted: true, clusterId: null }
+  }
+
+  async handleRelease(from: string, attempt: string): Promise<RpcResponses['release']> {
+    const { pledge, identity } = this.#replica
+    if (identity === null && pledge?.attempt === attempt && pledge.proposer === from)
+      await this.#replica.setPledge(null)
+    return {}
+  }
+
+  async handleFound(from: string, pledge: Pledge, clusterId: string): Promise<RpcResponses['found']> {
+    const own = this.#replica.pledge
+    if (this.#replica.identity?.clusterId === clusterId) return {}
+    if (own?.attempt !== pledge.attempt || own.proposer !== from) {
+      throw new ConsensusError('CST_NOT_INITIALISED', 'this node has not agreed to that attempt')
+    }
+    await this.#replica.initialise(clusterId, own.founders)
+    return {}
+  }
+
+  /** What became of an attempt this node proposed. */
+  async handleAttempt(from: string, attempt: string): Promise<RpcResponses['attempt']> {
+    const { pledge, identity } = this.#replica
+    if (pledge?.attempt === attempt && pledge.founders.includes(from)) {
+      return { state: 'open', clusterId: identity?.clusterId ?? null }
+    }
+    return { state: this.#proposing === attempt ? 'open' : 'given-up', clusterId: null }
+  }
+}

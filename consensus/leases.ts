@@ -1,0 +1,242 @@
+import { randomUUID } from 'node:crypto'
+import type { Logger } from 'pino'
+import type { ConsensusClient } from './client.ts'
+import type { Clock } from './clock.ts'
+import { keyToText, textToKey } from './state/keys.ts'
+
+/** Keys of leases in the KV store. */
+export const LEASE_PREFIX = 'constellation/lease/'
+
+/** A lease as every node sees it. */
+export interface LeaseInfo {
+  readonly name: string
+  /** Name of the node that holds it, or null. */
+  readonly holder: string | null
+  /** Log index of the acquisition: larger for each later holder. Null while nobody holds it. */
+  readonly fencingToken: number | null
+  readonly session: string | null
+  /** This node holds it and may act on it now. */
+  readonly heldBySelf: boolean
+}
+
+/** Settings of the lease keeper. */
+export interface LeaseKeeperOptions {
+  readonly node: string
+  /** Leases this node is willing to hold. */
+  readonly names: readonly string[]
+  /** Time after which a dead holder's leases are free: the failover time. Default 3,000. */
+  readonly ttlMs?: number
+}
+
+/** The holder stops this part of the TTL early: what clocks may drift apart in one TTL, and the work that is under way. */
+const SAFETY_FRACTION = 0.2
+/** The session is renewed this often per TTL, so that two lost renewals do no harm. */
+const RENEWALS_PER_TTL = 3
+const RETRY_MS = 300
+
+/**
+ * Keeps this node's one session alive and with it the leases it holds. A lease is the lock of a key with that session, so
+ * it is fenced by the log. The holder counts from the moment it *sent* the renewal, on its own monotonic clock, and the
+ * leader from the moment it confirmed it, which is later: the holder has always stopped before anybody else is granted
+ * the lease.
+ */
+export class LeaseKeeper {
+  readonly #node: string
+  readonly #names: readonly string[]
+  readonly #ttlMs: number
+  readonly #client: ConsensusClient
+  readonly #clock: Clock
+  readonly #log: Logger
+  readonly #held = new Set<string>()
+  #session: string | null = null
+  #validUntil = Number.NEGATIVE_INFINITY
+  #renewAt = 0
+  #leases: readonly Omit<LeaseInfo, 'heldBySelf'>[]
+  #wakeUp = () => {}
+  #changed = true
+  #running: Promise<void> | null = null
+  #abort = new AbortController()
+
+  constructor(
+    options: LeaseKeeperOptions,
+    collaborators: { client: ConsensusClient; clock: Clock; log: Logger },
+  ) {
+    this.#node = options.node
+    this.#names = [...options.names].sort()
+    this.#ttlMs = options.ttlMs ?? 3000
+    this.#client = collaborators.client
+    this.#clock = collaborators.clock
+    this.#log = collaborators.log
+    this.#leases = this.#names.map((name) => ({ name, holder: null, fencingToken: null, session: null }))
+  }
+
+  async start(): Promise<void> {
+    if (this.#running !== null) return
+    this.#abort = new AbortController()
+    this.#running = this.#run(this.#abort.signal)
+  }
+
+  /** Gives every lease back at once by ending the session, so that another node takes over without waiting. */
+  async stop(): Promise<void> {
+    if (this.#running === null) return
+    this.#abort.abort()
+    this.#wakeUp()
+    await this.#running
+    this.#running = null
+    const session = this.#session
+    this.#forgetSession()
+    if (session === null) return
+    try {
+      await this.#client.propose({ type: 'session.destroy', id: session }, { timeoutMs: 2000 })
+    } catch (error) {
+      this.#log.warn({ err: error }, 'the leases could not be given back; they end with their session')
+    }
+  }
+
+  /** Every lease, sorted by name, as this node's state has it. */
+  list(): readonly LeaseInfo[] {
+    return this.#leases.map((lease) => ({ ...lease, heldBySelf: this.holds(lease.name) }))
+  }
+
+  /** True while this node may act as the holder. Ask again before every step that must happen once. */
+  holds(name: string): boolean {
+    return this.#held.has(name) && this.#clock.now() < this.#validUntil
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    const prefix = textToKey(LEASE_PREFIX)
+    const notice = () => {
+      this.#changed = true
+      this.#wakeUp()
+    }
+    const stops = [
+      this.#client.watch({ kind: 'prefix', prefix }, notice),
+      this.#client.watch({ kind: 'sessions' }, notice),
+    ]
+    while (!signal.aborted) {
+      let waitMs = RETRY_MS
+      try {
+        waitMs = await this.#step(signal)
+      } catch (error) {
+        if (!signal.aborted)
+          this.#log.debug({ err: error }, 'the lease session could not be kept; trying again')
+      }
+      if (!this.#changed && !signal.aborted) await this.#sleep(waitMs)
+    }
+    for (const stop of stops) stop()
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      this.#wakeUp = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  /** One look at session and locks. Answers how long nothing needs to be done, in milliseconds. */
+  async #step(signal: AbortSignal): Promise<number> {
+    await this.#refresh()
+    if (this.#session === null) await this.#createSession(signal)
+    else if (this.#clock.now() >= this.#renewAt) await this.#renewSession(this.#session, signal)
+    for (const lease of this.#leases) {
+      if (lease.session === null && this.#isOurs(lease.name) && !signal.aborted)
+        await this.#acquire(lease.name, signal)
+    }
+    return Math.max(0, this.#renewAt - this.#clock.now())
+  }
+
+  #isOurs(name: string): boolean {
+    return this.#names.includes(name)
+  }
+
+  async #refresh(): Promise<void> {
+    this.#changed = false
+    const { view } = await this.#client.read('stale')
+    const leases = new Map<string, Omit<LeaseInfo, 'heldBySelf'>>()
+    for (const name of this.#names)
+      leases.set(name, { name, holder: null, fencingToken: null, session: null })
+    for (const entry of view.kvList(textToKey(LEASE_PREFIX))) {
+      const name = keyToText(entry.key).slice(LEASE_PREFIX.length)
+      const session = entry.session === null ? undefined : view.session(entry.session)
+      if (session === undefined) leases.set(name, { name, holder: null, fencingToken: null, session: null })
+      else
+        leases.set(name, { name, holder: session.node, fencingToken: entry.modifyIndex, session: session.id })
+    }
+    this.#leases = [...leases.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+    for (const { name, session } of this.#leases) {
+      const isOurs = session !== null && session === this.#session
+      if (isOurs && !this.#held.has(name)) this.#log.info({ lease: name }, 'this node holds a lease')
+      if (!isOurs && this.#held.has(name)) this.#log.info({ lease: name }, 'this node lost a lease')
+      if (isOurs) this.#held.add(name)
+      else this.#held.delete(name)
+    }
+  }
+
+  #renewed(sentAt: number): void {
+    this.#validUntil = sentAt + this.#ttlMs * (1 - SAFETY_FRACTION)
+    this.#renewAt = sentAt + this.#ttlMs / RENEWALS_PER_TTL
+  }
+
+  #forgetSession(): void {
+    this.#session = null
+    this.#held.clear()
+    this.#validUntil = Number.NEGATIVE_INFINITY
+    this.#renewAt = 0
+  }
+
+  async #createSession(signal: AbortSignal): Promise<void> {
+    const id = randomUUID()
+    const sentAt = this.#clock.now()
+    const result = await this.#client.propose(
+      {
+        type: 'session.create',
+        session: {
+          id,
+          name: 'constellation agent',
+          node: this.#node,
+          behavior: 'release',
+          lockDelayMs: 0,
+          ttl: `${this.#ttlMs / 1000}s`,
+          expiresAfterMs: this.#ttlMs,
+          // No serfHealth: gossip's verdict must not free a lease before its holder has surely stopped.
+          nodeChecks: [],
+          serviceChecks: null,
+        },
+      },
+      { signal },
+    )
+    if (!result.ok) throw new Error(result.error ?? 'the session was refused')
+    this.#session = id
+    this.#renewed(sentAt)
+  }
+
+  async #renewSession(id: string, signal: AbortSignal): Promise<void> {
+    const sentAt = this.#clock.now()
+    const session = await this.#client.renewSession(id, { signal })
+    if (session !== null) {
+      this.#renewed(sentAt)
+      return
+    }
+    this.#log.warn('the lease session of this node expired; starting a new one')
+    this.#forgetSession()
+    this.#changed = true
+  }
+
+  async #acquire(name: string, signal: AbortSignal): Promise<void> {
+    const session = this.#session
+    if (session === null) return
+    await this.#client.propose(
+      {
+        type: 'kv.acquire',
+        key: textToKey(LEASE_PREFIX + name),
+        value: new TextEncoder().encode(this.#node),
+        flags: 0n,
+        session,
+      },
+      { signal },
+    )
+  }
+}

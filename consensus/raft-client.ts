@@ -1,0 +1,231 @@
+import { randomUUID } from 'node:crypto'
+import type { Logger } from 'pino'
+import type {
+  CallOptions,
+  Command,
+  CommandResult,
+  ConsensusClient,
+  ConsensusStatus,
+  Consistency,
+  ReadResult,
+  Session,
+  WatchSelector,
+} from './client.ts'
+import type { Clock } from './clock.ts'
+import { ConsensusError, isConsensusError, noLeader, outcomeUnknown } from './errors.ts'
+import type { Replica } from './replica.ts'
+import { callRpc, mayHaveHappened, type RpcRequest, type RpcResponses } from './rpc.ts'
+import type { LogRecord } from './state/codec.ts'
+import type { Transport } from './transport.ts'
+
+const DEFAULT_TIMEOUT_MS = 2500
+/** Wait between two tries, so that a cluster without a leader is not asked in a tight loop. */
+const RETRY_MS = 25
+const OUTSTANDING_MAX = 10_000
+
+/** What is left of the time and whether the caller still wants the answer. */
+class Deadline {
+  readonly #clock: Clock
+  readonly #end: number
+  readonly signal: AbortSignal | undefined
+
+  constructor(clock: Clock, options: CallOptions | undefined) {
+    this.#clock = clock
+    this.#end = clock.now() + (options?.timeoutMs ?? DEFAULT_TIMEOUT_MS)
+    this.signal = options?.signal
+  }
+
+  get leftMs(): number {
+    return this.signal?.aborted ? 0 : Math.max(0, this.#end - this.#clock.now())
+  }
+
+  /** Settles like `promise`, or rejects with `late()` when the time is over or the caller gave up. */
+  race<T>(promise: Promise<T>, late: () => Error): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const expire = () => {
+        finish()
+        reject(late())
+      }
+      const timer = setTimeout(expire, this.leftMs)
+      const finish = () => {
+        clearTimeout(timer)
+        this.signal?.removeEventListener('abort', expire)
+      }
+      this.signal?.addEventListener('abort', expire, { once: true })
+      promise.then(resolve, reject).finally(finish)
+    })
+  }
+}
+
+/**
+ * The door to our own Raft: finds the leader, forwards, retries what may be retried. A proposal keeps its sequence over
+ * all tries, so it is applied once however often it was sent.
+ */
+export class RaftClient implements ConsensusClient {
+  readonly #replica: Replica
+  readonly #transport: Transport
+  readonly #clock: Clock
+  readonly #log: Logger
+  readonly #origin: string
+  #sequence = 0
+  /** Sequences without a result yet, oldest first. */
+  readonly #outstanding = new Set<number>()
+  #readRound: Promise<number> | null = null
+  #nextReadRound: Promise<number> | null = null
+
+  constructor(collaborators: { replica: Replica; transport: Transport; clock: Clock; log: Logger }) {
+    this.#replica = collaborators.replica
+    this.#transport = collaborators.transport
+    this.#clock = collaborators.clock
+    this.#log = collaborators.log
+    this.#origin = `${this.#replica.id}/${randomUUID()}`
+  }
+
+  status(): ConsensusStatus {
+    return this.#replica.status()
+  }
+
+  onStatus(listener: (status: ConsensusStatus) => void): () => void {
+    return this.#replica.onStatus(listener)
+  }
+
+  watch(selector: WatchSelector, listener: () => void): () => void {
+    return this.#replica.watchers.watch(selector, listener)
+  }
+
+  async propose(command: Command, options?: CallOptions): Promise<CommandResult> {
+    if (this.#outstanding.size >= OUTSTANDING_MAX) {
+      throw new ConsensusError('CST_PROPOSAL_DROPPED', 'too many writes are under way on this node', {
+        retryable: true,
+      })
+    }
+    const deadline = new Deadline(this.#clock, options)
+    const sequence = ++this.#sequence
+    this.#outstanding.add(sequence)
+    let uncertain = false
+    try {
+      for (;;) {
+        const leader = await this.#awaitLeader(deadline, uncertain)
+        const [oldest = sequence] = this.#outstanding
+        const record = { origin: this.#origin, sequence, acknowledged: oldest, command }
+        try {
+          return await this.#proposeAt(leader, record, deadline)
+        } catch (error) {
+          if (isConsensusError(error, 'CST_PROPOSAL_DROPPED') && !uncertain) throw error
+          uncertain ||= mayHaveHappened(error)
+          await this.#pause(deadline, error)
+        }
+      }
+    } finally {
+      this.#outstanding.delete(sequence)
+    }
+  }
+
+  #proposeAt(leader: string, record: Omit<LogRecord, 'at'>, deadline: Deadline): Promise<CommandResult> {
+    if (leader === this.#replica.id) return deadline.race(this.#replica.proposeLocal(record), outcomeUnknown)
+    return this.#call(leader, { op: 'propose', record }, deadline)
+  }
+
+  #call<R extends RpcRequest>(to: string, request: R, deadline: Deadline): Promise<RpcResponses[R['op']]> {
+    const timeoutMs = Math.max(1, deadline.leftMs)
+    return callRpc(this.#transport, to, request, {
+      timeoutMs,
+      ...(deadline.signal === undefined ? {} : { signal: deadline.signal }),
+    })
+  }
+
+  async #pause(deadline: Deadline, error: unknown): Promise<void> {
+    this.#log.debug({ err: error }, 'a request to the leader failed; trying again')
+    const wait = Math.min(RETRY_MS, deadline.leftMs)
+    await new Promise((resolve) => setTimeout(resolve, wait))
+  }
+
+  /** Waits for a leader. What it throws when there is none says whether the write may have happened. */
+  #awaitLeader(deadline: Deadline, uncertain: boolean): Promise<string> {
+    const late = () => (uncertain ? outcomeUnknown() : noLeader())
+    if (deadline.leftMs <= 0) return Promise.reject(late())
+    const { leader } = this.#replica
+    if (leader !== '') return Promise.resolve(leader)
+    let stop = () => {}
+    const found = new Promise<string>((resolve) => {
+      stop = this.#replica.onStatus(() => {
+        if (this.#replica.leader !== '') resolve(this.#replica.leader)
+      })
+    })
+    return deadline.race(found, late).finally(() => stop())
+  }
+
+  async read(consistency: Consistency, options?: CallOptions): Promise<ReadResult> {
+    if (consistency === 'stale') {
+      const known = this.#replica.leader !== ''
+      return { view: this.#replica.state, knownLeader: known, lastContactMs: this.#replica.lastContactMs }
+    }
+    const deadline = new Deadline(this.#clock, options)
+    for (;;) {
+      await this.#awaitLeader(deadline, false)
+      try {
+        const index = await deadline.race(this.#sharedReadIndex(), noLeader)
+        await this.#applied(index, deadline)
+        return { view: this.#replica.state, knownLeader: true, lastContactMs: 0 }
+      } catch (error) {
+        await this.#pause(deadline, error)
+      }
+    }
+  }
+
+  async #applied(index: number, deadline: Deadline): Promise<void> {
+    const { promise, cancel } = this.#replica.waitApplied(index)
+    await deadline.race(promise, noLeader).finally(cancel)
+  }
+
+  /**
+   * An index that is at least as new as every write acknowledged before this call. Reads that begin while a round is
+   * under way share the next one: a round that began earlier could be too old for them.
+   */
+  #sharedReadIndex(): Promise<number> {
+    if (this.#replica.isLeader) return this.#replica.confirmRead()
+    if (this.#readRound === null) {
+      this.#readRound = this.#readIndexRound().finally(() => {
+        this.#readRound = null
+      })
+      return this.#readRound
+    }
+    this.#nextReadRound ??= this.#readRound
+      .catch(() => 0)
+      .then(() => {
+        this.#nextReadRound = null
+        return this.#sharedReadIndex()
+      })
+    return this.#nextReadRound
+  }
+
+  async #readIndexRound(): Promise<number> {
+    const deadline = new Deadline(this.#clock, undefined)
+    const { index } = await this.#call(this.#replica.leader, { op: 'readIndex' }, deadline)
+    return index
+  }
+
+  async renewSession(id: string, options?: CallOptions): Promise<Session | null> {
+    const deadline = new Deadline(this.#clock, options)
+    for (;;) {
+      const leader = await this.#awaitLeader(deadline, false)
+      try {
+        if (leader === this.#replica.id) return await deadline.race(this.renewHere(id), noLeader)
+        const { session, index } = await this.#call(leader, { op: 'renew', session: id }, deadline)
+        // "No such session" may only be said of a state at least as new as the leader's.
+        if (session === null) await this.#applied(index, deadline)
+        return session
+      } catch (error) {
+        await this.#pause(deadline, error)
+      }
+    }
+  }
+
+  /** Renews on this node, the leader: only after a quorum confirmed that it still leads, else the time given is void. */
+  async renewHere(id: string): Promise<Session | null> {
+    const index = await this.#replica.confirmRead()
+    const { promise } = this.#replica.waitApplied(index)
+    await promise
+    return this.#replica.renew(id)
+  }
+}

@@ -1,0 +1,98 @@
+import { ConsensusError, type ConsensusErrorCode, isConsensusError } from './errors.ts'
+import type { SnapshotMeta } from './raft/types.ts'
+import { CodecError, decodeRecord, encodeRecord, type LogRecord } from './state/codec.ts'
+import type { CommandResult, Session } from './state/types.ts'
+import type { Pledge } from './storage/log-store.ts'
+import { type Transport, TransportError } from './transport.ts'
+
+/** Requests between the replicas of a cluster, and of nodes on their way into one. */
+export type RpcRequest =
+  | { readonly op: 'propose'; readonly record: Omit<LogRecord, 'at'> }
+  | { readonly op: 'readIndex' }
+  | { readonly op: 'renew'; readonly session: string }
+  | { readonly op: 'join' }
+  | { readonly op: 'pledge'; readonly pledge: Pledge }
+  | { readonly op: 'release'; readonly attempt: string }
+  | { readonly op: 'attempt'; readonly attempt: string }
+  | { readonly op: 'found'; readonly pledge: Pledge; readonly clusterId: string }
+  | {
+      readonly op: 'snapshot'
+      readonly clusterId: string
+      readonly transfer: string
+      readonly term: number
+      readonly meta: SnapshotMeta
+      readonly part: number
+      readonly records: readonly Uint8Array[]
+      readonly last: boolean
+    }
+
+/** Answer of each request. */
+export interface RpcResponses {
+  propose: CommandResult
+  readIndex: { readonly index: number }
+  renew: { readonly session: Session | null; readonly index: number }
+  join: { readonly clusterId: string }
+  pledge: { readonly accepted: boolean; readonly clusterId: string | null }
+  release: Record<string, never>
+  attempt: { readonly state: 'open' | 'given-up'; readonly clusterId: string | null }
+  found: Record<string, never>
+  snapshot: Record<string, never>
+}
+
+/** A refusal by the other side. `leader` is who it believes leads. */
+export class RpcRefusal extends ConsensusError {
+  readonly leader: string
+
+  constructor(code: ConsensusErrorCode, message: string, leader: string) {
+    super(code, message, { retryable: true })
+    this.name = 'RpcRefusal'
+    this.leader = leader
+  }
+}
+
+type Envelope<T> =
+  | { readonly ok: true; readonly value: T }
+  | {
+      readonly ok: false
+      readonly code: ConsensusErrorCode
+      readonly message: string
+      readonly leader: string
+    }
+
+/** Sends a request. @throws TransportError, RpcRefusal, CodecError */
+export async function callRpc<R extends RpcRequest>(
+  transport: Transport,
+  to: string,
+  request: R,
+  options: { timeoutMs: number; signal?: AbortSignal },
+): Promise<RpcResponses[R['op']]> {
+  const answer = decodeRecord(await transport.request(to, encodeRecord(request), options)) as Envelope<
+    RpcResponses[R['op']]
+  >
+  if (answer.ok) return answer.value
+  throw new RpcRefusal(answer.code, answer.message, answer.leader)
+}
+
+/** Answers one request: runs `handle` and encodes its result or its ConsensusError. */
+export async function answerRpc(
+  payload: Uint8Array,
+  leader: () => string,
+  handle: (request: RpcRequest) => Promise<RpcResponses[RpcRequest['op']]>,
+): Promise<Uint8Array> {
+  let envelope: Envelope<unknown>
+  try {
+    const request = decodeRecord(payload) as RpcRequest
+    if (typeof request?.op !== 'string') throw new CodecError('request names no operation')
+    envelope = { ok: true, value: await handle(request) }
+  } catch (error) {
+    if (!isConsensusError(error)) throw error
+    envelope = { ok: false, code: error.code, message: error.message, leader: leader() }
+  }
+  return encodeRecord(envelope)
+}
+
+/** True if a failed call may have been carried out all the same. */
+export function mayHaveHappened(error: unknown): boolean {
+  if (error instanceof TransportError) return error.failure !== 'not-sent'
+  return isConsensusError(error, 'CST_OUTCOME_UNKNOWN')
+}

@@ -1,0 +1,36 @@
+import type { ByteKey } from './types.ts'
+
+const CHUNK = 8192
+
+/** A key from its bytes. */
+export function bytesToKey(bytes: Uint8Array): ByteKey {
+  let key = ''
+  for (let i = 0; i < bytes.length; i += CHUNK) key += String.fromCharCode(...bytes.subarray(i, i + CHUNK))
+  return key
+}
+
+/** The bytes of a key. */
+export function keyToBytes(key: ByteKey): Uint8Array {
+  const bytes = new Uint8Array(key.length)
+  for (let i = 0; i < key.length; i++) bytes[i] = key.charCodeAt(i)
+  return bytes
+}
+
+/** A key from text, encoded as UTF-8. */
+export function textToKey(text: string): ByteKey {
+  return bytesToKey(new TextEncoder().encode(text))
+}
+
+/** A key as text; bytes that are not UTF-8 become U+FFFD. */
+export function keyToText(key: ByteKey): string {
+  return new TextDecoder().decode(keyToBytes(key))
+}
+
+/** Smallest key that is larger than every key with this prefix, or undefined if there is none. */
+export function prefixEnd(prefix: ByteKey): ByteKey | undefined {
+  for (let i = prefix.length - 1; i >= 0; i--) {
+    const code = prefix.charCodeAt(i)
+    if (code < 0xff) return prefix.slice(0, i) + String.fromCharCode(code + 1)
+  }
+  return undefined
+}

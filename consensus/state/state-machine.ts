@@ -1,0 +1,309 @@
+import { CodecError, decodeRecord, encodeRecord, type LogRecord } from './codec.ts'
+import { Deduplication, type OriginRecord } from './deduplication.ts'
+import { KeyValueTable } from './key-value.ts'
+import type { ByteKey, Command, CommandResult, KvEntry, Session, StateView } from './types.ts'
+
+/** What applying one entry changed, for watchers. */
+export interface Changes {
+  readonly keys: ReadonlySet<ByteKey>
+  readonly sessions: boolean
+}
+
+/** Result of an entry and what it changed. */
+export interface Applied {
+  readonly result: CommandResult
+  readonly changes: Changes
+}
+
+type SnapshotRecord =
+  | {
+      readonly kind: 'head'
+      readonly appliedIndex: number
+      readonly lastAt: number
+      readonly sessionsIndex: number
+    }
+  | { readonly kind: 'kv'; readonly entry: KvEntry }
+  | { readonly kind: 'marks'; readonly marks: ReturnType<KeyValueTable['marks']> }
+  | { readonly kind: 'session'; readonly session: Session }
+  | { readonly kind: 'lockDelay'; readonly key: ByteKey; readonly until: number }
+  | { readonly kind: 'origin'; readonly origin: OriginRecord }
+  | { readonly kind: 'end'; readonly records: number }
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}
+
+/**
+ * The replicated state: KV store, sessions, locks. Deterministic: the same log gives the same state on every node; the
+ * only time is the one the leader stamped on the entry. Semantics: Consul's KV and session API.
+ */
+export class StateMachine implements StateView {
+  appliedIndex = 0
+  sessionsIndex = 1
+  #kv = new KeyValueTable()
+  readonly #sessions = new Map<string, Session>()
+  /** Keys each session holds. */
+  readonly #held = new Map<string, Set<ByteKey>>()
+  /** Until when (log time) a key may not be locked again. */
+  readonly #lockDelays = new Map<ByteKey, number>()
+  readonly #deduplication = new Deduplication()
+  #lastAt = 0
+  #changedKeys = new Set<ByteKey>()
+  #changedSessions = false
+
+  kvGet(key: ByteKey): KvEntry | undefined {
+    return this.#kv.get(key)
+  }
+
+  kvList(prefix: ByteKey): KvEntry[] {
+    return this.#kv.list(prefix)
+  }
+
+  kvPrefixIndex(prefix: ByteKey): number {
+    return this.#kv.prefixIndex(prefix)
+  }
+
+  session(id: string): Session | undefined {
+    return this.#sessions.get(id)
+  }
+
+  sessions(): Session[] {
+    return [...this.#sessions.values()]
+  }
+
+  /** Applies a log entry that carries no command (a new leader's first entry, a configuration change). */
+  skip(index: number): void {
+    this.appliedIndex = index
+  }
+
+  /** Applies one command. A repeated one (same origin and sequence) answers what the first one did. */
+  apply(index: number, record: LogRecord): Applied {
+    this.appliedIndex = index
+    this.#changedKeys = new Set()
+    this.#changedSessions = false
+    const { origin, sequence, acknowledged, command } = record
+    const known = this.#deduplication.find(origin, sequence)
+    if (known !== undefined) return { result: known, changes: this.#changes() }
+    if (this.#deduplication.isSettled(origin, sequence)) {
+      return { result: { index, ok: false, error: 'repeated proposal' }, changes: this.#changes() }
+    }
+    // A new leader's clock may be behind: log time never goes back.
+    this.#lastAt = Math.max(this.#lastAt, record.at)
+    const outcome = this.#execute(index, command)
+    const result: CommandResult =
+      typeof outcome === 'boolean' ? { index, ok: outcome } : { index, ok: false, error: outcome }
+    this.#deduplication.record(origin, sequence, acknowledged, result)
+    return { result, changes: this.#changes() }
+  }
+
+  #changes(): Changes {
+    return { keys: this.#changedKeys, sessions: this.#changedSessions }
+  }
+
+  #execute(index: number, command: Command): boolean | string {
+    switch (command.type) {
+      case 'kv.set':
+        return this.#set(index, command.key, command.value, command.flags, command.cas)
+      case 'kv.acquire':
+        return this.#acquire(index, command.key, command.value, command.flags, command.session)
+      case 'kv.release':
+        return this.#release(index, command.key, command.value, command.flags, command.session)
+      case 'kv.delete':
+        return this.#delete(index, command.key, command.cas)
+      case 'kv.deleteTree':
+        for (const { key } of this.#kv.list(command.prefix)) this.#remove(index, key)
+        return true
+      case 'session.create':
+        return this.#createSession(index, { ...command.session, createIndex: index, modifyIndex: index })
+      case 'session.destroy':
+        this.#destroySession(index, command.id)
+        return true
+      default:
+        return `unknown command ${(command as { type: string }).type}`
+    }
+  }
+
+  #put(entry: KvEntry): void {
+    const before = this.#kv.get(entry.key)
+    // An unchanged write does not bump the index, so it wakes no watcher.
+    if (
+      before !== undefined &&
+      before.flags === entry.flags &&
+      before.session === entry.session &&
+      before.lockIndex === entry.lockIndex &&
+      sameBytes(before.value, entry.value)
+    ) {
+      return
+    }
+    if (before?.session !== entry.session) {
+      if (before?.session) this.#held.get(before.session)?.delete(entry.key)
+      if (entry.session !== null) this.#held.get(entry.session)?.add(entry.key)
+    }
+    this.#kv.put(entry)
+    this.#changedKeys.add(entry.key)
+  }
+
+  #remove(index: number, key: ByteKey): void {
+    const before = this.#kv.get(key)
+    if (before === undefined) return
+    if (before.session !== null) this.#held.get(before.session)?.delete(key)
+    this.#kv.remove(key, index)
+    this.#changedKeys.add(key)
+  }
+
+  #set(index: number, key: ByteKey, value: Uint8Array, flags: bigint, cas: number | undefined): boolean {
+    const before = this.#kv.get(key)
+    if (cas === 0 && before !== undefined) return false
+    if (cas !== undefined && cas !== 0 && before?.modifyIndex !== cas) return false
+    this.#put({
+      key,
+      value,
+      flags,
+      lockIndex: before?.lockIndex ?? 0,
+      session: before?.session ?? null,
+      createIndex: before?.createIndex ?? index,
+      modifyIndex: index,
+    })
+    return true
+  }
+
+  #acquire(index: number, key: ByteKey, value: Uint8Array, flags: bigint, session: string): boolean | string {
+    if (session === '') return 'missing session'
+    if (!this.#sessions.has(session)) return `invalid session "${session}"`
+    const before = this.#kv.get(key)
+    if (before !== undefined && before.session !== null && before.session !== session) return false
+    const isHeld = before?.session === session
+    if (!isHeld && (this.#lockDelays.get(key) ?? 0) > this.#lastAt) return false
+    this.#lockDelays.delete(key)
+    this.#put({
+      key,
+      value,
+      flags,
+      lockIndex: (before?.lockIndex ?? 0) + (isHeld ? 0 : 1),
+      session,
+      createIndex: before?.createIndex ?? index,
+      modifyIndex: index,
+    })
+    return true
+  }
+
+  #release(index: number, key: ByteKey, value: Uint8Array, flags: bigint, session: string): boolean | string {
+    if (session === '') return 'missing session'
+    const before = this.#kv.get(key)
+    if (before === undefined || before.session !== session) return false
+    this.#put({ ...before, value, flags, session: null, modifyIndex: index })
+    return true
+  }
+
+  #delete(index: number, key: ByteKey, cas: number | undefined): boolean {
+    const before = this.#kv.get(key)
+    if (cas !== undefined && before !== undefined && before.modifyIndex !== cas) return false
+    this.#remove(index, key)
+    return true
+  }
+
+  #createSession(index: number, session: Session): boolean | string {
+    if (this.#sessions.has(session.id)) return `session "${session.id}" exists`
+    this.#sessions.set(session.id, session)
+    this.#held.set(session.id, new Set())
+    this.sessionsIndex = index
+    this.#changedSessions = true
+    return true
+  }
+
+  #destroySession(index: number, id: string): void {
+    const session = this.#sessions.get(id)
+    if (session === undefined) return
+    for (const key of [...(this.#held.get(id) ?? [])].sort()) {
+      const entry = this.#kv.get(key)
+      if (entry === undefined) continue
+      if (session.behavior === 'delete') this.#remove(index, key)
+      else this.#put({ ...entry, session: null, modifyIndex: index })
+      if (session.lockDelayMs > 0) this.#lockDelays.set(key, this.#lastAt + session.lockDelayMs)
+    }
+    this.#sessions.delete(id)
+    this.#held.delete(id)
+    for (const [key, until] of this.#lockDelays) if (until <= this.#lastAt) this.#lockDelays.delete(key)
+    this.sessionsIndex = index
+    this.#changedSessions = true
+  }
+
+  /** The whole state as of now, in records; later changes do not show in it, so it can be written out at leisure. */
+  snapshot(): Generator<Uint8Array> {
+    const kv = this.#kv.freeze()
+    const sessions = [...this.#sessions.values()]
+    const lockDelays = [...this.#lockDelays]
+    const origins = this.#deduplication.records()
+    const { appliedIndex, sessionsIndex } = this
+    const lastAt = this.#lastAt
+    function* records(): Generator<SnapshotRecord> {
+      yield { kind: 'head', appliedIndex, lastAt, sessionsIndex }
+      for (const session of sessions) yield { kind: 'session', session }
+      for (const entry of kv.records()) yield { kind: 'kv', entry }
+      yield { kind: 'marks', marks: kv.marks() }
+      for (const [key, until] of lockDelays) yield { kind: 'lockDelay', key, until }
+      for (const origin of origins) yield { kind: 'origin', origin }
+    }
+    function* encoded(): Generator<Uint8Array> {
+      let count = 0
+      for (const record of records()) {
+        count++
+        yield encodeRecord(record)
+      }
+      yield encodeRecord({ kind: 'end', records: count } satisfies SnapshotRecord)
+    }
+    return encoded()
+  }
+
+  /** Builds the state from the records of `snapshot`. Throws CodecError if they are damaged or cut short. */
+  static async restore(records: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<StateMachine> {
+    const state = new StateMachine()
+    let count = 0
+    let ended = false
+    for await (const bytes of records) {
+      const record = decodeRecord(bytes) as SnapshotRecord
+      if (ended) throw new CodecError('snapshot goes on behind its end')
+      if (record.kind === 'end') {
+        if (record.records !== count)
+          throw new CodecError(`snapshot has ${count} of ${record.records} records`)
+        ended = true
+        continue
+      }
+      count++
+      state.#restoreRecord(record)
+    }
+    if (!ended) throw new CodecError('snapshot is cut short')
+    return state
+  }
+
+  #restoreRecord(record: SnapshotRecord): void {
+    switch (record.kind) {
+      case 'head':
+        this.appliedIndex = record.appliedIndex
+        this.sessionsIndex = record.sessionsIndex
+        this.#lastAt = record.lastAt
+        break
+      case 'session':
+        this.#sessions.set(record.session.id, record.session)
+        this.#held.set(record.session.id, new Set())
+        break
+      case 'kv':
+        this.#kv.put(record.entry)
+        if (record.entry.session !== null) this.#held.get(record.entry.session)?.add(record.entry.key)
+        break
+      case 'marks':
+        this.#kv.restoreMarks(record.marks)
+        break
+      case 'lockDelay':
+        this.#lockDelays.set(record.key, record.until)
+        break
+      case 'origin':
+        this.#deduplication.restore(record.origin)
+        break
+      default:
+        throw new CodecError('snapshot holds a record of an unknown kind')
+    }
+  }
+}

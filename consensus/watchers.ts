@@ -1,0 +1,59 @@
+import type { WatchSelector } from './client.ts'
+import type { Changes } from './state/state-machine.ts'
+
+type Listener = () => void
+
+function add(map: Map<string, Set<Listener>>, key: string, listener: Listener): () => void {
+  const listeners = map.get(key) ?? new Set()
+  map.set(key, listeners)
+  listeners.add(listener)
+  return () => {
+    listeners.delete(listener)
+    if (listeners.size === 0) map.delete(key)
+  }
+}
+
+/** Who waits for which change. Finding whom a changed key concerns costs its length, however many watchers there are. */
+export class Watchers {
+  readonly #keys = new Map<string, Set<Listener>>()
+  readonly #prefixes = new Map<string, Set<Listener>>()
+  readonly #sessions = new Map<string, Set<Listener>>()
+
+  watch(selector: WatchSelector, listener: Listener): () => void {
+    // A wrapper per call: the same function may watch twice and stop once.
+    const own = () => listener()
+    if (selector.kind === 'key') return add(this.#keys, selector.key, own)
+    if (selector.kind === 'prefix') return add(this.#prefixes, selector.prefix, own)
+    return add(this.#sessions, '', own)
+  }
+
+  /** Number of watches, for metrics. */
+  get size(): number {
+    let size = 0
+    for (const map of [this.#keys, this.#prefixes, this.#sessions])
+      for (const set of map.values()) size += set.size
+    return size
+  }
+
+  /** Calls every listener concerned, each once. */
+  notify(changes: Changes): void {
+    const concerned = new Set<Listener>()
+    for (const key of changes.keys) {
+      for (const listener of this.#keys.get(key) ?? []) concerned.add(listener)
+      if (this.#prefixes.size === 0) continue
+      for (let length = 0; length <= key.length; length++) {
+        for (const listener of this.#prefixes.get(key.slice(0, length)) ?? []) concerned.add(listener)
+      }
+    }
+    if (changes.sessions) for (const listener of this.#sessions.get('') ?? []) concerned.add(listener)
+    for (const listener of concerned) listener()
+  }
+
+  /** Calls everybody: the state was replaced. */
+  notifyAll(): void {
+    const all = [...this.#keys.values(), ...this.#prefixes.values(), ...this.#sessions.values()].flatMap(
+      (set) => [...set],
+    )
+    for (const listener of all) listener()
+  }
+}
