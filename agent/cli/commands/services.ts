@@ -1,0 +1,38 @@
+import type { Command } from 'commander'
+import { type ClientOptions, clientCommand, connect, printBody, record, records } from '../client-command.ts'
+import type { CliIo } from '../io.ts'
+import { cell, renderTable } from '../table.ts'
+
+/** `constellation services`: every instance of every service, healthy or not. */
+export function servicesCommand(io: CliIo): Command {
+  return clientCommand('services', 'List the services of the cluster and where they run.', [
+    'constellation services',
+    "constellation services --json | jq '.[].name'",
+  ])
+    .option('--json', 'print the answer of the API')
+    .action(async (options: ClientOptions) => {
+      const api = await connect(options, io)
+      const body = await api.expect('/api/v1/services')
+      if (options.json === true) return printBody(io, body)
+      const rows = records(api.parse(body)).flatMap(serviceRows)
+      io.stdout.write(
+        renderTable(['SERVICE', 'NODE', 'ID', 'ADDRESS', 'STATUS', 'TAGS'], rows, 'no services'),
+      )
+    })
+}
+
+function serviceRows(service: Readonly<Record<string, unknown>>): string[][] {
+  const tags = Array.isArray(service.tags) ? service.tags.join(',') : ''
+  const instances = records(service.instances)
+  // A service that is known but runs nowhere is still worth a line.
+  return (instances.length === 0 ? [record(null)] : instances).map((instance) => {
+    const address = addressOf(instance.address, instance.port)
+    return [service.name, instance.node, instance.id, address, instance.status, tags].map(cell)
+  })
+}
+
+function addressOf(address: unknown, port: unknown): string {
+  if (typeof address !== 'string' || address === '') return ''
+  const host = address.includes(':') ? `[${address}]` : address
+  return typeof port === 'number' && port > 0 ? `${host}:${port}` : address
+}

@@ -1,0 +1,217 @@
+import type { Config, HostPort } from './types.ts'
+import {
+  dialAddress,
+  domain,
+  flag,
+  integer,
+  labels,
+  list,
+  listenAddress,
+  name,
+  oneOf,
+  path,
+  type ValueKind,
+} from './values.ts'
+
+/** What each setting holds once it was read. The keys are the dotted paths of the YAML file. */
+export interface SettingValues {
+  'node.name': string
+  'node.priority': number
+  'node.meta': Readonly<Record<string, string>>
+  'cluster.name': string
+  'cluster.key_file': string
+  'cluster.join': readonly HostPort[]
+  'cluster.bootstrap_expect': number
+  data_dir: string
+  'mesh.listen': HostPort
+  'mesh.advertise': HostPort
+  'http.listen': HostPort
+  'dns.listen': HostPort
+  'dns.domain': string
+  'log.level': Config['log']['level']
+  'log.format': Config['log']['format']
+  'providers.traefik': boolean
+  'providers.traefik.entry_points': readonly string[]
+}
+
+/** Dotted path of a setting, as written in the YAML file. */
+export type SettingPath = keyof SettingValues
+
+/** Everything there is to say about one setting. */
+export interface Setting<T> {
+  readonly kind: ValueKind<T>
+  /** The default as the documentation shows it. */
+  readonly default: string
+  /** Flag of `constellation agent`; null if there is none. */
+  readonly flag: string | null
+  /** One sentence for the documentation. */
+  readonly doc: string
+  /** True if SIGHUP applies a change; otherwise it takes a restart. */
+  readonly reloadable: boolean
+  /** The value in a finished configuration. */
+  read(config: Config): unknown
+}
+
+/** Every setting of the agent, in the order of the documentation. A key that is not here is an error. */
+export const SETTINGS: { readonly [Path in SettingPath]: Setting<SettingValues[Path]> } = {
+  'node.name': {
+    kind: name(),
+    default: 'the host name',
+    flag: '--node',
+    doc: 'Name of this node, unique in the cluster.',
+    reloadable: false,
+    read: (config) => config.node.name,
+  },
+  'node.priority': {
+    kind: integer(0, 1000),
+    default: '100',
+    flag: null,
+    doc: 'Which node is preferred as the holder of leases: the lower, the sooner.',
+    reloadable: true,
+    read: (config) => config.node.priority,
+  },
+  'node.meta': {
+    kind: labels(),
+    default: '{}',
+    flag: null,
+    doc: 'Labels of this node, shown in the catalogue. In the environment: "zone=a,rack=2".',
+    reloadable: true,
+    read: (config) => config.node.meta,
+  },
+  'cluster.name': {
+    kind: name(),
+    default: 'constellation',
+    flag: null,
+    doc: 'Name of the cluster; nodes of another name are refused.',
+    reloadable: false,
+    read: (config) => config.cluster.name,
+  },
+  'cluster.key_file': {
+    kind: path(),
+    default: '$CREDENTIALS_DIRECTORY/cluster-key if that file exists, else none',
+    flag: '--cluster-key-file',
+    doc: 'File with the cluster key, needed by every cluster of more than one node. A relative path in the YAML file starts at the folder of that file.',
+    reloadable: false,
+    read: (config) => config.cluster.keyFile,
+  },
+  'cluster.join': {
+    kind: list(dialAddress()),
+    default: '[]',
+    flag: '--join',
+    doc: 'Mesh addresses of members to find the cluster by. A node that joins never makes a cluster of its own.',
+    reloadable: false,
+    read: (config) => config.cluster.join,
+  },
+  'cluster.bootstrap_expect': {
+    kind: integer(0, 99),
+    default: '1 without join, 0 with it',
+    flag: '--bootstrap-expect',
+    doc: 'How many nodes make the first cluster together; 0 = this node waits for a cluster that exists.',
+    reloadable: false,
+    read: (config) => config.cluster.bootstrapExpect,
+  },
+  data_dir: {
+    kind: path(),
+    default: '$STATE_DIRECTORY, else /var/lib/constellation as root, else ~/.local/share/constellation',
+    flag: '--data-dir',
+    doc: 'Folder of the identity, the log and the snapshots of this node. A relative path in the YAML file starts at the folder of that file.',
+    reloadable: false,
+    read: (config) => config.dataDir,
+  },
+  'mesh.listen': {
+    kind: listenAddress(),
+    default: '127.0.0.1:7946',
+    flag: '--mesh',
+    doc: 'Where other nodes of the cluster connect to.',
+    reloadable: false,
+    read: (config) => config.mesh.listen,
+  },
+  'mesh.advertise': {
+    kind: dialAddress(),
+    default: 'derived from mesh.listen',
+    flag: null,
+    doc: 'What other nodes are told to dial, where that differs from mesh.listen.',
+    reloadable: false,
+    read: (config) => config.mesh.advertise,
+  },
+  'http.listen': {
+    kind: listenAddress(),
+    default: '127.0.0.1:8500',
+    flag: '--http',
+    doc: 'Where the HTTP API listens.',
+    reloadable: false,
+    read: (config) => config.http.listen,
+  },
+  'dns.listen': {
+    kind: listenAddress(),
+    default: '127.0.0.1:8600',
+    flag: '--dns',
+    doc: 'Where the DNS interface listens, UDP and TCP.',
+    reloadable: false,
+    read: (config) => config.dns.listen,
+  },
+  'dns.domain': {
+    kind: domain(),
+    default: 'constellation',
+    flag: null,
+    doc: 'Domain the DNS interface answers for, besides "consul".',
+    reloadable: false,
+    read: (config) => config.dns.domain,
+  },
+  'log.level': {
+    kind: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace']),
+    default: 'info',
+    flag: '--log-level',
+    doc: 'Least severity that is logged.',
+    reloadable: true,
+    read: (config) => config.log.level,
+  },
+  'log.format': {
+    kind: oneOf(['auto', 'json', 'pretty']),
+    default: 'auto',
+    flag: '--log-format',
+    doc: 'How a line of the log looks; auto = pretty on a terminal, JSON elsewhere.',
+    reloadable: false,
+    read: (config) => config.log.format,
+  },
+  'providers.traefik': {
+    kind: flag(),
+    default: 'true',
+    flag: null,
+    doc: 'Whether this node answers the document Traefik polls. A mapping with the keys below means true.',
+    reloadable: true,
+    read: (config) => config.providers.traefik !== null,
+  },
+  'providers.traefik.entry_points': {
+    kind: list(name()),
+    default: '[], which means the default entry points of Traefik',
+    flag: null,
+    doc: 'Entry points of the routers in the Traefik document.',
+    reloadable: true,
+    read: (config) => config.providers.traefik?.entryPoints ?? null,
+  },
+}
+
+/** The paths of all settings, in the order of the documentation. */
+export const SETTING_PATHS: readonly SettingPath[] = (Object.keys(SETTINGS) as SettingPath[]).map(
+  (settingPath) => settingPath,
+)
+
+/** True if `text` is the path of a setting. */
+export function isSettingPath(text: string): text is SettingPath {
+  return Object.hasOwn(SETTINGS, text)
+}
+
+/** Environment variable of a setting: `http.listen` → `CONSTELLATION_HTTP_LISTEN`. */
+export function envName(settingPath: SettingPath): string {
+  return `CONSTELLATION_${settingPath.replaceAll('.', '_').toUpperCase()}`
+}
+
+/** Names of the keys directly below a section (`''` = the file itself); empty if there is no such section. */
+export function keysOf(section: string): readonly string[] {
+  const prefix = section === '' ? '' : `${section}.`
+  const keys = SETTING_PATHS.filter((settingPath) => settingPath.startsWith(prefix)).map(
+    (settingPath) => settingPath.slice(prefix.length).split('.')[0] ?? '',
+  )
+  return [...new Set(keys)]
+}

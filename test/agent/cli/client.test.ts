@@ -1,0 +1,227 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { constellation, stubAgent } from './run.ts'
+
+const NODES = JSON.stringify([
+  { name: 'n1', address: '10.0.0.1:7946', status: 'alive', role: 'leader', version: '0.1.0', extra: [1] },
+  { name: 'node-two', address: '10.0.0.2:7946', status: 'failed', role: 'follower' },
+  { name: 'evil', address: 'a\u001b[31mb\nc', status: 'left', role: null },
+])
+const SERVICES = JSON.stringify([
+  {
+    name: 'web',
+    tags: ['a', 'b'],
+    instances: [
+      { node: 'n1', id: 'web-1', address: '10.0.0.1', port: 80, status: 'passing' },
+      { node: 'n2', id: 'web-2', address: 'fd00::2', port: 80, status: 'critical' },
+    ],
+  },
+  { name: 'gone', tags: [], instances: [] },
+])
+const LEASES = '[{"name":"dns","holder":"n1","fencingToken":42,"ttlMs":5000}]'
+const RAFT = JSON.stringify({
+  id: 'id1',
+  name: 'n1',
+  role: 'leader',
+  term: 3,
+  leader: 'id1',
+  commitIndex: 10,
+  appliedIndex: 9,
+  lastLogIndex: 11,
+  peers: [
+    { id: 'id1', name: 'n1', voter: true, leader: true, matchIndex: 11 },
+    { id: 'id2', name: 'n2', voter: true, leader: false, matchIndex: 0 },
+    { id: 'id3', name: 'n3', voter: false, leader: false, matchIndex: null },
+  ],
+})
+const ENTRY =
+  '[{"LockIndex":0,"Key":"a b/ç","Flags":18446744073709551615,"Value":"/wA=","CreateIndex":8,"ModifyIndex":8}]'
+
+const agent = await stubAgent({
+  'GET /api/v1/nodes': { body: NODES },
+  'GET /api/v1/services': { body: SERVICES },
+  'GET /api/v1/leases': { body: LEASES },
+  'GET /api/v1/raft': { body: RAFT },
+  'GET /api/v1/traefik': { body: '{"http":{"routers":{}}}' },
+  'GET /v1/kv/a%20b/%C3%A7?raw': { body: Buffer.of(0xff, 0x00) },
+  'GET /v1/kv/a%20b/%C3%A7': { body: ENTRY },
+  'GET /v1/kv/empty?raw': { body: '' },
+  'GET /v1/kv/down?raw': { status: 500, body: 'No cluster leader\n' },
+  'GET /v1/kv/?keys': { body: '["a/b","c"]' },
+  'GET /v1/kv/none/?keys': { status: 404 },
+  'PUT /v1/kv/k': { body: 'true' },
+  'PUT /v1/kv/a/../b//c%3F': { body: 'true' },
+  'PUT /v1/kv/k?cas=0&flags=18446744073709551615': { body: 'false' },
+  'PUT /v1/kv/k?cas=7': { body: 'false' },
+  'DELETE /v1/kv/k': { body: 'true' },
+  'DELETE /v1/kv/k?cas=7': { body: 'false' },
+  'DELETE /v1/kv/p/?recurse': { body: 'true' },
+})
+t.teardown(() => agent.close())
+const at = ['--http-addr', agent.address]
+
+t.test('--json prints exactly what the API answered', async (t) => {
+  for (const [command, body] of [
+    [['members'], NODES],
+    [['services'], SERVICES],
+    [['leases'], LEASES],
+    [['raft', 'status'], RAFT],
+    [['traefik'], '{"http":{"routers":{}}}'],
+    [['kv', 'list'], '["a/b","c"]'],
+    [['kv', 'list', 'none/'], '[]'],
+    [['kv', 'get', 'a b/ç'], ENTRY],
+  ] as const) {
+    const { code, out, err } = await constellation([...command, '--json', ...at])
+    t.strictSame(
+      { code, out: Buffer.from(out, 'latin1').toString(), err },
+      { code: 0, out: `${body}\n`, err: '' },
+      command.join(' '),
+    )
+  }
+})
+
+t.test('tables for people', async (t) => {
+  const print = async (...args: string[]) => (await constellation([...args, ...at])).out
+  t.equal(
+    await print('members'),
+    `NODE      ADDRESS        STATUS  ROLE      VERSION
+n1        10.0.0.1:7946  alive   leader    0.1.0
+node-two  10.0.0.2:7946  failed  follower  -
+evil      a?[31mb?c      left    -         -
+`,
+  )
+  t.equal(
+    await print('services'),
+    `SERVICE  NODE  ID     ADDRESS       STATUS    TAGS
+web      n1    web-1  10.0.0.1:80   passing   a,b
+web      n2    web-2  [fd00::2]:80  critical  a,b
+gone     -     -      -             -         -
+`,
+  )
+  t.equal(await print('leases'), 'LEASE  HOLDER  TOKEN\ndns    n1      42\n')
+  t.equal(
+    await print('raft', 'status'),
+    `node:           n1
+role:           leader
+term:           3
+leader:         n1
+commit index:   10
+applied index:  9
+last log index: 11
+
+PEER  ROLE     MATCH  ID
+n1    leader   11     id1
+n2    voter    0      id2
+n3    learner  -      id3
+`,
+  )
+  t.equal(await print('traefik'), '{\n  "http": {\n    "routers": {}\n  }\n}\n')
+})
+
+t.test('empty lists say so', async (t) => {
+  const empty = await stubAgent({
+    'GET /api/v1/nodes': { body: '[]' },
+    'GET /api/v1/services': { body: '[]' },
+    'GET /api/v1/leases': { body: '[]' },
+  })
+  t.teardown(() => empty.close())
+  const env = { CONSTELLATION_HTTP_ADDR: `http://${empty.address}/` }
+  t.equal((await constellation(['members'], { env })).out, 'no members\n')
+  t.equal((await constellation(['services'], { env })).out, 'no services\n')
+  t.equal((await constellation(['leases'], { env })).out, 'no leases\n')
+})
+
+t.test('kv get: bytes as they are, and a missing key fails', async (t) => {
+  t.strictSame(await constellation(['kv', 'get', 'a b/ç', ...at]), { code: 0, out: '\xff\x00', err: '' })
+  t.strictSame(await constellation(['kv', 'get', 'empty', ...at]), { code: 0, out: '', err: '' })
+  t.strictSame(await constellation(['kv', 'get', 'nope', ...at]), {
+    code: 1,
+    out: '',
+    err: 'constellation: no such key: nope\n',
+  })
+  t.strictSame(await constellation(['kv', 'get', 'down', ...at]), {
+    code: 1,
+    out: '',
+    err: `constellation: the agent at ${agent.address} answered 500: No cluster leader\n`,
+  })
+})
+
+t.test('kv list: one key per line; the sentence about none is no key', async (t) => {
+  t.strictSame(await constellation(['kv', 'list', ...at]), { code: 0, out: 'a/b\nc\n', err: '' })
+  t.strictSame(await constellation(['kv', 'list', 'none/', ...at]), {
+    code: 0,
+    out: '',
+    err: 'no keys below none/\n',
+  })
+})
+
+t.test('kv put: value, file, standard input, flags, a lost compare-and-set', async (t) => {
+  const file = join(t.testdir(), 'value')
+  writeFileSync(file, Buffer.of(1, 0, 255))
+  const last = () => agent.seen.at(-1)
+  t.strictSame(await constellation(['kv', 'put', 'k', 'hello', ...at]), {
+    code: 0,
+    out: 'written: k\n',
+    err: '',
+  })
+  t.strictSame(last(), { method: 'PUT', url: '/v1/kv/k', body: 'hello' })
+  await constellation(['kv', 'put', 'k', '', ...at])
+  t.strictSame(last(), { method: 'PUT', url: '/v1/kv/k', body: '' })
+  await constellation(['kv', 'put', 'k', `@${file}`, ...at])
+  t.strictSame(last(), { method: 'PUT', url: '/v1/kv/k', body: '\x01\x00\xff' })
+  await constellation(['kv', 'put', 'k', '-', ...at], { input: 'from stdin\n' })
+  t.strictSame(last(), { method: 'PUT', url: '/v1/kv/k', body: 'from stdin\n' })
+  await constellation(['kv', 'put', ...at, 'k', '--', '-5'])
+  t.strictSame(last(), { method: 'PUT', url: '/v1/kv/k', body: '-5' })
+  t.equal((await constellation(['kv', 'put', 'a/../b//c?', 'x', ...at])).code, 0)
+  t.equal(last()?.url, '/v1/kv/a/../b//c%3F', 'each segment is encoded and none is resolved')
+  t.strictSame(
+    await constellation(['kv', 'put', 'k', 'x', '--cas', '0', '--flags', '18446744073709551615', ...at]),
+    { code: 1, out: '', err: 'constellation: nothing changed at k: the key exists already\n' },
+  )
+  t.strictSame(await constellation(['kv', 'put', 'k', 'x', '--cas', '7', ...at]), {
+    code: 1,
+    out: '',
+    err: 'constellation: nothing changed at k: the ModifyIndex of the entry is not 7\n',
+  })
+  const missing = await constellation(['kv', 'put', 'k', '@/does/not/exist', ...at])
+  t.equal(missing.code, 1)
+  t.match(missing.err, /^constellation: cannot read the value: ENOENT.*\/does\/not\/exist/)
+})
+
+t.test('kv delete', async (t) => {
+  t.strictSame(await constellation(['kv', 'delete', 'k', ...at]), { code: 0, out: 'deleted: k\n', err: '' })
+  t.equal((await constellation(['kv', 'delete', '--recurse', 'p/', ...at])).code, 0)
+  t.equal((await constellation(['kv', 'delete', '--cas', '7', 'k', ...at])).code, 1)
+  t.equal((await constellation(['kv', 'delete', '--cas', '7', '--recurse', 'k', ...at])).code, 64)
+})
+
+t.test('an agent that does not answer, or is none', async (t) => {
+  const closed = await stubAgent({})
+  await closed.close()
+  t.strictSame(await constellation(['members', '--http-addr', closed.address]), {
+    code: 1,
+    out: '',
+    err: `constellation: no agent answers at ${closed.address}; start one with \`constellation agent\` or name it with --http-addr\n`,
+  })
+  const other = await stubAgent({
+    'GET /api/v1/nodes': { body: '<html>' },
+    'GET /api/v1/leases': { status: 503, body: '{"error":{"code":"X","message":"not ready yet"}}' },
+  })
+  t.teardown(() => other.close())
+  t.strictSame(await constellation(['members', '--http-addr', other.address]), {
+    code: 1,
+    out: '',
+    err: `constellation: what answers at ${other.address} is no Constellation agent: not JSON\n`,
+  })
+  t.equal(
+    (await constellation(['leases', '--http-addr', other.address])).err,
+    `constellation: the agent at ${other.address} answered 503: not ready yet\n`,
+  )
+  t.strictSame(await constellation(['members'], { env: { CONSTELLATION_HTTP_ADDR: 'nonsense' } }), {
+    code: 64,
+    out: '',
+    err: 'constellation: CONSTELLATION_HTTP_ADDR: "nonsense" has no port; allowed: HOST:PORT or http(s)://HOST:PORT\n',
+  })
+})
