@@ -1,0 +1,283 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
+import { collectDefaultMetrics, Registry } from 'prom-client'
+import { systemClock } from '../consensus/clock.ts'
+import { LeaseKeeper } from '../consensus/leases.ts'
+import { ReplicaMetrics } from '../consensus/metrics.ts'
+import { ConsensusNode } from '../consensus/node.ts'
+import { LevelStore } from '../consensus/storage/level-store.ts'
+import { GossipCatalog } from '../discovery/catalog/gossip-catalog.ts'
+import { DnsServer } from '../discovery/dns/server.ts'
+import { CheckRunner } from '../discovery/health/runner.ts'
+import { SwimMembership } from '../discovery/membership/swim-membership.ts'
+import { readClusterKey } from '../discovery/mesh/cluster-key.ts'
+import { Libp2pMesh } from '../discovery/mesh/libp2p-mesh.ts'
+import { TraefikView } from '../providers/traefik/view.ts'
+import { VERSION } from './cli/version.ts'
+import { formatHostPort } from './config/host-port.ts'
+import type { Config } from './config/types.ts'
+import { meshTransport } from './consensus-transport.ts'
+import { buildHttpServer } from './http/server.ts'
+import { packFacts, peerDirectory } from './member-meta.ts'
+import { AgentReadiness } from './readiness.ts'
+import { setLevel } from './telemetry/log.ts'
+
+/** Leases the cluster always has a holder for. */
+const LEASES = ['dns_writer', 'lb_leader']
+const BEAT_MS = 1000
+/** A stop that takes longer than this is cut short. */
+const STOP_MS_MAX = 9000
+
+/** What the agent works with, besides its configuration. */
+export interface AgentCollaborators {
+  readonly log: Logger
+  /** Storage failed or an invariant broke: the process must end. */
+  readonly onFatal: (error: Error) => void
+  /** Somebody asked over HTTP that the agent leaves. */
+  readonly onLeave: () => void
+  /** Somebody asked over HTTP for a reload. */
+  readonly onReload: () => Promise<void>
+}
+
+/** A listener that could not be opened; the message names the address and the setting. */
+export class ListenError extends Error {
+  readonly code = 'CST_LISTEN'
+
+  constructor(what: string, setting: string, cause: NodeJS.ErrnoException) {
+    const why = cause.code === 'EADDRINUSE' ? 'the port is in use' : cause.message
+    super(`cannot listen on ${what}: ${why}; choose another with ${setting}`, { cause })
+    this.name = 'ListenError'
+  }
+}
+
+/**
+ * The composition root: builds every part, wires the interfaces between rooms that do not know each other, and starts and
+ * stops them in order.
+ */
+export class Agent {
+  readonly #config: Config
+  readonly #log: Logger
+  readonly #collaborators: AgentCollaborators
+  readonly #loggers: Logger[] = []
+  readonly #parts: { readonly name: string; stop(): Promise<void> }[] = []
+  #readiness: AgentReadiness | null = null
+  #leases: LeaseKeeper | null = null
+  #consensus: ConsensusNode | null = null
+  #membership: SwimMembership | null = null
+  #stopping: Promise<void> | null = null
+
+  constructor(config: Config, collaborators: AgentCollaborators) {
+    this.#config = config
+    this.#collaborators = collaborators
+    this.#log = collaborators.log
+  }
+
+  get readiness(): AgentReadiness | null {
+    return this.#readiness
+  }
+
+  /** One line about this node, for systemd. */
+  statusLine(): string {
+    const status = this.#consensus?.client.status()
+    const alive = this.#membership?.members().filter(({ status }) => status === 'alive').length ?? 0
+    return `${status?.role ?? 'starting'} in term ${status?.term ?? 0}, ${alive} nodes alive`
+  }
+
+  /** @throws ListenError, MeshError, ConsensusError and others, all with a sentence for the operator. */
+  async start(): Promise<void> {
+    const config = this.#config
+    const { name } = config.node
+    await mkdir(join(config.dataDir, 'raft'), { recursive: true, mode: 0o700 })
+    const metrics = new Registry()
+    metrics.setDefaultLabels({ node: name })
+    collectDefaultMetrics({ register: metrics })
+
+    const mesh = await this.#startMesh(metrics)
+    const { advertise } = mesh
+    const facts = {
+      version: VERSION,
+      http: formatHostPort(config.http.listen),
+      priority: config.node.priority,
+      bootstrapExpect: config.cluster.bootstrapExpect,
+    }
+    const membership = new SwimMembership(
+      {
+        name,
+        address: advertise,
+        meta: packFacts({ ...facts, clusterId: null }),
+        dataDir: config.dataDir,
+        join: config.cluster.join.map(formatHostPort),
+      },
+      { mesh, log: this.#logger('membership'), metrics },
+    )
+    this.#membership = membership
+
+    const consensus = new ConsensusNode(
+      { nodeId: mesh.id, bootstrapExpect: config.cluster.bootstrapExpect },
+      {
+        store: new LevelStore(join(config.dataDir, 'raft')),
+        transport: meshTransport(mesh),
+        directory: peerDirectory(membership),
+        log: this.#logger('consensus'),
+        clock: systemClock,
+        random: Math.random,
+        metrics: new ReplicaMetrics(metrics),
+        onFatal: this.#collaborators.onFatal,
+      },
+    )
+    this.#consensus = consensus
+    const { client } = consensus
+
+    const catalog = new GossipCatalog(
+      { name, address: advertise, meta: config.node.meta, dataDir: config.dataDir },
+      { mesh, membership, log: this.#logger('catalog'), metrics },
+    )
+    const health = new CheckRunner(
+      { dataDir: config.dataDir },
+      { local: catalog.local, log: this.#logger('health'), metrics },
+    )
+    const leases = new LeaseKeeper(
+      { node: name, names: LEASES },
+      { client, clock: systemClock, log: this.#logger('leases') },
+    )
+    this.#leases = leases
+    const readiness = new AgentReadiness({ consensus: client, catalog: catalog.store, now: systemClock.now })
+    this.#readiness = readiness
+    const traefik = this.#traefik(catalog, readiness)
+
+    // A failed or disconnected leader is reason to look for a new one at once; discovery and consensus do not know each other.
+    mesh.onPeer((event) => {
+      if (event.type === 'disconnected') consensus.peerLost(event.peer)
+    })
+    membership.onChange((member) => {
+      if (member.status === 'failed' || member.status === 'left') consensus.peerLost(member.id)
+    })
+    client.onStatus(({ clusterId }) => {
+      const meta = packFacts({ ...facts, clusterId })
+      if (membership.local().meta.cluster !== meta.cluster) membership.setMeta(meta)
+    })
+
+    const http = buildHttpServer(
+      { config, version: VERSION },
+      {
+        consensus: client,
+        membership,
+        catalog: catalog.store,
+        local: catalog.local,
+        health,
+        leases,
+        traefik,
+        readiness,
+        log: this.#logger('http'),
+        metrics,
+        operations: {
+          leave: async () => this.#collaborators.onLeave(),
+          reload: this.#collaborators.onReload,
+        },
+      },
+    )
+    const dns = new DnsServer(
+      { listen: config.dns.listen, domain: config.dns.domain, datacenter: 'dc1' },
+      { catalog: catalog.store, log: this.#logger('dns'), metrics },
+    )
+
+    await this.#startPart('membership', membership)
+    await this.#startPart('catalog', catalog)
+    await this.#startPart('health', health)
+    this.#parts.push({ name: 'http', stop: () => http.close() })
+    await this.#listen(http)
+    await this.#startPart('dns', dns)
+    await this.#startPart('consensus', consensus)
+    await this.#startPart('leases', leases)
+    const beat = setInterval(() => readiness.beat(), BEAT_MS)
+    this.#parts.push({ name: 'beat', stop: async () => clearInterval(beat) })
+    this.#log.info(
+      { http: facts.http, mesh: advertise, id: mesh.id, dataDir: config.dataDir },
+      `agent ${name} is up`,
+    )
+  }
+
+  #logger(part: string): Logger {
+    const logger = this.#log.child({ part })
+    this.#loggers.push(logger)
+    return logger
+  }
+
+  /** Changes the log level of every part: a child logger does not follow its parent. */
+  setLogLevel(level: Config['log']['level']): void {
+    for (const logger of [this.#log, ...this.#loggers]) setLevel(logger, level)
+  }
+
+  async #startPart(name: string, part: { start(): Promise<void>; stop(): Promise<void> }): Promise<void> {
+    this.#parts.push({ name, stop: () => part.stop() })
+    await part.start()
+  }
+
+  async #startMesh(metrics: Registry): Promise<Libp2pMesh> {
+    const { cluster, dataDir, mesh: addresses } = this.#config
+    const keys = cluster.keyFile === null ? [] : [await readClusterKey(cluster.keyFile)]
+    const mesh = await Libp2pMesh.create(
+      { dataDir, clusterName: cluster.name, keys, listen: addresses.listen, advertise: addresses.advertise },
+      { log: this.#logger('mesh'), metrics },
+    )
+    await this.#startPart('mesh', mesh)
+    return mesh
+  }
+
+  #traefik(catalog: GossipCatalog, readiness: AgentReadiness) {
+    const settings = this.#config.providers.traefik
+    if (settings === null) return null
+    const view = new TraefikView(settings, { catalog: catalog.store, log: this.#logger('traefik') })
+    return {
+      document: () => view.document(),
+      problems: () => view.document().problems,
+      ready: () => readiness.synced(),
+    }
+  }
+
+  async #listen(http: FastifyInstance): Promise<void> {
+    const { listen } = this.#config.http
+    try {
+      await http.listen({ host: listen.host, port: listen.port })
+    } catch (error) {
+      throw new ListenError(formatHostPort(listen), '--http or http.listen', error as NodeJS.ErrnoException)
+    }
+  }
+
+  /**
+   * Leaves in order: gives the leases back, hands leadership over, tells the others, then closes everything. Bounded to
+   * nine seconds; what has not closed by then is left to the end of the process.
+   */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop()
+    return this.#stopping
+  }
+
+  async #stop(): Promise<void> {
+    this.#readiness?.stopping()
+    const timer = AbortSignal.timeout(STOP_MS_MAX)
+    const cut = new Promise<void>((resolve) =>
+      timer.addEventListener('abort', () => resolve(), { once: true }),
+    )
+    const late = Symbol('late')
+    const result = await Promise.race([this.#stopInOrder(), cut.then(() => late)])
+    if (result === late) this.#log.warn('stopping took too long and was cut short')
+  }
+
+  async #stopInOrder(): Promise<void> {
+    await this.#attempt('giving the leases back', this.#leases?.stop())
+    await this.#attempt('handing leadership over', this.#consensus?.handOver())
+    await this.#attempt('leaving the cluster', this.#membership?.leave())
+    for (const part of this.#parts.toReversed()) await this.#attempt(`stopping ${part.name}`, part.stop())
+  }
+
+  async #attempt(what: string, work: Promise<void> | undefined): Promise<void> {
+    try {
+      await work
+    } catch (error) {
+      this.#log.warn({ err: error }, `${what} failed`)
+    }
+  }
+}

@@ -1,0 +1,66 @@
+import type { ConsensusClient } from '../consensus/client.ts'
+import type { Catalog } from '../discovery/catalog/types.ts'
+
+/** Behind the commit index by more than this, a node is still catching up. Entries. */
+const LAG_MAX = 1000
+/** An event loop that was not seen to turn for this long is hung. Milliseconds. */
+const STALL_MS_MAX = 10_000
+
+/**
+ * Whether this node may be sent traffic, and why not. `synced` is a latch: once the catalogue was complete its views go on
+ * answering without a leader, from what this node knows.
+ */
+export class AgentReadiness {
+  readonly #consensus: ConsensusClient
+  readonly #catalog: Catalog
+  readonly #now: () => number
+  #lastBeat: number
+  #synced = false
+  #stopping = false
+
+  constructor(collaborators: { consensus: ConsensusClient; catalog: Catalog; now: () => number }) {
+    this.#consensus = collaborators.consensus
+    this.#catalog = collaborators.catalog
+    this.#now = collaborators.now
+    this.#lastBeat = this.#now()
+  }
+
+  /** To be called regularly by the main loop; its absence is what `alive` detects. */
+  beat(): void {
+    this.#lastBeat = this.#now()
+    void this.synced()
+  }
+
+  stopping(): void {
+    this.#stopping = true
+  }
+
+  reasons(): readonly string[] {
+    const reasons: string[] = []
+    const status = this.#consensus.status()
+    if (this.#stopping) reasons.push('the agent is stopping')
+    if (status.failure !== null) reasons.push(`consensus has stopped on this node: ${status.failure}`)
+    if (status.clusterId === null) reasons.push('this node is not part of a cluster yet')
+    else if (status.leader === null)
+      reasons.push('no leader is known: a majority of the voters cannot be reached')
+    else if (status.appliedIndex === 0) reasons.push('this node has not received the state yet')
+    else if (status.commitIndex - status.appliedIndex > LAG_MAX)
+      reasons.push('this node is still catching up')
+    if (!this.#catalog.synced) reasons.push('the catalogue has not been exchanged with another node yet')
+    return reasons
+  }
+
+  ready(): boolean {
+    return this.reasons().length === 0
+  }
+
+  alive(): boolean {
+    return this.#consensus.status().failure === null && this.#now() - this.#lastBeat < STALL_MS_MAX
+  }
+
+  /** True from the first moment this node was ready on: its views are then worth serving, leader or not. */
+  synced(): boolean {
+    this.#synced ||= this.ready()
+    return this.#synced
+  }
+}
