@@ -1,0 +1,275 @@
+import { Type } from 'typebox'
+import type { RaftPeer } from '../../consensus/client.ts'
+import type { HttpContext } from './collaborators.ts'
+import { notFound } from './errors.ts'
+import { sendJson, sendJsonText } from './replies.ts'
+import type { ResponseSpec, RouteTable } from './routes.ts'
+
+const RETRY_AFTER_SECONDS = 2
+const nullable = (schema: ReturnType<typeof Type.String> | ReturnType<typeof Type.Integer>) =>
+  Type.Union([schema, Type.Null()])
+
+const Failure = Type.Object({ error: Type.Object({ code: Type.String(), message: Type.String() }) })
+const FAILURES: Readonly<Record<number, ResponseSpec>> = {
+  403: { description: 'Permission denied', json: Failure },
+  500: { description: 'Internal error', json: Failure },
+}
+
+/** Schemas of the answers below /api/v1. */
+export const ApiSchemas = {
+  failure: Failure,
+  status: Type.Object({
+    node: Type.String(),
+    cluster: Type.String(),
+    clusterId: nullable(Type.String()),
+    leader: nullable(Type.String({ description: 'Node name' })),
+    term: Type.Integer(),
+    role: Type.String(),
+    ready: Type.Boolean(),
+    version: Type.String(),
+    failure: Type.Optional(
+      Type.String({ description: 'Why storage failed; the node serves stale reads only' }),
+    ),
+  }),
+  nodes: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      status: Type.String({ description: 'alive, suspect, failed, left, or unknown to the membership' }),
+      address: Type.String(),
+      role: Type.String({ description: 'leader, voter, learner or none' }),
+      id: Type.String(),
+      incarnation: Type.Integer(),
+      meta: Type.Record(Type.String(), Type.String()),
+      http: Type.Optional(Type.String()),
+      version: Type.Optional(Type.String()),
+    }),
+  ),
+  services: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      tags: Type.Array(Type.String()),
+      instances: Type.Array(
+        Type.Object({
+          id: Type.String(),
+          node: Type.String(),
+          address: Type.String(),
+          port: Type.Integer(),
+          status: Type.String(),
+          tags: Type.Array(Type.String()),
+          meta: Type.Record(Type.String(), Type.String()),
+        }),
+      ),
+    }),
+  ),
+  leases: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      holder: nullable(Type.String()),
+      fencingToken: nullable(Type.Integer()),
+      session: nullable(Type.String()),
+      heldBySelf: Type.Boolean(),
+    }),
+  ),
+  raft: Type.Object({
+    id: Type.String(),
+    name: Type.String(),
+    clusterId: nullable(Type.String()),
+    role: Type.String(),
+    term: Type.Integer(),
+    leader: nullable(Type.String({ description: 'Node name' })),
+    leaderId: nullable(Type.String()),
+    commitIndex: Type.Integer(),
+    appliedIndex: Type.Integer(),
+    lastLogIndex: Type.Integer(),
+    firstLogIndex: Type.Integer(),
+    snapshotIndex: Type.Integer(),
+    lastContactMs: Type.Union([Type.Number(), Type.Null()]),
+    failure: nullable(Type.String()),
+    peers: Type.Array(
+      Type.Object({
+        id: Type.String(),
+        name: Type.String(),
+        address: Type.String(),
+        role: Type.String({ description: 'leader, voter or learner' }),
+        leader: Type.Boolean(),
+        voter: Type.Boolean(),
+        matchIndex: nullable(Type.Integer()),
+      }),
+    ),
+  }),
+  explain: Type.Object({ ready: Type.Boolean(), etag: Type.String(), problems: Type.Array(Type.Unknown()) }),
+}
+
+/** Our own interface: /api/v1/* with JSON errors. Always answers, leader or not. */
+export function addApiRoutes(routes: RouteTable, context: HttpContext): void {
+  const { catalog, config, consensus, leases, readiness, version } = context
+  const get = (
+    path: string,
+    spec: { permission: 'agent:read' | 'node:read' | 'service:read' | 'operator:read'; summary: string },
+    json: (typeof ApiSchemas)[keyof typeof ApiSchemas],
+    value: () => unknown,
+  ): void =>
+    routes.add({
+      method: 'GET',
+      url: `/api/v1/${path}`,
+      tag: 'api',
+      ...spec,
+      responses: { 200: { description: 'OK', json }, ...FAILURES },
+      handler: (request, reply) => sendJson(request, reply, value()),
+    })
+
+  get('status', { permission: 'agent:read', summary: 'This node at a glance.' }, ApiSchemas.status, () => {
+    const status = consensus.status()
+    return {
+      node: config.node.name,
+      cluster: config.cluster.name,
+      clusterId: status.clusterId,
+      leader: nodeName(context, status.leader),
+      term: status.term,
+      role: status.role,
+      ready: readiness.ready(),
+      version,
+      ...(status.failure === null ? {} : { failure: status.failure }),
+    }
+  })
+  get(
+    'nodes',
+    { permission: 'node:read', summary: 'Every node and its part in Raft.' },
+    ApiSchemas.nodes,
+    () => nodes(context),
+  )
+  get('services', { permission: 'service:read', summary: 'Every service.' }, ApiSchemas.services, () =>
+    [...catalog.services()].map(([name, tags]) => ({
+      name,
+      tags,
+      instances: catalog.instances(name).map(({ node, service, status }) => ({
+        id: service.id,
+        node: node.record.name,
+        address: service.address === '' ? node.record.address : service.address,
+        port: service.port,
+        status,
+        tags: service.tags,
+        meta: service.meta,
+      })),
+    })),
+  )
+  get(
+    'leases',
+    { permission: 'operator:read', summary: 'Leases and who holds them.' },
+    ApiSchemas.leases,
+    () => leases.list(),
+  )
+  get('raft', { permission: 'operator:read', summary: 'State of Raft on this node.' }, ApiSchemas.raft, () =>
+    raft(context),
+  )
+  addTraefikRoutes(routes, context)
+}
+
+function addTraefikRoutes(routes: RouteTable, context: HttpContext): void {
+  const configured = () => {
+    if (context.traefik === null) throw notFound('the traefik provider is not configured')
+    return context.traefik
+  }
+  routes.add({
+    method: 'GET',
+    url: '/api/v1/traefik',
+    permission: 'service:read',
+    tag: 'api',
+    summary: 'The dynamic configuration that Traefik polls (HTTP provider).',
+    responses: {
+      200: { description: 'Dynamic configuration', json: Type.Object({}) },
+      404: { description: 'The provider is not configured', json: Failure },
+      503: { description: 'The catalogue is not complete yet; Traefik keeps what it has', json: Failure },
+      ...FAILURES,
+    },
+    handler: (_request, reply) => {
+      const traefik = configured()
+      if (!traefik.ready()) {
+        const message = 'the catalogue is not complete yet'
+        return reply
+          .code(503)
+          .header('retry-after', String(RETRY_AFTER_SECONDS))
+          .send({ error: { code: 'HTTP_UNAVAILABLE', message } })
+      }
+      const { body, etag } = traefik.document()
+      // Never 304: Traefik takes any other status than 200 for an error.
+      return sendJsonText(reply.header('etag', etag), body)
+    },
+  })
+  routes.add({
+    method: 'GET',
+    url: '/api/v1/traefik/explain',
+    permission: 'service:read',
+    tag: 'api',
+    summary: 'What could not be turned into routes, and why.',
+    responses: {
+      200: { description: 'OK', json: ApiSchemas.explain },
+      404: { description: 'The provider is not configured', json: Failure },
+      ...FAILURES,
+    },
+    handler: (request, reply) => {
+      const traefik = configured()
+      const { etag, problems = [] } = traefik.document()
+      return sendJson(request, reply, { ready: traefik.ready(), etag, problems })
+    },
+  })
+}
+
+/** One row for each member, and one for each Raft peer the membership does not know. */
+function nodes({ consensus, membership }: HttpContext) {
+  const peers = new Map(consensus.status().peers.map((peer) => [peer.id, peer]))
+  const rows = membership.members().map((member) => ({
+    name: member.name,
+    status: member.status as string,
+    address: member.address,
+    role: peerRole(peers.get(member.id)),
+    id: member.id,
+    incarnation: member.incarnation,
+    meta: member.meta,
+    ...(member.meta.http === undefined ? {} : { http: member.meta.http }),
+    ...(member.meta.version === undefined ? {} : { version: member.meta.version }),
+  }))
+  const known = new Set(rows.map(({ id }) => id))
+  const strangers = [...peers.values()]
+    .filter(({ id }) => !known.has(id))
+    .map((peer) => ({
+      name: peer.id,
+      status: 'unknown',
+      address: '',
+      role: peerRole(peer),
+      id: peer.id,
+      incarnation: 0,
+      meta: {},
+    }))
+  return [...rows, ...strangers].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
+}
+
+function raft(context: HttpContext) {
+  const { leader, peers, lastContactMs, ...status } = context.consensus.status()
+  return {
+    ...status,
+    name: context.config.node.name,
+    leader: nodeName(context, leader),
+    leaderId: leader,
+    lastContactMs: Number.isFinite(lastContactMs) ? lastContactMs : null,
+    peers: peers.map((peer) => ({
+      id: peer.id,
+      name: nodeName(context, peer.id),
+      address: context.membership.get(peer.id)?.address ?? '',
+      role: peerRole(peer),
+      leader: peer.leader,
+      voter: peer.voter,
+      matchIndex: peer.matchIndex,
+    })),
+  }
+}
+
+function peerRole(peer: RaftPeer | undefined): string {
+  if (peer === undefined) return 'none'
+  return peer.leader ? 'leader' : peer.voter ? 'voter' : 'learner'
+}
+
+/** The name of a node by its identity; the identity itself while the membership does not know it. */
+function nodeName(context: HttpContext, id: string | null): string | null {
+  return id === null ? null : (context.membership.get(id)?.name ?? id)
+}

@@ -1,0 +1,19 @@
+import type { CatalogInstance, CatalogNode } from '../../discovery/catalog/types.ts'
+import { allParams } from './query.ts'
+
+/** A test for nodes from `?node-meta=key:value`, which may be repeated; all must hold. */
+export function nodeMetaFilter(query: unknown): (node: CatalogNode) => boolean {
+  const wanted = allParams(query, 'node-meta').map((pair) => {
+    const at = pair.indexOf(':')
+    return at < 0 ? ([pair, ''] as const) : ([pair.slice(0, at), pair.slice(at + 1)] as const)
+  })
+  return ({ record }) =>
+    wanted.every(([key, value]) => Object.hasOwn(record.meta, key) && record.meta[key] === value)
+}
+
+/** A test for instances from `?tag=` (repeatable, all must be there) and `?node-meta=`. */
+export function instanceFilter(query: unknown): (instance: CatalogInstance) => boolean {
+  const tags = allParams(query, 'tag').filter((tag) => tag !== '')
+  const nodeMatches = nodeMetaFilter(query)
+  return ({ node, service }) => nodeMatches(node) && tags.every((tag) => service.tags.includes(tag))
+}

@@ -1,0 +1,187 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import type { Catalog } from '../../discovery/catalog/types.ts'
+import { instanceFilter, nodeMetaFilter } from './catalog-filters.ts'
+import type { HttpContext } from './collaborators.ts'
+import { DATACENTER, nodeJson, nodeServiceJson, nodeUuid, serviceNodeJson } from './consul-shapes.ts'
+import { badRequest } from './errors.ts'
+import { textTail } from './raw-path.ts'
+import { sendJson } from './replies.ts'
+import type { RouteTable } from './routes.ts'
+import {
+  CATALOG_QUERY,
+  ERRORS,
+  NodeSchema,
+  NodeServiceSchema,
+  query,
+  READ_QUERY,
+  ServiceNodeSchema,
+} from './schemas.ts'
+import { sendCatalogRead } from './store-reads.ts'
+
+/** A prefix of a node id finds the node from this length on. */
+const NODE_ID_PREFIX_MIN = 2
+const TAG_QUERY = { tag: 'Tag the instance must have; repeatable' }
+
+/** Nodes and services of the cluster: /v1/catalog/* (Consul catalog API). Works without a leader. */
+export function addCatalogRoutes(routes: RouteTable, context: HttpContext): void {
+  const { catalog } = context
+  const all = { kind: 'all' as const }
+  const index = (): number => catalog.index
+  routes.add({
+    method: 'GET',
+    url: '/v1/catalog/datacenters',
+    permission: 'node:read',
+    tag: 'catalog',
+    summary: 'Datacenters: always one.',
+    responses: { 200: { description: 'Names', json: Type.Array(Type.String()) }, ...ERRORS },
+    handler: (request, reply) => sendJson(request, reply, [DATACENTER]),
+  })
+  routes.add({
+    method: 'GET',
+    url: '/v1/catalog/nodes',
+    permission: 'node:read',
+    tag: 'catalog',
+    summary: 'Every node. Blocks with ?index.',
+    query: query(CATALOG_QUERY),
+    responses: { 200: { description: 'Nodes', json: Type.Array(NodeSchema) }, ...ERRORS },
+    handler: (request, reply) => {
+      const matches = nodeMetaFilter(request.query)
+      const value = () => catalog.nodes().filter(matches).map(nodeJson)
+      return sendCatalogRead(context, request, reply, { selector: all, index, value })
+    },
+  })
+  routes.add({
+    method: 'GET',
+    url: '/v1/catalog/services',
+    permission: 'service:read',
+    tag: 'catalog',
+    summary: 'Names of all services and the union of their tags. Blocks with ?index.',
+    query: query(CATALOG_QUERY),
+    responses: {
+      200: { description: 'Tags by name', json: Type.Record(Type.String(), Type.Array(Type.String())) },
+      ...ERRORS,
+    },
+    handler: (request, reply) => {
+      const value = () => services(catalog, request)
+      return sendCatalogRead(context, request, reply, { selector: all, index, value })
+    },
+  })
+  addServiceRoute(routes, context)
+  addNodeRoutes(routes, context)
+}
+
+function addServiceRoute(routes: RouteTable, context: HttpContext): void {
+  const { catalog } = context
+  routes.add({
+    method: 'GET',
+    url: '/v1/catalog/service/*',
+    wildcard: 'service',
+    permission: 'service:read',
+    tag: 'catalog',
+    summary: 'Every instance of a service. Blocks with ?index.',
+    query: query({ ...CATALOG_QUERY, ...TAG_QUERY }),
+    responses: { 200: { description: 'Instances', json: Type.Array(ServiceNodeSchema) }, ...ERRORS },
+    handler: (request, reply) => {
+      const name = textTail(request)
+      if (name === '') throw badRequest('Missing service name')
+      const matches = instanceFilter(request.query)
+      return sendCatalogRead(context, request, reply, {
+        selector: { kind: 'service', name },
+        index: () => catalog.serviceIndex(name),
+        value: () => catalog.instances(name).filter(matches).map(serviceNodeJson),
+      })
+    },
+  })
+}
+
+function addNodeRoutes(routes: RouteTable, context: HttpContext): void {
+  const { catalog } = context
+  const read = (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    render: (services: ReturnType<typeof nodeServiceJson>[]) => unknown,
+  ): Promise<FastifyReply> => {
+    const wanted = textTail(request)
+    if (wanted === '') throw badRequest('Missing node name')
+    return sendCatalogRead(context, request, reply, {
+      selector: { kind: 'all' },
+      index: () => catalog.index,
+      value: () => {
+        const node = findNode(catalog, wanted)
+        if (node === undefined) return null
+        const services = catalog
+          .instancesOn(node.record.name)
+          .map((instance) => nodeServiceJson(instance.service, instance))
+        return { Node: nodeJson(node), Services: render(services) }
+      },
+    })
+  }
+  routes.add({
+    method: 'GET',
+    url: '/v1/catalog/node/*',
+    wildcard: 'node',
+    permission: 'node:read',
+    tag: 'catalog',
+    summary: 'A node and its services by id; null if unknown. Blocks with ?index.',
+    query: query(READ_QUERY),
+    responses: {
+      200: {
+        description: 'The node, or null',
+        json: Type.Union([
+          Type.Object({ Node: NodeSchema, Services: Type.Record(Type.String(), NodeServiceSchema) }),
+          Type.Null(),
+        ]),
+      },
+      ...ERRORS,
+    },
+    handler: (request, reply) =>
+      read(request, reply, (services) =>
+        Object.fromEntries(services.map((service) => [service.ID, service])),
+      ),
+  })
+  routes.add({
+    method: 'GET',
+    url: '/v1/catalog/node-services/*',
+    wildcard: 'node',
+    permission: 'node:read',
+    tag: 'catalog',
+    summary: 'A node and the list of its services; null if unknown. Blocks with ?index.',
+    query: query(READ_QUERY),
+    responses: {
+      200: {
+        description: 'The node, or null',
+        json: Type.Union([
+          Type.Object({ Node: NodeSchema, Services: Type.Array(NodeServiceSchema) }),
+          Type.Null(),
+        ]),
+      },
+      ...ERRORS,
+    },
+    handler: (request, reply) => read(request, reply, (services) => services),
+  })
+}
+
+function services(catalog: Catalog, request: FastifyRequest): Record<string, readonly string[]> {
+  const matches = nodeMetaFilter(request.query)
+  const nodes = catalog.nodes()
+  const chosen = nodes.filter(matches)
+  if (chosen.length === nodes.length) return Object.fromEntries(catalog.services())
+  const tags = new Map<string, Set<string>>()
+  for (const { record } of chosen) {
+    for (const service of record.services.values()) {
+      const union = tags.get(service.name) ?? new Set()
+      tags.set(service.name, union)
+      for (const tag of service.tags) union.add(tag)
+    }
+  }
+  return Object.fromEntries([...tags].sort().map(([name, union]) => [name, [...union].sort()]))
+}
+
+/** By name, or by a prefix of the node id that fits exactly one. */
+function findNode(catalog: Catalog, wanted: string) {
+  const named = catalog.node(wanted)
+  if (named !== undefined || wanted.length < NODE_ID_PREFIX_MIN) return named
+  const found = catalog.nodes().filter(({ record }) => nodeUuid(record.id).startsWith(wanted))
+  return found.length === 1 ? found[0] : undefined
+}

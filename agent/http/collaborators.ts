@@ -1,0 +1,75 @@
+import type { Logger } from 'pino'
+import type { Registry } from 'prom-client'
+import type { ConsensusClient } from '../../consensus/client.ts'
+import type { Catalog, LocalCatalog } from '../../discovery/catalog/types.ts'
+import type { HealthRunner } from '../../discovery/health/types.ts'
+import type { Membership } from '../../discovery/membership/types.ts'
+import type { Config } from '../config/types.ts'
+import type { ParkingLot } from './blocking.ts'
+import type { Authorizer } from './permissions.ts'
+
+/** A lease as this node sees it. */
+export interface LeaseInfo {
+  readonly name: string
+  /** Name of the node that holds it; null while nobody does. */
+  readonly holder: string | null
+  /** Log index of the acquisition; null while nobody holds it. */
+  readonly fencingToken: number | null
+  /** Id of the session that holds it. */
+  readonly session: string | null
+  readonly heldBySelf: boolean
+}
+
+/** The document Traefik polls, rendered elsewhere. */
+export interface TraefikView {
+  /**
+   * The body as it goes over the wire, its entity tag with quotes, and for people what in the catalogue could not be
+   * turned into routes (each must survive JSON.stringify).
+   */
+  document(): { readonly body: string; readonly etag: string; readonly problems?: readonly unknown[] }
+  /** False until the document is complete enough to replace the routes of a running Traefik. */
+  ready(): boolean
+}
+
+/** Whether this node is fit to serve, and why not. */
+export interface Readiness {
+  ready(): boolean
+  /** One short sentence for each reason not to be ready; empty when ready. */
+  reasons(): readonly string[]
+  /** False when only a restart can help. */
+  alive(): boolean
+}
+
+/** What an operator can ask of the whole agent. */
+export interface Operations {
+  /** Leaves the cluster on purpose. Must not wait for the HTTP server to close: the request that asked waits for it. */
+  leave(): Promise<void>
+  /** Reads the configuration again. Rejects with a sentence for the operator. */
+  reload(): Promise<void>
+}
+
+/** Everything the HTTP interface needs from the rest of the agent. */
+export interface HttpCollaborators {
+  readonly consensus: ConsensusClient
+  readonly membership: Membership
+  readonly catalog: Catalog
+  readonly local: LocalCatalog
+  readonly health: HealthRunner
+  readonly leases: { list(): readonly LeaseInfo[] }
+  /** Null when the provider is not configured. */
+  readonly traefik: TraefikView | null
+  readonly readiness: Readiness
+  readonly log: Logger
+  readonly metrics: Registry
+  readonly operations: Operations
+  /** Who may do what. Everybody may do everything when absent. */
+  readonly authorizer?: Authorizer
+}
+
+/** What every endpoint group is given. */
+export interface HttpContext extends HttpCollaborators {
+  readonly config: Config
+  readonly version: string
+  /** Where blocking queries wait. */
+  readonly parking: ParkingLot
+}

@@ -1,0 +1,137 @@
+import { Type } from 'typebox'
+import { instanceFilter, nodeMetaFilter } from './catalog-filters.ts'
+import type { HttpContext } from './collaborators.ts'
+import { checkJson, serviceEntryJson } from './consul-shapes.ts'
+import { badRequest } from './errors.ts'
+import { firstParam, hasParam } from './query.ts'
+import { textTail } from './raw-path.ts'
+import type { RouteTable } from './routes.ts'
+import { CATALOG_QUERY, ERRORS, HealthCheckSchema, query, READ_QUERY, ServiceEntrySchema } from './schemas.ts'
+import { sendCatalogRead } from './store-reads.ts'
+
+const CHECKS = { 200: { description: 'Checks', json: Type.Array(HealthCheckSchema) }, ...ERRORS }
+const TRUE: ReadonlySet<string> = new Set(['', '1', 't', 'T', 'true', 'TRUE', 'True'])
+const FALSE: ReadonlySet<string> = new Set(['0', 'f', 'F', 'false', 'FALSE', 'False'])
+
+/** Health of nodes and services: /v1/health/* (Consul health API). Works without a leader. */
+export function addHealthRoutes(routes: RouteTable, context: HttpContext): void {
+  const { catalog } = context
+  routes.add({
+    method: 'GET',
+    url: '/v1/health/node/*',
+    wildcard: 'node',
+    permission: 'node:read',
+    tag: 'health',
+    summary: 'Every check of a node. Blocks with ?index.',
+    query: query(READ_QUERY),
+    responses: CHECKS,
+    handler: (request, reply) => {
+      const name = textTail(request)
+      if (name === '') throw badRequest('Missing node name')
+      return sendCatalogRead(context, request, reply, {
+        selector: { kind: 'all' },
+        index: () => catalog.index,
+        value: () =>
+          catalog
+            .checks()
+            .filter(({ node }) => node.record.name === name)
+            .map(({ node, check }) => checkJson(node.record, check, node)),
+      })
+    },
+  })
+  routes.add({
+    method: 'GET',
+    url: '/v1/health/checks/*',
+    wildcard: 'service',
+    permission: 'service:read',
+    tag: 'health',
+    summary: 'Every check of the instances of a service. Blocks with ?index.',
+    query: query(CATALOG_QUERY),
+    responses: CHECKS,
+    handler: (request, reply) => {
+      const name = textTail(request)
+      if (name === '') throw badRequest('Missing service name')
+      const matches = nodeMetaFilter(request.query)
+      return sendCatalogRead(context, request, reply, {
+        selector: { kind: 'service', name },
+        index: () => catalog.serviceIndex(name),
+        value: () =>
+          catalog
+            .instances(name)
+            .filter((instance) => matches(instance.node))
+            .flatMap((instance) =>
+              instance.checks
+                .filter((check) => check.serviceId !== '')
+                .map((check) => checkJson(instance.node.record, check, instance)),
+            ),
+      })
+    },
+  })
+  addServiceRoute(routes, context)
+  routes.add({
+    method: 'GET',
+    url: '/v1/health/state/*',
+    wildcard: 'state',
+    permission: 'node:read',
+    tag: 'health',
+    summary: 'Every check in a state: any, passing, warning or critical. Blocks with ?index.',
+    query: query(CATALOG_QUERY),
+    responses: CHECKS,
+    handler: (request, reply) => {
+      const state = textTail(request)
+      if (state === '') throw badRequest('Missing check state')
+      const matches = nodeMetaFilter(request.query)
+      return sendCatalogRead(context, request, reply, {
+        selector: { kind: 'all' },
+        index: () => catalog.index,
+        value: () =>
+          catalog
+            .checks()
+            .filter(({ node, check }) => (state === 'any' || check.status === state) && matches(node))
+            .map(({ node, check }) => checkJson(node.record, check, node)),
+      })
+    },
+  })
+}
+
+function addServiceRoute(routes: RouteTable, context: HttpContext): void {
+  const { catalog } = context
+  routes.add({
+    method: 'GET',
+    url: '/v1/health/service/*',
+    wildcard: 'service',
+    permission: 'service:read',
+    tag: 'health',
+    summary: 'Every instance of a service with its node and checks. Blocks with ?index.',
+    query: query({
+      ...CATALOG_QUERY,
+      tag: 'Tag the instance must have; repeatable',
+      passing: 'Only instances whose checks all pass',
+    }),
+    responses: { 200: { description: 'Instances', json: Type.Array(ServiceEntrySchema) }, ...ERRORS },
+    handler: (request, reply) => {
+      const name = textTail(request)
+      if (name === '') throw badRequest('Missing service name')
+      const passing = passingOnly(request.query)
+      const matches = instanceFilter(request.query)
+      return sendCatalogRead(context, request, reply, {
+        selector: { kind: 'service', name },
+        index: () => catalog.serviceIndex(name),
+        value: () =>
+          catalog
+            .instances(name)
+            .filter((instance) => matches(instance) && (!passing || instance.status === 'passing'))
+            .map(serviceEntryJson),
+      })
+    },
+  })
+}
+
+/** `?passing` is the one parameter whose value counts. */
+function passingOnly(query: unknown): boolean {
+  if (!hasParam(query, 'passing')) return false
+  const value = firstParam(query, 'passing') ?? ''
+  if (TRUE.has(value)) return true
+  if (FALSE.has(value)) return false
+  throw badRequest('Invalid value for ?passing')
+}

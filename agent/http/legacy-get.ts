@@ -1,0 +1,16 @@
+import type { FastifyRequest } from 'fastify'
+import { HttpError } from './errors.ts'
+
+/**
+ * Lets old clients (python-consul 0.7.1, and with it Patroni 3.0) send GET where the interface wants PUT. A browser
+ * sends a GET to any address a page names, so one that comes from a page is refused.
+ * @throws HttpError 403.
+ */
+export function refuseBrowserGet(request: FastifyRequest): void {
+  if (request.method !== 'GET') return
+  const site = request.headers['sec-fetch-site']
+  const fromPage = site !== undefined && site !== 'none' && site !== 'same-origin'
+  if (fromPage || request.headers.origin !== undefined) {
+    throw new HttpError('HTTP_FORBIDDEN', 403, 'Access is restricted: use PUT')
+  }
+}

@@ -1,0 +1,78 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { HttpError } from './errors.ts'
+import { firstParam } from './query.ts'
+
+/** Everything a route can ask for. `public` needs nothing. */
+export const PERMISSIONS = [
+  'public',
+  'key:read',
+  'key:write',
+  'session:read',
+  'session:write',
+  'agent:read',
+  'agent:write',
+  'node:read',
+  'service:read',
+  'service:write',
+  'operator:read',
+  'operator:write',
+] as const
+
+/** What a client must be allowed to do to use a route. */
+export type Permission = (typeof PERMISSIONS)[number]
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Enforced before the body is read. Every route has one. */
+    permission?: Permission
+    /** Name of the part of the path that `*` stands for, in the API description. */
+    wildcard?: string
+  }
+}
+
+/** One request, as the policy sees it. */
+export interface AccessRequest {
+  readonly permission: Permission
+  /** The secret the client presented, or null. Never log it. */
+  readonly token: string | null
+  readonly method: string
+  /** Path as sent, without the query. */
+  readonly path: string
+}
+
+/** The policy: may this request go on? */
+export interface Authorizer {
+  authorize(request: AccessRequest): boolean | Promise<boolean>
+}
+
+/** The policy of a cluster without access control. */
+export const allowAll: Authorizer = { authorize: () => true }
+
+/**
+ * Installs the one place where permissions are enforced. Must run before the first route is added.
+ * @throws Error from `app.route` for a route that names no permission.
+ */
+export function enforcePermissions(app: FastifyInstance, authorizer: Authorizer): void {
+  app.addHook('onRoute', (route) => {
+    const permission = route.config?.permission
+    if (permission === undefined || !PERMISSIONS.includes(permission)) {
+      throw new Error(`route ${String(route.method)} ${route.url} declares no permission`)
+    }
+  })
+  app.addHook('onRequest', async (request) => {
+    const permission = request.routeOptions.config.permission
+    // Only the answer "no such path" has no route and so no permission.
+    if (permission === undefined || permission === 'public') return
+    const path = request.originalUrl.split('?', 1)[0] ?? ''
+    const access = { permission, token: tokenOf(request), method: request.method, path }
+    if (!(await authorizer.authorize(access))) throw new HttpError('HTTP_FORBIDDEN', 403, 'Permission denied')
+  })
+}
+
+/** The token of a request: `?token=`, then `X-Consul-Token`, then `Authorization: Bearer`; null for none. */
+export function tokenOf(request: FastifyRequest): string | null {
+  const header = request.headers['x-consul-token']
+  const bearer = /^bearer\s+(\S+)\s*$/i.exec(request.headers.authorization ?? '')?.[1]
+  const candidates = [firstParam(request.query, 'token'), Array.isArray(header) ? header[0] : header, bearer]
+  return candidates.find((candidate) => candidate !== undefined && candidate !== '') ?? null
+}

@@ -1,0 +1,38 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { hasParam } from './query.ts'
+
+/** JSON text of a value; indented by four spaces for `?pretty`. */
+export function renderJson(request: FastifyRequest, value: unknown): string {
+  return JSON.stringify(value, null, hasParam(request.query, 'pretty') ? 4 : undefined)
+}
+
+/** Sends JSON text. The type is exactly `application/json`: some clients compare it, so no charset is added. */
+export function sendJsonText(reply: FastifyReply, text: string): FastifyReply {
+  // As bytes, because the framework adds a charset to a string.
+  return reply.header('content-type', 'application/json').send(Buffer.from(text))
+}
+
+/** Sends a value as JSON. */
+export function sendJson(request: FastifyRequest, reply: FastifyReply, value: unknown): FastifyReply {
+  return sendJsonText(reply, renderJson(request, value))
+}
+
+/** Sends plain text. */
+export function sendText(reply: FastifyReply, status: number, text: string): FastifyReply {
+  return reply.code(status).header('content-type', 'text/plain; charset=utf-8').send(text)
+}
+
+/** 200 and nothing more: the answer of calls without a result. */
+export function sendEmpty(reply: FastifyReply): FastifyReply {
+  return reply.code(200).send()
+}
+
+/** Aborts when the client closes its connection before the answer is out. */
+export function clientSignal(reply: FastifyReply): AbortSignal {
+  const controller = new AbortController()
+  // The response's close, not the request's: the latter also comes when a body has been read to its end.
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) controller.abort()
+  })
+  return controller.signal
+}

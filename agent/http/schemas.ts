@@ -1,0 +1,235 @@
+import { type TObject, Type } from 'typebox'
+import type { ResponseSpec } from './routes.ts'
+
+/** Schemas of the Consul dialect. They describe (in /openapi.json); the tests hold the answers against them. */
+
+/** A query string of optional texts: name → what it does. A name with no value counts as set. */
+export function query(parameters: Readonly<Record<string, string>>): TObject {
+  return Type.Object(
+    Object.fromEntries(
+      Object.entries(parameters).map(([name, description]) => [
+        name,
+        Type.Optional(Type.String({ description })),
+      ]),
+    ),
+  )
+}
+
+/** Parameters of every read from the store. */
+export const READ_QUERY = {
+  index: 'Block until the result is newer than this index',
+  wait: 'How long to block, e.g. 30s; default 5m, at most 10m',
+  stale: 'Answer with what this node has',
+  consistent: 'Have the leader confirm itself with a quorum first',
+  pretty: 'Indent the JSON',
+} as const
+
+/** Parameters of reads from the catalogue. */
+export const CATALOG_QUERY = {
+  ...READ_QUERY,
+  'node-meta': 'key:value the node must have; repeatable',
+} as const
+
+/** Refusals any route of the dialect can answer with. */
+export const ERRORS: Readonly<Record<number, ResponseSpec>> = {
+  400: { description: 'The request is wrong; the text says why', media: 'text/plain' },
+  403: { description: 'Permission denied', media: 'text/plain' },
+  500: { description: 'No cluster leader, or a refusal the text explains', media: 'text/plain' },
+}
+
+/** `true`, or `false` for a lost compare-and-set or lock. */
+export const DONE: ResponseSpec = {
+  description: 'true, or false if nothing was changed',
+  json: Type.Boolean(),
+}
+
+const Meta = Type.Record(Type.String(), Type.String())
+const Status = Type.Union([Type.Literal('passing'), Type.Literal('warning'), Type.Literal('critical')])
+const Weights = Type.Object({ Passing: Type.Integer(), Warning: Type.Integer() })
+const ServiceAddress = Type.Object({ Address: Type.String(), Port: Type.Integer() })
+const indexes = { CreateIndex: Type.Integer(), ModifyIndex: Type.Integer() }
+
+/** An entry of the KV store. */
+export const KvEntrySchema = Type.Array(
+  Type.Object({
+    LockIndex: Type.Integer(),
+    Key: Type.String(),
+    Flags: Type.Number({ description: 'Up to 64 bits' }),
+    Value: Type.Union([Type.String({ description: 'Base64' }), Type.Null()]),
+    Session: Type.Optional(Type.String()),
+    ...indexes,
+  }),
+)
+
+/** Keys of the KV store. */
+export const KvKeysSchema = Type.Array(Type.String())
+
+/** A node of the catalogue. */
+export const NodeSchema = Type.Object({
+  ID: Type.String(),
+  Node: Type.String(),
+  Address: Type.String(),
+  Datacenter: Type.String(),
+  TaggedAddresses: Type.Record(Type.String(), Type.String()),
+  Meta,
+  ...indexes,
+})
+
+const serviceFields = {
+  ID: Type.String(),
+  Service: Type.String(),
+  Tags: Type.Array(Type.String()),
+  Address: Type.String(),
+  TaggedAddresses: Type.Optional(Type.Record(Type.String(), ServiceAddress)),
+  Meta,
+  Port: Type.Integer(),
+  Weights,
+  EnableTagOverride: Type.Boolean(),
+}
+
+/** A service as the agent that registered it shows it. */
+export const AgentServiceSchema = Type.Object({
+  ...serviceFields,
+  Datacenter: Type.String(),
+  ContentHash: Type.Optional(Type.String()),
+})
+
+/** A service in the catalogue. */
+export const NodeServiceSchema = Type.Object({
+  ...serviceFields,
+  Proxy: Type.Object({ Mode: Type.String(), MeshGateway: Type.Object({}), Expose: Type.Object({}) }),
+  Connect: Type.Object({}),
+  PeerName: Type.String(),
+  ...indexes,
+})
+
+/** A service joined flat with its node. */
+export const ServiceNodeSchema = Type.Object({
+  ID: Type.String(),
+  Node: Type.String(),
+  Address: Type.String(),
+  Datacenter: Type.String(),
+  TaggedAddresses: Type.Record(Type.String(), Type.String()),
+  NodeMeta: Meta,
+  ServiceKind: Type.String(),
+  ServiceID: Type.String(),
+  ServiceName: Type.String(),
+  ServiceTags: Type.Array(Type.String()),
+  ServiceAddress: Type.String(),
+  ServiceTaggedAddresses: Type.Optional(Type.Record(Type.String(), ServiceAddress)),
+  ServiceWeights: Weights,
+  ServiceMeta: Meta,
+  ServicePort: Type.Integer(),
+  ServiceSocketPath: Type.String(),
+  ServiceEnableTagOverride: Type.Boolean(),
+  ServiceProxy: Type.Object({}),
+  ServiceConnect: Type.Object({}),
+  ServiceLocality: Type.Null(),
+  ...indexes,
+})
+
+/** A health check. */
+export const HealthCheckSchema = Type.Object({
+  Node: Type.String(),
+  CheckID: Type.String(),
+  Name: Type.String(),
+  Status,
+  Notes: Type.String(),
+  Output: Type.String(),
+  ServiceID: Type.String(),
+  ServiceName: Type.String(),
+  ServiceTags: Type.Array(Type.String()),
+  Type: Type.String(),
+  Interval: Type.String(),
+  Timeout: Type.String(),
+  ExposedPort: Type.Integer(),
+  Definition: Type.Object({}),
+  ...indexes,
+})
+
+/** An instance with its node and checks. */
+export const ServiceEntrySchema = Type.Object({
+  Node: NodeSchema,
+  Service: NodeServiceSchema,
+  Checks: Type.Array(HealthCheckSchema),
+})
+
+/** A member of the cluster. */
+export const MemberSchema = Type.Object({
+  Name: Type.String(),
+  Addr: Type.String(),
+  Port: Type.Integer(),
+  Tags: Type.Record(Type.String(), Type.String()),
+  Status: Type.Integer({ minimum: 0, maximum: 4, description: '1 alive, 3 left, 4 failed' }),
+  ProtocolMin: Type.Integer(),
+  ProtocolMax: Type.Integer(),
+  ProtocolCur: Type.Integer(),
+  DelegateMin: Type.Integer(),
+  DelegateMax: Type.Integer(),
+  DelegateCur: Type.Integer(),
+})
+
+/** The agent's answer about itself. */
+export const SelfSchema = Type.Object({
+  Config: Type.Object({
+    Datacenter: Type.String(),
+    PrimaryDatacenter: Type.String(),
+    NodeName: Type.String(),
+    NodeID: Type.String(),
+    Revision: Type.String(),
+    Server: Type.Boolean(),
+    Version: Type.String(),
+    BuildDate: Type.String(),
+    SessionTTLMin: Type.Integer({ description: 'Nanoseconds' }),
+  }),
+  DebugConfig: Type.Object({}),
+  Coord: Type.Null(),
+  Member: MemberSchema,
+  Stats: Type.Record(Type.String(), Type.Record(Type.String(), Type.String())),
+  Meta,
+  xDS: Type.Null(),
+})
+
+const duration = Type.Union([Type.String(), Type.Integer()], { description: 'Go duration or nanoseconds' })
+
+const checkFields = {
+  CheckID: Type.Optional(Type.String()),
+  Name: Type.Optional(Type.String()),
+  Notes: Type.Optional(Type.String()),
+  Status: Type.Optional(Status),
+  HTTP: Type.Optional(Type.String({ description: 'URL to request' })),
+  Method: Type.Optional(Type.String()),
+  Header: Type.Optional(Type.Record(Type.String(), Type.Array(Type.String()))),
+  Body: Type.Optional(Type.String()),
+  TLSSkipVerify: Type.Optional(Type.Boolean()),
+  TCP: Type.Optional(Type.String({ description: 'host:port to connect to' })),
+  TTL: Type.Optional(duration),
+  Interval: Type.Optional(duration),
+  Timeout: Type.Optional(duration),
+}
+
+/** Body of a check registration. */
+export const CheckRegistrationSchema = Type.Object({
+  ...checkFields,
+  ID: Type.Optional(Type.String()),
+  Name: Type.String(),
+  ServiceID: Type.Optional(Type.String()),
+})
+
+/** Body of a service registration. */
+export const ServiceRegistrationSchema = Type.Object({
+  ID: Type.Optional(Type.String({ description: 'Default: Name' })),
+  Name: Type.String(),
+  Tags: Type.Optional(Type.Array(Type.String())),
+  Address: Type.Optional(Type.String({ description: 'Default: the address of the node' })),
+  TaggedAddresses: Type.Optional(Type.Record(Type.String(), ServiceAddress)),
+  Meta: Type.Optional(Meta),
+  Port: Type.Optional(Type.Integer()),
+  Weights: Type.Optional(Weights),
+  EnableTagOverride: Type.Optional(Type.Boolean()),
+  Check: Type.Optional(Type.Object(checkFields)),
+  Checks: Type.Optional(Type.Array(Type.Object(checkFields))),
+})
+
+/** Body of a check update. */
+export const CheckUpdateSchema = Type.Object({ Status, Output: Type.Optional(Type.String()) })

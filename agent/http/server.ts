@@ -1,0 +1,172 @@
+import { fastifySwagger } from '@fastify/swagger'
+import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
+import { type FastifyInstance, fastify, LogController } from 'fastify'
+import { Counter, type Registry } from 'prom-client'
+import type { Config } from '../config/types.ts'
+import { addAgentCheckRoutes } from './agent-checks.ts'
+import { addAgentNodeRoutes } from './agent-node.ts'
+import { addAgentServiceRoutes } from './agent-services.ts'
+import { addApiRoutes } from './api.ts'
+import { ParkingLot } from './blocking.ts'
+import { hasBody, installBodyReader } from './body.ts'
+import { addCatalogRoutes } from './catalog.ts'
+import type { HttpCollaborators, HttpContext } from './collaborators.ts'
+import { installConsulParams } from './consul-params.ts'
+import { answerConnectionError, installFailureReplies, sendFailure } from './failure-replies.ts'
+import { addHealthRoutes } from './health.ts'
+import { addKvRoutes } from './kv.ts'
+import { addOpsRoutes } from './ops.ts'
+import { allowAll, enforcePermissions } from './permissions.ts'
+import { routableUrl } from './raw-path.ts'
+import { RouteTable } from './routes.ts'
+import { addStatusRoutes } from './status.ts'
+
+/** Bounds of the server; every one has a default. */
+export interface HttpLimits {
+  /** Time to send the headers of a request. Default 10 s. */
+  readonly headersTimeoutMs: number
+  /** Time to send a whole request. Says nothing about how long its answer may take. Default 60 s. */
+  readonly requestTimeoutMs: number
+  /** How often requests that are late are looked for. Default 2 s. */
+  readonly checkIntervalMs: number
+  /** How long an idle connection is kept: longer than the pools of clients keep theirs. Default 150 s. */
+  readonly keepAliveTimeoutMs: number
+  /** Blocking queries that may wait at once. Default 20,000. */
+  readonly parkedMax: number
+}
+
+/** Settings of the HTTP interface. `random` is uniform in [0, 1) and spreads the deadlines of blocking queries. */
+export interface HttpOptions {
+  readonly config: Config
+  readonly version: string
+  readonly limits?: Partial<HttpLimits>
+  readonly random?: () => number
+}
+
+const DEFAULT_LIMITS: HttpLimits = {
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 60_000,
+  checkIntervalMs: 2_000,
+  keepAliveTimeoutMs: 150_000,
+  parkedMax: 20_000,
+}
+
+/** Longest text `*` may stand for; the header limit of 16 KiB comes first. */
+const PARAM_LENGTH_MAX = 64 * 1024
+
+/**
+ * Builds the HTTP interface; the caller listens and closes. Closing answers every blocking query at once.
+ * @throws Error if a route names no permission. The same error comes from `route` for routes added later.
+ */
+export function buildHttpServer(options: HttpOptions, collaborators: HttpCollaborators): FastifyInstance {
+  const limits = { ...DEFAULT_LIMITS, ...options.limits }
+  const app: FastifyInstance = fastify({
+    logger: false,
+    logController: new LogController({ disableRequestLogging: true }),
+    exposeHeadRoutes: false,
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    requestTimeout: limits.requestTimeoutMs,
+    http: {
+      headersTimeout: limits.headersTimeoutMs,
+      connectionsCheckingInterval: limits.checkIntervalMs,
+    },
+    routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
+    rewriteUrl: (request) => routableUrl(request.url ?? '/'),
+    clientErrorHandler: answerConnectionError,
+    frameworkErrors: (error, request, reply) => {
+      // The URL could not be decoded; no route and no hook has seen it.
+      sendFailure(request as never, reply as never, {
+        status: error.statusCode ?? 400,
+        text: 'the path is not a valid URL',
+        code: 'HTTP_BAD_REQUEST',
+      })
+    },
+  })
+  const parking = new ParkingLot(
+    { parkedMax: limits.parkedMax, random: options.random ?? Math.random },
+    collaborators,
+  )
+  const context: HttpContext = { ...collaborators, config: options.config, version: options.version, parking }
+  app.setValidatorCompiler(TypeBoxValidatorCompiler)
+  // The shapes are ours and tested against their schemas; a serializer made from the schema would drop what it does not name.
+  app.setSerializerCompiler(() => (value) => JSON.stringify(value))
+  installFailureReplies(app, collaborators.log)
+  installClosing(app, parking)
+  installMetrics(app, collaborators.metrics)
+  installBodyReader(app)
+  enforcePermissions(app, collaborators.authorizer ?? allowAll)
+  installConsulParams(app)
+  installDescription(app, options.version)
+  addRoutes(app, context)
+  return app
+}
+
+function addRoutes(app: FastifyInstance, context: HttpContext): void {
+  const routes = new RouteTable(app)
+  addKvRoutes(routes, context)
+  addAgentNodeRoutes(routes, context)
+  addAgentServiceRoutes(routes, context)
+  addAgentCheckRoutes(routes, context)
+  addCatalogRoutes(routes, context)
+  addHealthRoutes(routes, context)
+  addStatusRoutes(routes, context)
+  addApiRoutes(routes, context)
+  addOpsRoutes(routes, context, () => app.swagger() as unknown as Record<string, unknown>)
+  routes.close()
+}
+
+/** Ends blocking queries before the server stops, and makes every connection end with the answer it waits for. */
+function installClosing(app: FastifyInstance, parking: ParkingLot): void {
+  app.addHook('preClose', async () => parking.close())
+  app.addHook('onSend', async (request, reply) => {
+    // An answer that comes before the body was read: the rest of the body is not worth reading.
+    const unread = hasBody(request) && request.raw.complete === false
+    if (parking.closed || unread) reply.header('connection', 'close')
+  })
+}
+
+function installMetrics(app: FastifyInstance, metrics: Registry): void {
+  const name = 'constellation_http_requests_total'
+  const registered = metrics.getSingleMetric(name)
+  const requests =
+    registered instanceof Counter
+      ? registered
+      : new Counter({
+          name,
+          help: 'Answered HTTP requests by route, method and status.',
+          labelNames: ['route', 'method', 'status'],
+          registers: [metrics],
+        })
+  app.addHook('onResponse', async (request, reply) => {
+    // The pattern of the route, never the path: keys would make a series each.
+    const route = request.routeOptions.url ?? 'unknown'
+    requests.inc({ route, method: request.method, status: String(reply.statusCode) })
+  })
+}
+
+function installDescription(app: FastifyInstance, version: string): void {
+  // Called, not registered: a registered plugin sees no route that is added before the server starts.
+  fastifySwagger(
+    app,
+    {
+      openapi: {
+        openapi: '3.1.0',
+        info: {
+          title: 'Constellation agent',
+          version,
+          description: '/v1 speaks the HTTP API of Consul; /api/v1 is our own.',
+        },
+      },
+      transform: ({ schema, url, route }) => {
+        const { permission, wildcard } = route.config ?? {}
+        return {
+          schema: { ...schema, 'x-permission': permission } as typeof schema,
+          url: wildcard === undefined ? url : url.replace('*', `:${wildcard}`),
+        }
+      },
+    },
+    (error) => {
+      if (error) throw error
+    },
+  )
+}

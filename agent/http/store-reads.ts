@@ -1,0 +1,120 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Consistency } from '../../consensus/client.ts'
+import type { CatalogSelector } from '../../discovery/catalog/types.ts'
+import { parseGoDuration } from '../../discovery/health/duration.ts'
+import { DEFAULT_WAIT_MS, MAX_WAIT_MS } from './blocking.ts'
+import type { HttpContext } from './collaborators.ts'
+import { badRequest } from './errors.ts'
+import { firstParam, hasParam } from './query.ts'
+import { clientSignal, renderJson, sendJsonText } from './replies.ts'
+
+/**
+ * How long /v1 waits for a leader: shorter than the read timeout of Patroni (3.3 s), so that its clients see the
+ * answer, and long enough for an election.
+ */
+export const LEADER_WAIT_MS = 2_300
+
+/** Beyond this the header says no more: a client multiplies it into nanoseconds in 64 bits. */
+const LAST_CONTACT_MAX_MS = 2 ** 31 - 1
+
+/** The parameters every read from the store takes. */
+export interface ReadOptions {
+  readonly consistency: Consistency
+  /** 0 = do not wait. */
+  readonly index: number
+  readonly waitMs: number
+}
+
+/** What the headers of a store read say. */
+export interface ReadState {
+  readonly index: number
+  readonly knownLeader: boolean
+  readonly lastContactMs: number
+  readonly consistency: Consistency
+}
+
+/** Decodes `index`, `wait`, `stale` and `consistent`. @throws HttpError 400 with Consul's texts. */
+export function readOptions(request: FastifyRequest): ReadOptions {
+  const { query } = request
+  const stale = hasParam(query, 'stale')
+  const consistent = hasParam(query, 'consistent')
+  if (stale && consistent) {
+    throw badRequest('Cannot specify ?stale with ?consistent, conflicting semantics.')
+  }
+  return {
+    consistency: stale ? 'stale' : consistent ? 'consistent' : 'default',
+    index: parseIndex(firstParam(query, 'index') ?? ''),
+    waitMs: parseWait(firstParam(query, 'wait') ?? ''),
+  }
+}
+
+function parseIndex(text: string): number {
+  // Spring sends -1 before it knows an index.
+  if (text === '' || /^-\d+$/.test(text)) return 0
+  if (!/^\d{1,20}$/.test(text)) throw badRequest('Invalid index')
+  return Math.min(Number(text), Number.MAX_SAFE_INTEGER)
+}
+
+/** The `wait` of a query in milliseconds. @throws HttpError 400 `Invalid wait time`. */
+export function parseWait(text: string): number {
+  if (text === '') return DEFAULT_WAIT_MS
+  let waitMs: number
+  try {
+    waitMs = parseGoDuration(text)
+  } catch {
+    throw badRequest('Invalid wait time')
+  }
+  return waitMs <= 0 ? DEFAULT_WAIT_MS : Math.min(waitMs, MAX_WAIT_MS)
+}
+
+/** Sets Consul's headers. The four always travel together: Go's client stops reading them at the first that is missing. */
+export function setReadHeaders(reply: FastifyReply, state: ReadState): void {
+  reply.header('x-consul-index', String(Math.max(1, state.index)))
+  reply.header('x-consul-knownleader', String(state.knownLeader))
+  reply.header(
+    'x-consul-lastcontact',
+    String(Math.round(Math.min(Math.max(0, state.lastContactMs), LAST_CONTACT_MAX_MS))),
+  )
+  reply.header(
+    'x-consul-effective-consistency',
+    state.consistency === 'default' ? 'leader' : state.consistency,
+  )
+}
+
+/**
+ * A blocking read of the catalogue. It is this node's own view and needs no leader, so it always answers, and says
+ * `stale` whatever was asked. A change that leaves the body as it was does not wake the client.
+ */
+export async function sendCatalogRead(
+  context: HttpContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  read: {
+    readonly selector: CatalogSelector
+    readonly index: () => number
+    readonly value: () => unknown
+  },
+): Promise<FastifyReply> {
+  const options = readOptions(request)
+  const { catalog, consensus } = context
+  const answer = await context.parking.answer(
+    options,
+    {
+      async read() {
+        const text = renderJson(request, read.value())
+        const index = read.index()
+        return { index, storeIndex: catalog.index, fingerprint: text, answer: { text, index } }
+      },
+      watch: (listener) => catalog.onChange(read.selector, listener),
+    },
+    clientSignal(reply),
+  )
+  const { leader, lastContactMs } = consensus.status()
+  setReadHeaders(reply, {
+    index: answer.index,
+    knownLeader: leader !== null,
+    lastContactMs,
+    consistency: 'stale',
+  })
+  return sendJsonText(reply, answer.text)
+}

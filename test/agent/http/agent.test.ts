@@ -1,0 +1,385 @@
+import t from 'tap'
+import { harness } from './harness.ts'
+
+type App = ReturnType<typeof harness>['app']
+const send = (app: App, url: string, body?: unknown, method: 'PUT' | 'GET' = 'PUT') =>
+  app.inject({
+    method,
+    url,
+    ...(body === undefined ? {} : { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
+  })
+
+t.test('registration and health (golden transcript A.4)', async (t) => {
+  const { app, catalog } = harness()
+  t.teardown(() => app.close())
+  const registered = await send(app, '/v1/agent/service/register', {
+    ID: 'web1',
+    Name: 'web',
+    Tags: ['v1'],
+    Port: 80,
+    Check: { TTL: '10s' },
+  })
+  t.equal(registered.statusCode, 200)
+  t.equal(registered.body, '')
+  t.same(
+    catalog.journal,
+    ['service web1', 'check service:web1 critical', 'run service:web1'],
+    'the check is critical before it runs',
+  )
+
+  const [entry, ...others] = (await app.inject('/v1/health/service/web')).json()
+  t.equal(others.length, 0)
+  t.match(entry, {
+    Node: { Node: 'n1', Address: '10.0.0.1', Datacenter: 'dc1', Meta: { zone: 'a' } },
+    Service: { ID: 'web1', Service: 'web', Tags: ['v1'], Port: 80, Weights: { Passing: 1, Warning: 1 } },
+  })
+  t.match(entry.Checks, [
+    { CheckID: 'serfHealth', Status: 'passing', ServiceID: '', ServiceTags: [] },
+    {
+      CheckID: 'service:web1',
+      Name: "Service 'web' check",
+      Status: 'critical',
+      Type: 'ttl',
+      ServiceID: 'web1',
+      ServiceName: 'web',
+      ServiceTags: ['v1'],
+    },
+  ])
+  t.same((await app.inject('/v1/health/service/web?passing')).json(), [])
+  t.equal((await send(app, '/v1/agent/check/pass/service:web1?note=ok')).statusCode, 200)
+  const passing = (await app.inject('/v1/health/service/web?passing=1')).json()
+  t.equal(passing[0].Checks[1].Output, 'ok')
+  t.equal((await app.inject('/v1/health/service/web?passing=0')).json().length, 1)
+  const odd = await app.inject('/v1/health/service/web?passing=2')
+  t.equal(odd.statusCode, 400)
+  t.equal(odd.body, 'Invalid value for ?passing')
+
+  const byName = await send(app, '/v1/agent/service/deregister/web')
+  t.equal(byName.statusCode, 404)
+  t.equal(
+    byName.body,
+    'Unknown service ID "web". Ensure that the service ID is passed, not the service name.',
+  )
+  const legacy = await send(app, '/v1/agent/service/deregister/web1', undefined, 'GET')
+  t.equal(legacy.statusCode, 200)
+  t.same(catalog.journal.slice(-3), ['stop service:web1', '-check service:web1', '-service web1'])
+
+  const none = await app.inject('/v1/catalog/service/none')
+  t.equal(none.body, '[]')
+  t.ok(Number(none.headers['x-consul-index']) >= 1)
+  const noNode = await app.inject('/v1/catalog/node/none')
+  t.equal(noNode.statusCode, 200)
+  t.equal(noNode.body, 'null')
+  t.equal((await app.inject('/v1/status/leader')).body, '"10.0.0.1:7946"')
+})
+
+t.test('Patroni’s registration: lower-case names, a slash in the id, fractional durations', async (t) => {
+  const { app, catalog, health } = harness()
+  t.teardown(() => app.close())
+  const body = {
+    name: 'db',
+    id: 'scope/member',
+    address: '10.1.1.1',
+    port: 5432,
+    tags: ['replica'],
+    enabletagoverride: true,
+    check: {
+      http: 'http://10.1.1.1:8008/replica',
+      interval: '5s',
+      DeregisterCriticalServiceAfter: '150.0s',
+      TLSServerName: 'x',
+    },
+  }
+  t.equal((await send(app, '/v1/agent/service/register', body)).body, '')
+  t.match(health.puts[0], {
+    id: 'service:scope/member',
+    kind: { type: 'http', url: 'http://10.1.1.1:8008/replica', method: 'GET' },
+    intervalMs: 5_000,
+    timeoutMs: 10_000,
+    intervalText: '5s',
+    timeoutText: '',
+  })
+  const journal = catalog.journal.length
+  await send(app, '/v1/agent/service/register', body)
+  t.equal(catalog.journal.length, journal, 'registering again changes nothing')
+  t.match((await app.inject('/v1/agent/service/scope%2Fmember')).json(), { EnableTagOverride: true })
+  t.equal((await send(app, '/v1/agent/service/deregister/scope%2Fmember', undefined, 'GET')).statusCode, 200)
+})
+
+t.test('every field of a registration', async (t) => {
+  const { app, catalog, health } = harness()
+  t.teardown(() => app.close())
+  const answer = await send(
+    app,
+    '/v1/agent/service/register',
+    JSON.stringify({
+      Name: 'web',
+      NAME: 'not this: the exact name wins',
+      tagged_addresses: { lan_ipv4: { Address: '10.9.9.9', Port: 81 } },
+      Meta: { a: 'b', gone: null },
+      Weights: { Passing: 10, Warning: 2 },
+      enable_tag_override: true,
+      Check: null,
+      Checks: [
+        {},
+        { TCP: 'localhost:80', Interval: 2_000_000_000, Timeout: '1m30s', Name: 'port' },
+        { CheckID: 'mine', TTL: '1m', Status: 'passing', Notes: 'n' },
+        {
+          HTTP: 'https://localhost/',
+          Interval: '10ms',
+          Header: { A: ['b', 'c'] },
+          tls_skip_verify: true,
+          Method: 'POST',
+          Body: 'x',
+        },
+      ],
+      Unknown: { anything: true },
+      Token: null,
+    }),
+  )
+  t.equal(answer.body, '')
+  t.same((await app.inject('/v1/agent/services')).json(), {
+    web: {
+      ID: 'web',
+      Service: 'web',
+      Tags: [],
+      Meta: { a: 'b' },
+      Port: 0,
+      Address: '',
+      TaggedAddresses: { lan_ipv4: { Address: '10.9.9.9', Port: 81 } },
+      Weights: { Passing: 10, Warning: 2 },
+      EnableTagOverride: true,
+      Datacenter: 'dc1',
+    },
+  })
+  t.same(
+    health.puts.map(({ id, name, intervalMs, timeoutText, initialStatus }) => ({
+      id,
+      name,
+      intervalMs,
+      timeoutText,
+      initialStatus,
+    })),
+    [
+      {
+        id: 'service:web:1',
+        name: 'port',
+        intervalMs: 2_000,
+        timeoutText: '1m30s',
+        initialStatus: 'critical',
+      },
+      { id: 'mine', name: "Service 'web' check", intervalMs: 0, timeoutText: '', initialStatus: 'passing' },
+      {
+        id: 'service:web:3',
+        name: "Service 'web' check",
+        intervalMs: 1_000,
+        timeoutText: '',
+        initialStatus: 'critical',
+      },
+    ],
+  )
+  t.match(health.puts[2]?.kind, {
+    method: 'POST',
+    headers: { A: ['b', 'c'] },
+    body: 'x',
+    tlsSkipVerify: true,
+  })
+
+  await send(app, '/v1/agent/service/register', { Name: 'web', Check: { CheckID: 'mine', TTL: '1m' } })
+  t.same([...catalog.record().checks.keys()], ['service:web:1', 'mine', 'service:web:3'], 'others stay')
+  t.equal(catalog.record().checks.get('mine')?.status, 'passing', 'what a check found stays')
+  await send(app, '/v1/agent/service/register?replace-existing-checks', {
+    Name: 'web',
+    Check: { CheckID: 'mine', TTL: '1m' },
+  })
+  t.same([...catalog.record().checks.keys()], ['mine'])
+  t.same(
+    health.definitions().map(({ id }) => id),
+    ['mine'],
+  )
+})
+
+t.test('registrations that are refused', async (t) => {
+  const { app, catalog } = harness()
+  t.teardown(() => app.close())
+  const refused: [unknown, string | RegExp][] = [
+    ['', /^Request decode failed: /],
+    ['{"Name":', /^Request decode failed: /],
+    ['[]', /^Request decode failed: /],
+    ['{"Name":"x","__proto__":{"polluted":1}}', /^Request decode failed: /],
+    ['{"Name":"x","constructor":{"prototype":{"polluted":1}}}', /^Request decode failed: /],
+    [{}, 'Missing service name'],
+    [{ Name: 7 }, /^Request decode failed: Name/],
+    [{ Name: 'x', Port: '80' }, /^Request decode failed: Port/],
+    [{ Name: 'x', Port: 70_000 }, 'Invalid service port'],
+    [{ Name: 'x', Tags: [1] }, /^Request decode failed: Tags/],
+    [{ Name: 'x', Address: '0.0.0.0' }, 'Invalid service address'],
+    [{ Name: 'x', TaggedAddresses: { lan: { Address: '::' } } }, 'Invalid service address'],
+    [{ Name: 'x', Meta: { 'a b': 'c' } }, /^Invalid Service Meta: /],
+    [{ Name: 'x', Meta: { 'consul-x': 'c' } }, /^Invalid Service Meta: /],
+    [{ Name: 'x', Meta: { a: 'c'.repeat(513) } }, /^Invalid Service Meta: /],
+    [{ Name: 'x', Weights: { Passing: 0 } }, /^Invalid Weights: /],
+    [{ Name: 'x', Check: { HTTP: 'http://a/' } }, /^Invalid check: Interval must be > 0/],
+    [{ Name: 'x', Check: { HTTP: 'ftp://a/', Interval: '1s' } }, /^Invalid check: HTTP/],
+    [{ Name: 'x', Check: { TCP: 'nowhere', Interval: '1s' } }, /^Invalid check: TCP/],
+    [{ Name: 'x', Check: { TTL: '10s', Interval: '1s' } }, /^Invalid check: Interval and TTL/],
+    [{ Name: 'x', Check: { TTL: '10s', TCP: 'a:1', Interval: '1s' } }, /^Invalid check: only one/],
+    [{ Name: 'x', Check: { Notes: 'nothing to do' } }, 'Invalid check: TTL must be > 0 for TTL checks'],
+    [{ Name: 'x', Check: { TTL: 'soon' } }, /^Request decode failed: TTL/],
+    [
+      { Name: 'x', Check: { TTL: '1s', Status: 'fine' } },
+      "Status for checks must 'passing', 'warning', 'critical'",
+    ],
+    [
+      { Name: 'x', Check: { GRPC: 'a:1', Interval: '1s' } },
+      'Invalid check: gRPC checks are not supported; use HTTP, TCP or TTL',
+    ],
+    [{ Name: 'x', Check: { args: ['true'], Interval: '1s' } }, /script checks are not supported/],
+    [
+      {
+        Name: 'x',
+        Checks: [
+          { CheckID: 'c', TTL: '1s' },
+          { CheckID: 'c', TTL: '2s' },
+        ],
+      },
+      /^Invalid check: two checks/,
+    ],
+  ]
+  for (const [body, text] of refused) {
+    const answer = await send(app, '/v1/agent/service/register', body)
+    t.equal(answer.statusCode, 400, JSON.stringify(body))
+    t.match(answer.body, text)
+    t.equal(answer.headers['content-type'], 'text/plain; charset=utf-8')
+  }
+  t.same(catalog.journal, [])
+  t.equal(({} as Record<string, unknown>).polluted, undefined)
+})
+
+t.test('a registration that does not fit leaves nothing, or what was there', async (t) => {
+  const { app, catalog, health } = harness()
+  t.teardown(() => app.close())
+  catalog.tooLargeCheck = 'big'
+  const body = (port: number) => ({
+    Name: 'web',
+    Port: port,
+    Checks: [
+      { CheckID: 'small', TTL: '1m' },
+      { CheckID: 'big', TTL: '1m' },
+    ],
+  })
+  const refused = await send(app, '/v1/agent/service/register', body(1))
+  t.equal(refused.statusCode, 400)
+  t.equal(refused.body, 'check big does not fit')
+  t.equal(catalog.record().services.size, 0)
+  t.equal(catalog.record().checks.size, 0)
+  await send(app, '/v1/agent/service/register', { Name: 'web', Port: 80 })
+  t.equal((await send(app, '/v1/agent/service/register', body(2))).statusCode, 400)
+  t.equal(catalog.record().services.get('web')?.port, 80)
+  t.equal(catalog.record().checks.size, 0)
+  t.same(health.puts, [])
+})
+
+t.test('nobody sees a new instance pass before its check ran', async (t) => {
+  const { app, catalog } = harness()
+  t.teardown(() => app.close())
+  const seen: string[] = []
+  catalog.onChange({ kind: 'all' }, () => {
+    // As a reader does: woken by the change, it looks when its turn comes.
+    queueMicrotask(() => seen.push(...catalog.instances('web').map(({ status }) => status)))
+  })
+  await send(app, '/v1/agent/service/register', { Name: 'web', Check: { HTTP: 'http://a/', Interval: '1s' } })
+  t.ok(seen.length > 0)
+  t.same(new Set(seen), new Set(['critical']))
+})
+
+t.test('checks of their own', async (t) => {
+  const { app, catalog } = harness()
+  t.teardown(() => app.close())
+  const register = (body: unknown) => send(app, '/v1/agent/check/register', body)
+  t.equal((await register({ TTL: '10s' })).body, 'Missing check name')
+  t.equal((await register({ Name: 'c', TTL: '10s', Status: 'x' })).body, 'Bad check status')
+  const orphan = await register({ Name: 'c', TTL: '10s', ServiceID: 'none' })
+  t.equal(orphan.statusCode, 404)
+  t.equal(orphan.body, 'ServiceID "none" does not exist')
+  t.equal((await register({ Name: 'mem', id: 'mem id', TTL: '10s' })).statusCode, 200)
+  t.equal((await register({ Name: 'web', HTTP: 'http://a/', Interval: '10s' })).statusCode, 200)
+
+  const verbs: [string, string][] = [
+    ['pass', 'passing'],
+    ['warn', 'warning'],
+    ['fail', 'critical'],
+  ]
+  for (const [verb, status] of verbs) {
+    for (const method of ['PUT', 'GET'] as const) {
+      const url = `/v1/agent/check/${verb}/mem%20id?note=${method}`
+      t.equal((await send(app, url, undefined, method)).statusCode, 200)
+      t.match(catalog.record().checks.get('mem id'), { status, output: method })
+    }
+  }
+  const update = (id: string, body: unknown) => send(app, `/v1/agent/check/update/${id}`, body)
+  t.equal((await update('mem%20id', { status: 'warning', Output: 'o'.repeat(5_000) })).statusCode, 200)
+  t.equal(catalog.record().checks.get('mem id')?.output.length, 4_096)
+  t.equal((await update('mem%20id', { Status: 'x' })).body, "Invalid check status: 'x'")
+  const polled = await send(app, '/v1/agent/check/pass/web')
+  t.equal(polled.statusCode, 500)
+  t.equal(polled.body, 'CheckID "web" does not have associated TTL')
+  const unknown = await send(app, '/v1/agent/check/pass/none')
+  t.equal(unknown.statusCode, 404)
+  t.equal(unknown.body, 'Unknown check ID "none". Ensure that the check ID is passed, not the check name.')
+
+  t.same(Object.keys((await app.inject('/v1/agent/checks')).json()), ['mem id', 'web'])
+  t.equal((await send(app, '/v1/agent/check/deregister/web')).statusCode, 200)
+  t.equal((await send(app, '/v1/agent/check/deregister/web')).statusCode, 404)
+})
+
+t.test('a page in a browser cannot use the old GET forms', async (t) => {
+  const { app, catalog } = harness()
+  t.teardown(() => app.close())
+  await send(app, '/v1/agent/service/register', { Name: 'web' })
+  const url = '/v1/agent/service/deregister/web'
+  for (const headers of [{ origin: 'http://evil.example' }, { 'sec-fetch-site': 'cross-site' }]) {
+    t.equal((await app.inject({ method: 'GET', url, headers })).statusCode, 403)
+  }
+  t.ok(catalog.record().services.has('web'))
+})
+
+t.test('the agent itself', async (t) => {
+  const { app, operations, consensus } = harness()
+  t.teardown(() => app.close())
+  const self = (await app.inject('/v1/agent/self')).json()
+  t.match(self.Config, {
+    Datacenter: 'dc1',
+    NodeName: 'n1',
+    NodeID: /^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
+    Version: '1.16.4',
+    Revision: '9.8.7',
+    Server: true,
+    SessionTTLMin: 10_000_000_000,
+  })
+  for (const value of Object.values(self)) t.equal(typeof value, 'object', 'Go decodes two levels of maps')
+  for (const group of Object.values<Record<string, unknown>>(self.Stats)) {
+    for (const value of Object.values(group)) t.equal(typeof value, 'string')
+  }
+  t.equal(self.Member.Addr, '10.0.0.1')
+
+  const members = (await app.inject('/v1/agent/members?segment=_all')).json()
+  t.same(
+    members.map((m: Record<string, unknown>) => [m.Name, m.Addr, m.Port, m.Status]),
+    [
+      ['n1', '10.0.0.1', 7946, 1],
+      ['n2', 'fd00::2', 7946, 4],
+      ['n3', '10.0.0.3', 7946, 3],
+    ],
+  )
+  t.match(members[0].Tags, { role: 'consul', build: '1.16.4:9.8.7' })
+  t.equal(members[0].Tags.id, self.Config.NodeID)
+  t.match((await app.inject('/v1/agent/version')).json(), { HumanVersion: /9\.8\.7/, FIPS: '' })
+  t.equal((await send(app, '/v1/agent/reload')).body, '')
+  t.equal((await send(app, '/v1/agent/leave')).statusCode, 200)
+  t.same(operations, ['reload', 'leave'])
+  t.equal((await app.inject('/v1/agent/leave')).statusCode, 405)
+  t.same((await app.inject('/v1/status/peers')).json(), ['10.0.0.1:7946', '[fd00::2]:7946'])
+  consensus.loseLeader()
+  t.equal((await app.inject('/v1/status/leader')).body, '""')
+})

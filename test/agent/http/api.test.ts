@@ -1,0 +1,120 @@
+import t from 'tap'
+import { harness } from './harness.ts'
+
+t.test('/api/v1', async (t) => {
+  const leases = [{ name: 'dns', holder: 'n1', fencingToken: 12, session: 's', heldBySelf: true }]
+  const { app, consensus } = harness({ leases: { list: () => leases } })
+  t.teardown(() => app.close())
+  const json = async (path: string) => (await app.inject(`/api/v1/${path}`)).json()
+
+  t.same(await json('status'), {
+    node: 'n1',
+    cluster: 'home',
+    clusterId: 'cluster-1',
+    leader: 'n1',
+    term: 3,
+    role: 'leader',
+    ready: true,
+    version: '9.8.7',
+  })
+  t.same(
+    (await json('nodes')).map((node: Record<string, unknown>) => [
+      node.name,
+      node.status,
+      node.role,
+      node.id,
+      node.http,
+    ]),
+    [
+      ['n1', 'alive', 'leader', 'peer-1', '10.0.0.1:8500'],
+      ['n2', 'failed', 'voter', 'peer-2', undefined],
+      ['n3', 'left', 'none', 'peer-3', undefined],
+      ['peer-9', 'unknown', 'learner', 'peer-9', undefined],
+    ],
+  )
+  t.same(await json('leases'), leases)
+  await app.inject({
+    method: 'PUT',
+    url: '/v1/agent/service/register',
+    payload: '{"Name":"web","Port":80,"Tags":["v1"]}',
+  })
+  t.match(await json('services'), [
+    { name: 'web', tags: ['v1'], instances: [{ id: 'web', node: 'n1', address: '10.0.0.1', port: 80 }] },
+  ])
+  consensus.loseLeader()
+  t.match(await json('status'), { leader: null, role: 'follower' })
+  t.match(await json('raft'), {
+    leader: null,
+    lastContactMs: null,
+    peers: [{ name: 'n1', role: 'voter' }, { name: 'n2' }, { name: 'peer-9', role: 'learner' }],
+  })
+})
+
+t.test('errors are JSON', async (t) => {
+  const { app } = harness({
+    leases: {
+      list: () => {
+        throw new Error('secret detail')
+      },
+    },
+  })
+  t.teardown(() => app.close())
+  const missing = await app.inject('/api/v1/none?x=1')
+  t.equal(missing.statusCode, 404)
+  t.same(missing.json(), { error: { code: 'HTTP_NOT_FOUND', message: 'no such path' } })
+  const method = await app.inject({ method: 'PUT', url: '/api/v1/status', payload: '{' })
+  t.equal(method.statusCode, 405)
+  t.equal(method.headers.allow, 'OPTIONS,GET,HEAD')
+  t.equal(method.json().error.code, 'HTTP_METHOD_NOT_ALLOWED')
+  const broken = await app.inject('/api/v1/leases')
+  t.equal(broken.statusCode, 500)
+  t.same(broken.json(), { error: { code: 'HTTP_INTERNAL', message: 'internal error' } })
+  t.equal((await app.inject({ method: 'HEAD', url: '/api/v1/status' })).statusCode, 200)
+  t.equal((await app.inject('/api/v1/traefik')).statusCode, 404)
+})
+
+t.test('the document for Traefik', async (t) => {
+  let ready = false
+  const body = '{"http": {"routers":{}} }\n'
+  const document = { body, etag: '"abc"', problems: [{ message: 'why' }] }
+  const { app } = harness({ traefik: { document: () => document, ready: () => ready } })
+  t.teardown(() => app.close())
+  const early = await app.inject('/api/v1/traefik')
+  t.equal(early.statusCode, 503)
+  t.ok(Number(early.headers['retry-after']) > 0)
+  t.equal(early.json().error.code, 'HTTP_UNAVAILABLE')
+  ready = true
+  const answer = await app.inject({ url: '/api/v1/traefik', headers: { 'if-none-match': '"abc"' } })
+  t.equal(answer.statusCode, 200)
+  t.equal(answer.body, body)
+  t.match(answer.headers, { etag: '"abc"', 'content-type': 'application/json' })
+  t.same((await app.inject('/api/v1/traefik/explain')).json(), {
+    ready: true,
+    etag: '"abc"',
+    problems: [{ message: 'why' }],
+  })
+})
+
+t.test('probes, metrics, front page', async (t) => {
+  let alive = true
+  let reasons: string[] = []
+  const { app } = harness({
+    readiness: { alive: () => alive, ready: () => reasons.length === 0, reasons: () => reasons },
+  })
+  t.teardown(() => app.close())
+  t.equal((await app.inject('/healthz')).body, 'ok\n')
+  t.equal((await app.inject('/readyz')).statusCode, 200)
+  reasons = ['no leader', 'catalogue not synced']
+  const ready = await app.inject('/readyz')
+  t.equal(ready.statusCode, 503)
+  t.equal(ready.body, 'no leader\ncatalogue not synced\n')
+  alive = false
+  t.equal((await app.inject('/healthz')).statusCode, 503)
+  t.match((await app.inject('/')).body, '/openapi.json')
+  const metrics = await app.inject('/metrics')
+  t.match(metrics.headers['content-type'], 'text/plain')
+  t.match(metrics.body, 'constellation_http_requests_total{route="/readyz",method="GET",status="503"} 1')
+  const lost = await app.inject('/nowhere')
+  t.equal(lost.statusCode, 404)
+  t.equal(lost.headers['content-type'], 'text/plain; charset=utf-8')
+})

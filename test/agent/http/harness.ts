@@ -1,0 +1,99 @@
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import { pino } from 'pino'
+import { Registry } from 'prom-client'
+import type { Config } from '../../../agent/config/types.ts'
+import type { HttpCollaborators } from '../../../agent/http/collaborators.ts'
+import { buildHttpServer, type HttpLimits } from '../../../agent/http/server.ts'
+import { FakeConsensus } from './fake-consensus.ts'
+import { FakeCatalog, FakeHealth, FakeMembership } from './fake-discovery.ts'
+
+/** Settings of a node called n1. */
+export const CONFIG: Config = {
+  node: { name: 'n1', priority: 100, meta: { zone: 'a' } },
+  cluster: { name: 'home', keyFile: null, join: [], bootstrapExpect: 3 },
+  dataDir: '/nonexistent',
+  mesh: { listen: { host: '127.0.0.1', port: 7946 }, advertise: null },
+  http: { listen: { host: '127.0.0.1', port: 0 } },
+  dns: { listen: { host: '127.0.0.1', port: 8600 }, domain: 'constellation' },
+  log: { level: 'info', format: 'auto' },
+  providers: { traefik: { entryPoints: [] } },
+  file: null,
+}
+
+/** A server over fakes, and the fakes. */
+export interface Harness {
+  readonly app: FastifyInstance
+  readonly consensus: FakeConsensus
+  readonly catalog: FakeCatalog
+  readonly health: FakeHealth
+  readonly metrics: Registry
+  /** Calls of `operations`, in order. */
+  readonly operations: string[]
+}
+
+/** Builds a server that waits at most `random` = 0 longer than asked. */
+export function harness(
+  overrides: Partial<HttpCollaborators> = {},
+  options: { limits?: Partial<HttpLimits>; random?: () => number } = {},
+): Harness {
+  const consensus = new FakeConsensus()
+  const catalog = new FakeCatalog()
+  const health = new FakeHealth(catalog)
+  const metrics = new Registry()
+  const operations: string[] = []
+  const app = buildHttpServer(
+    { config: CONFIG, version: '9.8.7', random: () => 0, ...options },
+    {
+      consensus,
+      membership: new FakeMembership(),
+      catalog,
+      local: catalog,
+      health,
+      leases: { list: () => [] },
+      traefik: null,
+      readiness: { ready: () => true, reasons: () => [], alive: () => true },
+      log: pino({ level: 'silent' }),
+      metrics,
+      operations: {
+        leave: async () => void operations.push('leave'),
+        reload: async () => void operations.push('reload'),
+      },
+      ...overrides,
+    },
+  )
+  return { app, consensus, catalog, health, metrics, operations }
+}
+
+/** Listens on a free port of loopback and answers it. */
+export async function listen(app: FastifyInstance): Promise<number> {
+  const address = await app.listen({ host: '127.0.0.1', port: 0 })
+  return Number(new URL(address).port)
+}
+
+/** Opens a connection and sends bytes as they are. */
+export async function dial(port: number, bytes: string | Buffer): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1')
+  socket.on('error', () => {})
+  await once(socket, 'connect')
+  socket.write(bytes)
+  return socket
+}
+
+/** Everything the peer sends until it closes. */
+export async function readAll(socket: Socket): Promise<string> {
+  const chunks: Buffer[] = []
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+  if (!socket.closed) await once(socket, 'close')
+  return Buffer.concat(chunks).toString('latin1')
+}
+
+/** Polls until the condition holds. @throws after five seconds, with what was waited for. */
+export async function until(what: string, condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 5_000
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`not in time: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}

@@ -1,0 +1,95 @@
+import type {
+  Catalog,
+  CatalogInstance,
+  CatalogNode,
+  CheckStatus,
+  ServiceInstance,
+} from '../../../discovery/catalog/types.ts'
+
+/** A node and what runs on it. */
+export interface NodeSpec {
+  readonly name: string
+  readonly address: string
+  readonly alive?: boolean
+  readonly meta?: Readonly<Record<string, string>>
+  readonly services?: readonly (Partial<ServiceInstance> & { readonly status?: CheckStatus })[]
+}
+
+/** A fixed catalogue. */
+export class FakeCatalog implements Catalog {
+  readonly index = 42
+  readonly synced = true
+  readonly #nodes: readonly CatalogNode[]
+  readonly #instances: readonly CatalogInstance[]
+
+  constructor(specs: readonly NodeSpec[]) {
+    const indexed = { createIndex: 1, modifyIndex: 1 }
+    const nodes: CatalogNode[] = []
+    const instances: CatalogInstance[] = []
+    for (const spec of specs) {
+      const node: CatalogNode = {
+        ...indexed,
+        alive: spec.alive ?? true,
+        record: {
+          id: `peer-${spec.name}`,
+          name: spec.name,
+          address: spec.address,
+          version: { incarnation: 1, sequence: 1 },
+          meta: spec.meta ?? {},
+          services: new Map(),
+          checks: new Map(),
+        },
+      }
+      nodes.push(node)
+      for (const { status, ...part } of spec.services ?? []) {
+        const service: ServiceInstance = {
+          id: part.name ?? 'web',
+          name: 'web',
+          tags: [],
+          address: '',
+          port: 80,
+          meta: {},
+          weights: { passing: 1, warning: 1 },
+          enableTagOverride: false,
+          taggedAddresses: {},
+          ...part,
+        }
+        instances.push({ ...indexed, node, service, checks: [], status: status ?? 'passing' })
+      }
+    }
+    this.#nodes = nodes
+    this.#instances = instances
+  }
+
+  nodes(): readonly CatalogNode[] {
+    return this.#nodes
+  }
+
+  node(name: string): CatalogNode | undefined {
+    return this.#nodes.find(({ record }) => record.name === name)
+  }
+
+  services(): ReadonlyMap<string, readonly string[]> {
+    return new Map(this.#instances.map(({ service }) => [service.name, service.tags]))
+  }
+
+  instances(name: string): readonly CatalogInstance[] {
+    return this.#instances.filter(({ service }) => service.name === name)
+  }
+
+  instancesOn(name: string): readonly CatalogInstance[] {
+    return this.#instances.filter(({ node }) => node.record.name === name)
+  }
+
+  checks(): [] {
+    return []
+  }
+
+  serviceIndex(): number {
+    return this.index
+  }
+
+  onChange(): () => void {
+    return () => undefined
+  }
+}
