@@ -9,6 +9,10 @@ export type MeshErrorCode =
   | 'MSH_PROTOCOL'
   | 'MSH_TOO_LARGE'
   | 'MSH_STOPPED'
+  | 'MSH_NO_KEY'
+  | 'MSH_KEY_FILE'
+  | 'MSH_IDENTITY'
+  | 'MSH_LISTEN'
 
 /** An expected failure of the mesh; the message is a sentence for the operator. */
 export class MeshError extends Error {

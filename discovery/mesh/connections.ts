@@ -1,0 +1,261 @@
+import type { Connection, Libp2p } from '@libp2p/interface'
+import type { Logger } from 'pino'
+import { formatAddress, multiaddrToAddress, parseAddress, resolveHost, toMultiaddr } from './address.ts'
+import { Backoff } from './backoff.ts'
+import { MeshError } from './errors.ts'
+import type { MeshMetrics } from './metrics.ts'
+import type { Refusals } from './refusals.ts'
+import type { PeerEvent, PeerId } from './types.ts'
+
+/** How peers are dialled. */
+export interface ConnectionsOptions {
+  readonly self: PeerId
+  readonly dialTimeoutMs: number
+}
+
+interface PendingDial {
+  readonly promise: Promise<Connection>
+  readonly resolve: (connection: Connection) => void
+}
+
+const BACKOFF = { firstMs: 250, maxMs: 5_000 }
+
+/**
+ * Who is connected, where everybody is, and the one dial at a time that is made to each peer when a message needs it.
+ *
+ * Two nodes that dial each other at the same moment end up with two connections. Both stay: closing one of them from
+ * both ends at once would leave none, and each end would take that for the death of the other.
+ */
+export class Connections {
+  readonly #options: ConnectionsOptions
+  readonly #host: Pick<Libp2p, 'dial'>
+  readonly #refusals: Refusals
+  readonly #metrics: MeshMetrics
+  readonly #log: Logger
+  readonly #now: () => number
+  readonly #open = new Map<PeerId, Connection[]>()
+  readonly #addresses = new Map<PeerId, string>()
+  readonly #backoffs = new Map<PeerId, Backoff>()
+  readonly #dialing = new Map<PeerId, PendingDial>()
+  readonly #listeners: Set<(event: PeerEvent) => void>
+  readonly #stopped = new AbortController()
+
+  constructor(
+    options: ConnectionsOptions,
+    collaborators: {
+      readonly host: Pick<Libp2p, 'dial'>
+      readonly refusals: Refusals
+      readonly metrics: MeshMetrics
+      readonly log: Logger
+      readonly now: () => number
+      readonly listeners: Set<(event: PeerEvent) => void>
+    },
+  ) {
+    this.#options = options
+    this.#host = collaborators.host
+    this.#refusals = collaborators.refusals
+    this.#metrics = collaborators.metrics
+    this.#log = collaborators.log
+    this.#now = collaborators.now
+    this.#listeners = collaborators.listeners
+  }
+
+  /** Peers with an open connection. */
+  connected(): readonly PeerId[] {
+    return [...this.#open.keys()]
+  }
+
+  /** Every open connection, for those who have to look at all of them. */
+  all(): readonly Connection[] {
+    return [...this.#open.values()].flat()
+  }
+
+  /** The connection to open streams on: the oldest, which the other end most likely prefers too. */
+  current(peer: PeerId): Connection | undefined {
+    return this.#open.get(peer)?.find((connection) => connection.status === 'open')
+  }
+
+  /** Whether a message for this peer may wait for a connection: there is one, one is being made or may be made now. */
+  reachable(peer: PeerId): boolean {
+    if (this.current(peer) !== undefined || this.#dialing.has(peer)) return true
+    return this.#addresses.has(peer) && this.#backoff(peer).waitMs(this.#now()) === 0
+  }
+
+  setAddress(peer: PeerId, address: string): void {
+    if (peer === this.#options.self || this.#addresses.get(peer) === address) return
+    this.#addresses.set(peer, address)
+    this.#backoffs.delete(peer)
+  }
+
+  /** Forgets where the peer is and closes its connections; answers when they are closed. */
+  async forget(peer: PeerId): Promise<void> {
+    this.#addresses.delete(peer)
+    this.#backoffs.delete(peer)
+    await Promise.all([...(this.#open.get(peer) ?? [])].map((connection) => closeSoon(connection)))
+  }
+
+  /** Refuses further dials and closes everything. */
+  async stop(): Promise<void> {
+    this.#stopped.abort(new MeshError('MSH_STOPPED', 'the mesh is stopped'))
+    await Promise.all(this.all().map((connection) => closeSoon(connection)))
+  }
+
+  /** libp2p has a new connection: its peer has proved its membership. */
+  opened(connection: Connection): void {
+    if (connection.status !== 'open') return
+    const peer = connection.remotePeer.toString()
+    const before = this.#open.get(peer)
+    this.#open.set(peer, [...(before ?? []), connection])
+    this.#backoffs.delete(peer)
+    this.#dialing.get(peer)?.resolve(connection)
+    this.#measure()
+    if (before === undefined) {
+      const address = multiaddrToAddress(connection.remoteAddr)
+      this.#emit({ type: 'connected', peer, address })
+    }
+  }
+
+  /** libp2p has lost a connection. */
+  closed(connection: Connection): void {
+    const peer = connection.remotePeer.toString()
+    const before = this.#open.get(peer)
+    if (before === undefined) return
+    const left = before.filter((other) => other.id !== connection.id)
+    if (left.length === before.length) return
+    if (left.length > 0) this.#open.set(peer, left)
+    else this.#open.delete(peer)
+    this.#measure()
+    if (left.length === 0) this.#emit({ type: 'disconnected', peer })
+  }
+
+  /** Dials an address whoever is there, at once and regardless of earlier failures. @throws MeshError */
+  async dial(address: string, signal?: AbortSignal): Promise<PeerId> {
+    return (await this.#dialAddress(address, undefined, signal)).remotePeer.toString()
+  }
+
+  /**
+   * A connection to this peer: the open one, or a new one to its address. Callers at the same time share one dial.
+   * @throws MeshError `MSH_UNREACHABLE`, at once while a failed dial is less than its pause ago.
+   */
+  async connect(peer: PeerId): Promise<Connection> {
+    const open = this.current(peer)
+    if (open !== undefined) return open
+    const pending = this.#dialing.get(peer)
+    if (pending !== undefined) return await pending.promise
+    const address = this.#addresses.get(peer)
+    if (address === undefined) {
+      throw new MeshError('MSH_UNREACHABLE', `${peer} is not connected and its address is not known`)
+    }
+    const waitMs = this.#backoff(peer).waitMs(this.#now())
+    if (waitMs > 0) {
+      throw new MeshError('MSH_UNREACHABLE', `${address} could not be reached, next attempt in ${waitMs} ms`)
+    }
+    return await this.#startDial(peer, address)
+  }
+
+  async #startDial(peer: PeerId, address: string): Promise<Connection> {
+    const { promise, resolve, reject } = Promise.withResolvers<Connection>()
+    this.#dialing.set(peer, { promise, resolve })
+    this.#dialAddress(address, peer)
+      .then(resolve, (error: unknown) => {
+        if (this.current(peer) === undefined && this.#addresses.get(peer) === address) {
+          this.#backoff(peer).failed(this.#now())
+        }
+        reject(error)
+      })
+      .finally(() => this.#dialing.delete(peer))
+    return await promise
+  }
+
+  async #dialAddress(address: string, peer?: PeerId, signal?: AbortSignal): Promise<Connection> {
+    const { host, port } = parseAddress(address)
+    const timeout = AbortSignal.timeout(this.#options.dialTimeoutMs)
+    const signals = [timeout, this.#stopped.signal]
+    const until = AbortSignal.any(signal === undefined ? signals : [...signals, signal])
+    let failure: unknown
+    try {
+      for (const ip of await abortable(resolveHost(host), until)) {
+        try {
+          const connection = await this.#host.dial(toMultiaddr(ip, port, peer), { signal: until })
+          this.#metrics.dials.inc({ result: 'ok' })
+          return connection
+        } catch (error) {
+          failure = this.#refusals.take(formatAddress({ host: ip, port })) ?? error
+          if (until.aborted) break
+        }
+      }
+    } catch (error) {
+      failure = error
+    }
+    this.#metrics.dials.inc({ result: 'failed' })
+    const error = this.#explain(address, failure, until, timeout)
+    this.#log.debug({ peer, address, err: error }, 'dial failed')
+    throw error
+  }
+
+  #explain(address: string, failure: unknown, until: AbortSignal, timeout: AbortSignal): MeshError {
+    if (this.#stopped.signal.aborted) return new MeshError('MSH_STOPPED', 'the mesh is stopped')
+    const text = failure instanceof Error ? failure.message : String(failure)
+    const unreachable = (reason: string) =>
+      new MeshError('MSH_UNREACHABLE', `${address}: ${reason}`, { cause: failure })
+    if (/this node itself|dial self/.test(text)) return unreachable('that is this node itself')
+    if (failure instanceof MeshError) return failure
+    if (timeout.aborted) return unreachable(`no answer within ${this.#options.dialTimeoutMs} ms`)
+    if (until.aborted) return unreachable('the attempt was given up')
+    const code = failure instanceof Error && 'code' in failure ? failure.code : undefined
+    if (code === 'ECONNREFUSED') return unreachable('nobody listens there (connection refused)')
+    if (code === 'EHOSTUNREACH' || code === 'ENETUNREACH') return unreachable(`there is no route (${code})`)
+    if (/does not match expected remote identity/.test(text)) return unreachable('another node answers there')
+    return unreachable(text)
+  }
+
+  #backoff(peer: PeerId): Backoff {
+    let backoff = this.#backoffs.get(peer)
+    if (backoff === undefined) {
+      backoff = new Backoff(BACKOFF)
+      this.#backoffs.set(peer, backoff)
+    }
+    return backoff
+  }
+
+  #measure(): void {
+    this.#metrics.peers.set(this.#open.size)
+    this.#metrics.connections.set(this.all().length)
+  }
+
+  #emit(event: PeerEvent): void {
+    // That we hang up says nothing about the peer, and a listener could take it for the peer's death.
+    if (this.#stopped.signal.aborted) return
+    this.#log.debug(event, `peer ${event.type}`)
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(event)
+      } catch (error) {
+        this.#log.error({ err: error }, 'a listener of peer events failed')
+      }
+    }
+  }
+}
+
+const CLOSE_TIMEOUT_MS = 300
+
+async function closeSoon(connection: Connection): Promise<void> {
+  try {
+    // Flushes what is written, so that the last message of a node that leaves arrives.
+    await connection.close({ signal: AbortSignal.timeout(CLOSE_TIMEOUT_MS) })
+  } catch (error) {
+    connection.abort(error instanceof Error ? error : new Error(String(error)))
+  }
+}
+
+async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted()
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const abort = () => reject(signal.reason)
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}

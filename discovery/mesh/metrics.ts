@@ -1,0 +1,80 @@
+import { Counter, Gauge, Registry } from 'prom-client'
+
+/** Why a frame was dropped instead of sent. */
+export type DropReason = 'queue_full' | 'unreachable' | 'too_large' | 'unhandled'
+/** Why a peer was refused. `handshake`: it never came as far as the proof. */
+export type RefusalReason =
+  | 'wrong_key'
+  | 'wrong_cluster'
+  | 'version'
+  | 'refused_us'
+  | 'proof'
+  | 'handshake'
+  | 'too_many'
+
+/** The metrics of the mesh. Without a registry they are counted for nobody, which keeps callers free of conditions. */
+export class MeshMetrics {
+  readonly connections: Gauge
+  readonly peers: Gauge
+  readonly queuedFrames: Gauge
+  readonly queuedBytes: Gauge
+  readonly frames: Counter<'direction'>
+  readonly dropped: Counter<'reason'>
+  readonly refused: Counter<'reason'>
+  readonly dials: Counter<'result'>
+  readonly requests: Counter<'result'>
+
+  constructor(registry: Registry = new Registry()) {
+    const registers = [registry]
+    this.connections = new Gauge({
+      name: 'constellation_mesh_connections',
+      help: 'Open connections to members',
+      registers,
+    })
+    this.peers = new Gauge({
+      name: 'constellation_mesh_peers',
+      help: 'Members with at least one connection',
+      registers,
+    })
+    this.queuedFrames = new Gauge({
+      name: 'constellation_mesh_queued_frames',
+      help: 'Frames waiting to be written to a stream',
+      registers,
+    })
+    this.queuedBytes = new Gauge({
+      name: 'constellation_mesh_queued_bytes',
+      help: 'Bytes of the frames waiting to be written',
+      registers,
+    })
+    this.frames = new Counter({
+      name: 'constellation_mesh_frames_total',
+      help: 'Frames written and read',
+      labelNames: ['direction'],
+      registers,
+    })
+    this.dropped = new Counter({
+      name: 'constellation_mesh_dropped_frames_total',
+      help: 'Frames dropped instead of sent, by reason',
+      labelNames: ['reason'],
+      registers,
+    })
+    this.refused = new Counter({
+      name: 'constellation_mesh_refused_peers_total',
+      help: 'Connections refused before they became visible, by reason',
+      labelNames: ['reason'],
+      registers,
+    })
+    this.dials = new Counter({
+      name: 'constellation_mesh_dials_total',
+      help: 'Connection attempts, by result',
+      labelNames: ['result'],
+      registers,
+    })
+    this.requests = new Counter({
+      name: 'constellation_mesh_requests_total',
+      help: 'Requests sent, by result',
+      labelNames: ['result'],
+      registers,
+    })
+  }
+}

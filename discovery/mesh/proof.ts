@@ -1,0 +1,200 @@
+import { randomBytes } from 'node:crypto'
+import type {
+  ConnectionEncrypter,
+  MessageStream,
+  MultiaddrConnection,
+  SecureConnectionOptions,
+  SecuredConnection,
+} from '@libp2p/interface'
+import { type NoiseComponents, noise } from '@libp2p/noise'
+import { lpStream } from '@libp2p/utils'
+import { multiaddrToAddress } from './address.ts'
+import type { Keyring } from './cluster-key.ts'
+import { MeshError } from './errors.ts'
+import type { RefusalReason } from './metrics.ts'
+import {
+  decodeHello,
+  encodeHello,
+  type Hello,
+  NONCE_BYTES,
+  PROOF_VERSION,
+  type ProofContext,
+  type ProofRole,
+  proofInput,
+  sameCluster,
+} from './proof-messages.ts'
+import type { Refusals } from './refusals.ts'
+
+/** How membership is proved. */
+export interface ProofOptions {
+  readonly clusterName: string
+  readonly keys: Keyring
+  /** Both sides must be done in this time. */
+  readonly timeoutMs: number
+}
+
+type Wire = ReturnType<typeof lpStream<MessageStream>>
+type Verdict = { readonly reason: RefusalReason; readonly text: string } | undefined
+
+const PROTOCOL = '/constellation/noise'
+const MESSAGE_BYTES_MAX = 256
+// A peer that is already convinced may send its first frames behind its last proof message.
+const BUFFER_BYTES_MAX = 1024 * 1024
+const ACCEPTED = 1
+const REFUSED = 0
+
+/**
+ * Noise, and after it a proof of membership in both directions before libp2p sees the connection: no other protocol is
+ * ever spoken with a peer that does not hold the key of this cluster.
+ *
+ * Inside the encrypted connection each side sends three messages without waiting in between for the other's verdict:
+ * a hello (nonce, cluster tag), then an HMAC over both peer ids, both nonces and its role, then its verdict. A side
+ * judges only after it has sent its own proof, so that both operators learn what is wrong, and it waits for the other
+ * side's verdict, so that neither sees a connection that the other is about to close.
+ *
+ * The peer ids are what ties the proof to the encryption: noise has authenticated them, so a proof relayed by somebody
+ * in the middle names the wrong ids.
+ */
+export class MembershipProof implements ConnectionEncrypter {
+  readonly protocol = PROTOCOL
+  readonly #options: ProofOptions
+  readonly #noise: ConnectionEncrypter
+  readonly #self: string
+  readonly #refusals: Refusals
+
+  constructor(
+    options: ProofOptions,
+    collaborators: { readonly components: NoiseComponents; readonly refusals: Refusals },
+  ) {
+    this.#options = options
+    this.#noise = noise()(collaborators.components)
+    this.#self = collaborators.components.peerId.toString()
+    this.#refusals = collaborators.refusals
+  }
+
+  async secureOutbound(
+    connection: MessageStream,
+    options?: SecureConnectionOptions,
+  ): Promise<SecuredConnection> {
+    joinWrites(connection)
+    return await this.#prove(
+      connection,
+      await this.#noise.secureOutbound(connection, options),
+      options,
+      'initiator',
+    )
+  }
+
+  async secureInbound(
+    connection: MessageStream,
+    options?: SecureConnectionOptions,
+  ): Promise<SecuredConnection> {
+    joinWrites(connection)
+    return await this.#prove(
+      connection,
+      await this.#noise.secureInbound(connection, options),
+      options,
+      'responder',
+    )
+  }
+
+  async #prove(
+    raw: MessageStream,
+    secured: SecuredConnection,
+    options: SecureConnectionOptions | undefined,
+    role: ProofRole,
+  ): Promise<SecuredConnection> {
+    if (secured.remotePeer.toString() === this.#self)
+      throw new MeshError('MSH_UNREACHABLE', 'that is this node itself')
+    const timeout = AbortSignal.timeout(this.#options.timeoutMs)
+    const signal = options?.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout])
+    const wire = lpStream(secured.connection, {
+      maxDataLength: MESSAGE_BYTES_MAX,
+      maxBufferSize: BUFFER_BYTES_MAX,
+    })
+    let verdict: Verdict
+    try {
+      verdict = await this.#exchange(wire, secured.remotePeer.toString(), role, signal)
+    } catch {
+      verdict = {
+        reason: 'proof',
+        text: timeout.aborted
+          ? `it sent no proof of membership within ${this.#options.timeoutMs} ms`
+          : 'it ended the connection before it had proved its membership',
+      }
+    }
+    // Unwrapping pushes back what the peer has sent behind its last message: the first bytes of the multiplexer.
+    if (verdict === undefined) return { ...secured, connection: wire.unwrap() }
+    const { remoteAddr } = raw as MultiaddrConnection
+    throw this.#refusals.refuse({
+      ...verdict,
+      connection: raw,
+      direction: role === 'initiator' ? 'outbound' : 'inbound',
+      host: remoteAddr.getComponents()[0]?.value ?? '',
+      address: multiaddrToAddress(remoteAddr),
+    })
+  }
+
+  async #exchange(wire: Wire, remote: string, role: ProofRole, signal: AbortSignal): Promise<Verdict> {
+    const nonce = randomBytes(NONCE_BYTES)
+    await wire.write(encodeHello(nonce, this.#options.clusterName), { signal })
+    const hello = decodeHello((await wire.read({ signal })).subarray())
+    if (hello === undefined) return { reason: 'proof', text: 'it does not speak the membership proof' }
+    if (hello.version !== PROOF_VERSION) {
+      const text = `it speaks version ${hello.version} of the membership proof, we speak ${PROOF_VERSION}`
+      return await this.#conclude(wire, { reason: 'version', text }, signal)
+    }
+
+    const here = { peer: this.#self, nonce }
+    const there = { peer: remote, nonce: hello.nonce }
+    const context: ProofContext = {
+      clusterName: this.#options.clusterName,
+      initiator: role === 'initiator' ? here : there,
+      responder: role === 'initiator' ? there : here,
+    }
+    await wire.write(this.#options.keys.sign(proofInput(context, role)), { signal })
+    const proof = (await wire.read({ signal })).subarray()
+    const otherRole = role === 'initiator' ? 'responder' : 'initiator'
+    return await this.#conclude(wire, this.#judge(hello, proofInput(context, otherRole), proof), signal)
+  }
+
+  #judge(hello: Hello, input: Uint8Array, proof: Uint8Array): Verdict {
+    if (!sameCluster(hello, this.#options.clusterName)) {
+      const text = `it belongs to another cluster (we are "${this.#options.clusterName}")`
+      return { reason: 'wrong_cluster', text }
+    }
+    if (!this.#options.keys.verify(input, proof)) {
+      const text = 'it does not hold our cluster key (check cluster.key_file on both sides)'
+      return { reason: 'wrong_key', text }
+    }
+    return undefined
+  }
+
+  /**
+   * Tells the peer our verdict and waits for its own. We wait even for a peer we have refused: closing at once would
+   * reset the connection and could take our proof away from it before it has read it.
+   */
+  async #conclude(wire: Wire, verdict: Verdict, signal: AbortSignal): Promise<Verdict> {
+    try {
+      await wire.write(Uint8Array.of(verdict === undefined ? ACCEPTED : REFUSED), { signal })
+      const theirs = (await wire.read({ signal })).subarray()
+      if (verdict !== undefined || (theirs.length === 1 && theirs[0] === ACCEPTED)) return verdict
+    } catch (error) {
+      if (verdict !== undefined) return verdict
+      throw error
+    }
+    return {
+      reason: 'refused_us',
+      text: 'it does not accept our cluster key (check cluster.key_file on both sides)',
+    }
+  }
+}
+
+/**
+ * Makes every encrypted packet one write. Noise hands its two-byte length and its data over as two pieces, and the TCP
+ * transport writes each piece on its own: two system calls and, without Nagle, two packets for every small message.
+ */
+function joinWrites(connection: MessageStream): void {
+  const send = connection.send.bind(connection)
+  connection.send = (data) => send(data.subarray())
+}
