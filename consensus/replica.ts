@@ -4,7 +4,13 @@ import type { ConsensusStatus, RaftPeer } from './client.ts'
 import type { Clock } from './clock.ts'
 import { ConsensusError, noLeader, outcomeUnknown } from './errors.ts'
 import type { ReplicaMetrics } from './metrics.ts'
-import { allNodes, EMPTY_CONFIGURATION, initialConfiguration, isVoter } from './raft/configuration.ts'
+import {
+  allNodes,
+  allVoters,
+  EMPTY_CONFIGURATION,
+  initialConfiguration,
+  isVoter,
+} from './raft/configuration.ts'
 import { EMPTY_STATE, RAFT_DEFAULTS, Raft, type RaftState } from './raft/raft.ts'
 import type { ConfigChange, Entry, HardState, Message, Ready, SnapshotMeta } from './raft/types.ts'
 import { SessionTimers } from './session-timers.ts'
@@ -174,7 +180,10 @@ export class Replica {
       entries: stored.entries,
       logStart: stored.logStart,
     }
-    this.#raft = new Raft({ ...RAFT_DEFAULTS, id: this.id, random: this.#with.random }, state)
+    const raft = new Raft({ ...RAFT_DEFAULTS, id: this.id, random: this.#with.random }, state)
+    this.#raft = raft
+    // The only voter has nobody to wait for.
+    if (raft.isVoter() && allVoters(raft.configuration).length === 1) raft.campaign()
     this.#pump()
   }
 

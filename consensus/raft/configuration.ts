@@ -25,6 +25,11 @@ export function isVoter(configuration: Configuration, id: NodeId): boolean {
   return configuration.voters.includes(id) || configuration.votersOutgoing.includes(id)
 }
 
+/** Voters of both halves. */
+export function allVoters(configuration: Configuration): NodeId[] {
+  return [...new Set([...configuration.voters, ...configuration.votersOutgoing])]
+}
+
 /** Everybody the leader replicates to, sorted. */
 export function allNodes(configuration: Configuration): NodeId[] {
   const { voters, votersOutgoing, learners, learnersNext } = configuration

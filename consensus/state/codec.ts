@@ -33,7 +33,9 @@ const HEADER_BYTES = 5
 export function encodeRecord(value: unknown): Uint8Array {
   const blobs: Uint8Array[] = []
   let blobBytes = 0
-  const json = JSON.stringify(value, (_key, item: unknown) => {
+  const json = JSON.stringify(value, function (this: Record<string, unknown>, key, _converted: unknown) {
+    // The original: a Buffer would already have been turned into an object by its toJSON.
+    const item = this[key]
     if (typeof item === 'bigint') return { $n: item.toString() }
     if (!(item instanceof Uint8Array)) return item
     blobs.push(item)
