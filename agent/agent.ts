@@ -20,7 +20,7 @@ import { formatHostPort } from './config/host-port.ts'
 import type { Config } from './config/types.ts'
 import { meshTransport } from './consensus-transport.ts'
 import { buildHttpServer } from './http/server.ts'
-import { packFacts, peerDirectory } from './member-meta.ts'
+import { leaseRank, packFacts, peerDirectory } from './member-meta.ts'
 import { AgentReadiness } from './readiness.ts'
 import { setLevel } from './telemetry/log.ts'
 
@@ -66,12 +66,17 @@ export class Agent {
   #leases: LeaseKeeper | null = null
   #consensus: ConsensusNode | null = null
   #membership: SwimMembership | null = null
+  #setEntryPoints = (_entryPoints: readonly string[]) => {}
+  #priority: number
+  /** Tells the others what changed about this node. */
+  #announce = () => {}
   #stopping: Promise<void> | null = null
 
   constructor(config: Config, collaborators: AgentCollaborators) {
     this.#config = config
     this.#collaborators = collaborators
     this.#log = collaborators.log
+    this.#priority = config.node.priority
   }
 
   get readiness(): AgentReadiness | null {
@@ -96,17 +101,19 @@ export class Agent {
 
     const mesh = await this.#startMesh(metrics)
     const { advertise } = mesh
-    const facts = {
-      version: VERSION,
-      http: formatHostPort(config.http.listen),
-      priority: config.node.priority,
-      bootstrapExpect: config.cluster.bootstrapExpect,
-    }
+    const facts = (clusterId: string | null) =>
+      packFacts({
+        version: VERSION,
+        http: formatHostPort(config.http.listen),
+        priority: this.#priority,
+        bootstrapExpect: config.cluster.bootstrapExpect,
+        clusterId,
+      })
     const membership = new SwimMembership(
       {
         name,
         address: advertise,
-        meta: packFacts({ ...facts, clusterId: null }),
+        meta: facts(null),
         dataDir: config.dataDir,
         join: config.cluster.join.map(formatHostPort),
       },
@@ -139,13 +146,13 @@ export class Agent {
       { local: catalog.local, log: this.#logger('health'), metrics },
     )
     const leases = new LeaseKeeper(
-      { node: name, names: LEASES },
+      { node: name, names: LEASES, rank: () => leaseRank(membership) },
       { client, clock: systemClock, log: this.#logger('leases') },
     )
     this.#leases = leases
     const readiness = new AgentReadiness({ consensus: client, catalog: catalog.store, now: systemClock.now })
     this.#readiness = readiness
-    const traefik = this.#traefik(catalog, readiness)
+    const traefik = this.#startTraefik(catalog, readiness)
 
     // A failed or disconnected leader is reason to look for a new one at once; discovery and consensus do not know each other.
     mesh.onPeer((event) => {
@@ -154,10 +161,12 @@ export class Agent {
     membership.onChange((member) => {
       if (member.status === 'failed' || member.status === 'left') consensus.peerLost(member.id)
     })
-    client.onStatus(({ clusterId }) => {
-      const meta = packFacts({ ...facts, clusterId })
-      if (membership.local().meta.cluster !== meta.cluster) membership.setMeta(meta)
-    })
+    this.#announce = () => {
+      const meta = facts(client.status().clusterId)
+      const { cluster, priority } = membership.local().meta
+      if (cluster !== meta.cluster || priority !== meta.priority) membership.setMeta(meta)
+    }
+    client.onStatus(this.#announce)
 
     const http = buildHttpServer(
       { config, version: VERSION },
@@ -193,8 +202,9 @@ export class Agent {
     await this.#startPart('leases', leases)
     const beat = setInterval(() => readiness.beat(), BEAT_MS)
     this.#parts.push({ name: 'beat', stop: async () => clearInterval(beat) })
+    const listening = formatHostPort(config.http.listen)
     this.#log.info(
-      { http: facts.http, mesh: advertise, id: mesh.id, dataDir: config.dataDir },
+      { http: listening, mesh: advertise, id: mesh.id, dataDir: config.dataDir },
       `agent ${name} is up`,
     )
   }
@@ -205,9 +215,13 @@ export class Agent {
     return logger
   }
 
-  /** Changes the log level of every part: a child logger does not follow its parent. */
-  setLogLevel(level: Config['log']['level']): void {
-    for (const logger of [this.#log, ...this.#loggers]) setLevel(logger, level)
+  /** Applies the settings that can change while the agent runs. */
+  reload(next: Config): void {
+    // A child logger does not follow its parent.
+    for (const logger of [this.#log, ...this.#loggers]) setLevel(logger, next.log.level)
+    this.#priority = next.node.priority
+    this.#announce()
+    if (next.providers.traefik !== null) this.#setEntryPoints(next.providers.traefik.entryPoints)
   }
 
   async #startPart(name: string, part: { start(): Promise<void>; stop(): Promise<void> }): Promise<void> {
@@ -226,10 +240,15 @@ export class Agent {
     return mesh
   }
 
-  #traefik(catalog: GossipCatalog, readiness: AgentReadiness) {
+  #startTraefik(catalog: GossipCatalog, readiness: AgentReadiness) {
     const settings = this.#config.providers.traefik
     if (settings === null) return null
-    const view = new TraefikView(settings, { catalog: catalog.store, log: this.#logger('traefik') })
+    const render = (entryPoints: readonly string[]) =>
+      new TraefikView({ entryPoints }, { catalog: catalog.store, log: this.#logger('traefik') })
+    let view = render(settings.entryPoints)
+    this.#setEntryPoints = (entryPoints) => {
+      view = render(entryPoints)
+    }
     return {
       document: () => view.document(),
       problems: () => view.document().problems,

@@ -44,6 +44,12 @@ export async function runAgent(config: Config, options: { reload: () => Config }
     log.info({ signal }, 'stopping')
     finish()
   }
+  const onBug = (error: unknown) => {
+    log.fatal({ err: error }, 'unexpected error; the agent ends, so that a restart finds a sound state')
+    exitCode = 1
+    finish()
+  }
+  process.on('uncaughtException', onBug)
   process.on('SIGHUP', onHangup)
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
@@ -63,19 +69,29 @@ export async function runAgent(config: Config, options: { reload: () => Config }
   await notifier.stopping()
   await agent.stop()
   await notifier.stop()
-  process.off('SIGHUP', onHangup).off('SIGTERM', onSignal).off('SIGINT', onSignal)
+  process
+    .off('uncaughtException', onBug)
+    .off('SIGHUP', onHangup)
+    .off('SIGTERM', onSignal)
+    .off('SIGINT', onSignal)
   return exitCode
 }
 
 /** Applies what can change without a restart and says what cannot. Answers the configuration now in force. */
 function applyReload(agent: Agent, log: Logger, old: Config, next: Config): Config {
   const { changed, needsRestart } = diffReloadable(old, next)
-  if (next.log.level !== old.log.level) agent.setLogLevel(next.log.level)
+  agent.reload(next)
   if (needsRestart.length > 0)
     log.warn({ settings: needsRestart }, 'these settings change only with a restart')
   log.info(
     { changed },
     changed.length === 0 ? 'nothing in the configuration changed' : 'configuration reloaded',
   )
-  return { ...old, log: { ...old.log, level: next.log.level } }
+  const { traefik } = old.providers
+  return {
+    ...old,
+    node: { ...old.node, priority: next.node.priority },
+    log: { ...old.log, level: next.log.level },
+    providers: { traefik: traefik === null ? null : (next.providers.traefik ?? traefik) },
+  }
 }

@@ -75,7 +75,7 @@ export const SETTINGS: { readonly [Path in SettingPath]: Setting<SettingValues[P
     default: '{}',
     flag: null,
     doc: 'Labels of this node, shown in the catalogue. In the environment: "zone=a,rack=2".',
-    reloadable: true,
+    reloadable: false,
     read: (config) => config.node.meta,
   },
   'cluster.name': {
@@ -179,7 +179,7 @@ export const SETTINGS: { readonly [Path in SettingPath]: Setting<SettingValues[P
     default: 'true',
     flag: null,
     doc: 'Whether this node answers the document Traefik polls. A mapping with the keys below means true.',
-    reloadable: true,
+    reloadable: false,
     read: (config) => config.providers.traefik !== null,
   },
   'providers.traefik.entry_points': {

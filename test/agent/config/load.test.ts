@@ -500,7 +500,7 @@ t.test('a reload tells what changed and what needs a restart', (t) => {
       'log.format',
       'providers.traefik.entry_points',
     ],
-    needsRestart: ['http.listen', 'log.format'],
+    needsRestart: ['node.meta', 'http.listen', 'log.format'],
   })
   t.end()
 })
