@@ -1,0 +1,177 @@
+import type { Member } from '../membership/types.ts'
+import { sameEntry } from './delta.ts'
+import { SERF_HEALTH } from './shapes.ts'
+import type {
+  CatalogInstance,
+  CatalogNode,
+  CheckStatus,
+  HealthCheck,
+  Indexed,
+  NodeRecord,
+  ServiceInstance,
+} from './types.ts'
+
+/** A node as the store shows it: its record joined with the verdict, and the indexes of its parts. */
+export interface NodeView {
+  readonly node: CatalogNode
+  /** By instance id. */
+  readonly instances: ReadonlyMap<string, Indexed>
+  /** `serfHealth`, then the checks of the node by id. */
+  readonly nodeChecks: readonly HealthCheck[]
+}
+
+/** What a new view of a node changes. */
+export interface ViewChange {
+  /** Null: the node is not shown any more. */
+  readonly view: NodeView | null
+  /** Whether anything a reader can see is different. */
+  readonly visible: boolean
+  /** Names of the services that are touched. */
+  readonly services: ReadonlySet<string>
+}
+
+const SEVERITY: Readonly<Record<CheckStatus, number>> = { passing: 0, warning: 1, critical: 2 }
+
+/** The record to show for a member: its own, or an empty one until that has arrived (or while it claims another name). */
+export function shownRecord(member: Member, record: NodeRecord | undefined): NodeRecord {
+  if (record?.name === member.name) return record
+  return {
+    id: member.id,
+    name: member.name,
+    address: hostOf(member.address),
+    version: { incarnation: 0, sequence: 0 },
+    meta: {},
+    services: new Map(),
+    checks: new Map(),
+  }
+}
+
+/** The next view of a node, with `index` on what changed. `record` null: it is not to be shown. */
+export function nextView(
+  before: NodeView | null,
+  record: NodeRecord | null,
+  alive: boolean,
+  index: number,
+): ViewChange {
+  const services = new Set<string>()
+  const old = before?.node.record
+  if (!record) {
+    for (const service of old?.services.values() ?? []) services.add(service.name)
+    return { view: null, visible: before !== null, services }
+  }
+  const nodeChanged = !before || before.node.alive !== alive || !sameNode(before.node.record, record)
+  const nodeChecks = [serfHealth(alive), ...sorted(record.checks, (check) => check.serviceId === '')]
+  const checksChanged = !before || !sameEntry(before.nodeChecks, nodeChecks)
+  if (nodeChanged || checksChanged) {
+    for (const service of old?.services.values() ?? []) services.add(service.name)
+    for (const service of record.services.values()) services.add(service.name)
+  }
+  touchChangedServices(old, record, services)
+  touchChangedChecks(old, record, services)
+  const createIndex = before?.node.createIndex ?? index
+  const modifyIndex = before && !nodeChanged ? before.node.modifyIndex : index
+  const view: NodeView = {
+    node: Object.freeze({ record, alive, createIndex, modifyIndex }),
+    instances: nextInstances(before, record, index),
+    nodeChecks,
+  }
+  return { view, visible: nodeChanged || checksChanged || services.size > 0, services }
+}
+
+/** An instance with everything that decides about it. */
+export function joinInstance(view: NodeView, service: ServiceInstance, indexed: Indexed): CatalogInstance {
+  const own = sorted(view.node.record.checks, (check) => check.serviceId === service.id)
+  const checks = Object.freeze([...view.nodeChecks, ...own])
+  return Object.freeze({
+    node: view.node,
+    service,
+    checks,
+    status: worst(checks),
+    createIndex: indexed.createIndex,
+    modifyIndex: indexed.modifyIndex,
+  })
+}
+
+/** The order of every list: bytewise by text, the same on every node. */
+export function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+/** Host part of `host:port`; IPv6 without brackets. */
+export function hostOf(address: string): string {
+  const host = address.slice(0, Math.max(0, address.lastIndexOf(':'))) || address
+  return host.startsWith('[') && host.endsWith(']') ? host.slice(1, -1) : host
+}
+
+function serfHealth(alive: boolean): HealthCheck {
+  return {
+    id: SERF_HEALTH,
+    name: 'Serf Health Status',
+    status: alive ? 'passing' : 'critical',
+    notes: '',
+    output: alive ? 'Agent alive and reachable' : 'Agent not live or unreachable',
+    serviceId: '',
+    type: '',
+    interval: '',
+    timeout: '',
+  }
+}
+
+function sameNode(a: NodeRecord, b: NodeRecord): boolean {
+  return a.name === b.name && a.address === b.address && sameEntry(a.meta, b.meta)
+}
+
+function sorted(
+  checks: ReadonlyMap<string, HealthCheck>,
+  accept: (check: HealthCheck) => boolean,
+): HealthCheck[] {
+  return [...checks.values()].filter(accept).sort((a, b) => compareText(a.id, b.id))
+}
+
+function worst(checks: readonly HealthCheck[]): CheckStatus {
+  let status: CheckStatus = 'passing'
+  for (const check of checks) if (SEVERITY[check.status] > SEVERITY[status]) status = check.status
+  return status
+}
+
+function nextInstances(
+  before: NodeView | null,
+  record: NodeRecord,
+  index: number,
+): ReadonlyMap<string, Indexed> {
+  const out = new Map<string, Indexed>()
+  for (const service of record.services.values()) {
+    const old = before?.instances.get(service.id)
+    const same = old && sameEntry(before?.node.record.services.get(service.id), service)
+    out.set(service.id, same ? old : { createIndex: old?.createIndex ?? index, modifyIndex: index })
+  }
+  return out
+}
+
+function touchChangedServices(old: NodeRecord | undefined, record: NodeRecord, touched: Set<string>): void {
+  for (const service of record.services.values()) {
+    const previous = old?.services.get(service.id)
+    if (sameEntry(previous, service)) continue
+    touched.add(service.name)
+    if (previous) touched.add(previous.name)
+  }
+  for (const previous of old?.services.values() ?? []) {
+    if (!record.services.has(previous.id)) touched.add(previous.name)
+  }
+}
+
+function touchChangedChecks(old: NodeRecord | undefined, record: NodeRecord, touched: Set<string>): void {
+  const touch = (check: HealthCheck | undefined): void => {
+    for (const side of [old, record]) {
+      const service = check && side?.services.get(check.serviceId)
+      if (service) touched.add(service.name)
+    }
+  }
+  for (const check of record.checks.values()) {
+    const previous = old?.checks.get(check.id)
+    if (sameEntry(previous, check)) continue
+    touch(check)
+    touch(previous)
+  }
+  for (const previous of old?.checks.values() ?? []) if (!record.checks.has(previous.id)) touch(previous)
+}

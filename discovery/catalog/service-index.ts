@@ -1,0 +1,120 @@
+import type { PeerId } from '../mesh/types.ts'
+import { compareText, joinInstance, type NodeView } from './node-view.ts'
+import type { CatalogInstance, ServiceInstance } from './types.ts'
+
+interface Group {
+  /** Of the last change that touched the service. */
+  index: number
+  readonly byNode: Map<PeerId, Set<string>>
+  instances: readonly CatalogInstance[] | null
+  tags: readonly string[] | null
+}
+
+/** Instances by service name: a lookup costs what it returns, and nothing while the service does not change. */
+export class ServiceIndex {
+  readonly #views: ReadonlyMap<PeerId, NodeView>
+  readonly #groups = new Map<string, Group>()
+  #extinctionIndex = 1
+  #all: ReadonlyMap<string, readonly string[]> | null = null
+
+  /** @param views the views of the shown nodes, kept up to date by the owner of this index */
+  constructor(views: ReadonlyMap<PeerId, NodeView>) {
+    this.#views = views
+  }
+
+  /** Follows a node from one view to the next. `touched` get the new index. */
+  update(id: PeerId, before: NodeView | null, after: NodeView | null): void {
+    for (const service of services(before)) this.#remove(id, service)
+    for (const service of services(after)) this.#add(id, service)
+  }
+
+  /** Stamps the services a change touched. One without instances is extinct, and its name forgotten. */
+  stamp(touched: Iterable<string>, index: number): void {
+    for (const name of touched) {
+      const group = this.#groups.get(name)
+      if (group && group.byNode.size > 0) {
+        group.index = index
+        continue
+      }
+      this.#groups.delete(name)
+      this.#extinctionIndex = index
+    }
+  }
+
+  /** Index of the last change of a service; of the last extinction for an unknown one. */
+  indexOf(name: string): number {
+    return this.#groups.get(name)?.index ?? this.#extinctionIndex
+  }
+
+  /** Instances sorted by node name, then id. */
+  instances(name: string): readonly CatalogInstance[] {
+    const group = this.#groups.get(name)
+    if (!group) return []
+    group.instances ??= Object.freeze(this.#join(group))
+    return group.instances
+  }
+
+  /** Service name → tags, both sorted. */
+  names(): ReadonlyMap<string, readonly string[]> {
+    this.#all ??= new Map([...this.#groups.keys()].sort(compareText).map((name) => [name, this.#tags(name)]))
+    return this.#all
+  }
+
+  #join(group: Group): CatalogInstance[] {
+    const out: CatalogInstance[] = []
+    for (const [nodeId, ids] of group.byNode) {
+      const view = this.#views.get(nodeId)
+      for (const id of ids) {
+        const service = view?.node.record.services.get(id)
+        const indexed = view?.instances.get(id)
+        if (view && service && indexed) out.push(joinInstance(view, service, indexed))
+      }
+    }
+    return out.sort(compareInstances)
+  }
+
+  #tags(name: string): readonly string[] {
+    const group = this.#groups.get(name)
+    if (!group) return []
+    group.tags ??= Object.freeze(
+      [...new Set(this.instances(name).flatMap((instance) => instance.service.tags))].sort(compareText),
+    )
+    return group.tags
+  }
+
+  #add(nodeId: PeerId, service: ServiceInstance): void {
+    const group = this.#groups.get(service.name) ?? {
+      index: 1,
+      byNode: new Map<PeerId, Set<string>>(),
+      instances: null,
+      tags: null,
+    }
+    this.#groups.set(service.name, group)
+    const ids = group.byNode.get(nodeId) ?? new Set<string>()
+    group.byNode.set(nodeId, ids.add(service.id))
+    this.#forget(group)
+  }
+
+  #remove(nodeId: PeerId, service: ServiceInstance): void {
+    const group = this.#groups.get(service.name)
+    const ids = group?.byNode.get(nodeId)
+    if (!group || !ids) return
+    ids.delete(service.id)
+    if (ids.size === 0) group.byNode.delete(nodeId)
+    this.#forget(group)
+  }
+
+  #forget(group: Group): void {
+    group.instances = null
+    group.tags = null
+    this.#all = null
+  }
+}
+
+function compareInstances(a: CatalogInstance, b: CatalogInstance): number {
+  return compareText(a.node.record.name, b.node.record.name) || compareText(a.service.id, b.service.id)
+}
+
+function services(view: NodeView | null): Iterable<ServiceInstance> {
+  return view?.node.record.services.values() ?? []
+}

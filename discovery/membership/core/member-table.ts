@@ -1,0 +1,354 @@
+import type { BroadcastQueue } from './broadcast-queue.ts'
+import { Suspicion, suspicionMinMs } from './suspicion.ts'
+import type {
+  AccusationUpdate,
+  AliveUpdate,
+  CoreContext,
+  LeftUpdate,
+  MemberRecord,
+  MemberState,
+  NodeId,
+  SyncEntry,
+  Update,
+} from './types.ts'
+
+const CONFLICTS_REMEMBERED_MAX = 256
+const WAITING_MAX = 64
+
+interface Entry {
+  member: MemberRecord
+  /** When the status was reached. */
+  since: number
+}
+
+/**
+ * Who is known, and the rules by which news changes it (SWIM §4.2, memberlist's state.go): an alive update counts with a
+ * higher incarnation only, an accusation with the same or a higher one, and only a member itself raises its incarnation.
+ * Every update that changed something is queued for the others.
+ */
+export class MemberTable {
+  readonly #ctx: CoreContext
+  readonly #queue: BroadcastQueue
+  readonly #selfId: NodeId
+  readonly #entries = new Map<NodeId, Entry>()
+  readonly #byName = new Map<string, NodeId>()
+  readonly #suspicions = new Map<NodeId, Suspicion>()
+  readonly #conflicts = new Set<string>()
+  /** Newcomers whose name is held by a member that is not given up yet, by name. */
+  readonly #waiting = new Map<string, AliveUpdate>()
+  #fullReported = false
+
+  constructor(self: MemberRecord, now: number, ctx: CoreContext, queue: BroadcastQueue) {
+    this.#ctx = ctx
+    this.#queue = queue
+    this.#selfId = self.id
+    this.#entries.set(self.id, { member: self, since: now })
+    this.#byName.set(self.name, self.id)
+    queue.push(aliveOf(self))
+  }
+
+  get self(): MemberRecord {
+    const entry = this.#entries.get(this.#selfId)
+    if (!entry) throw new Error('invariant: a node is always in its own table')
+    return entry.member
+  }
+
+  get(id: NodeId): MemberRecord | undefined {
+    return this.#entries.get(id)?.member
+  }
+
+  all(): MemberRecord[] {
+    return [...this.#entries.values()].map((entry) => entry.member)
+  }
+
+  /** Members that take part, this node included: the n of every formula. */
+  get liveCount(): number {
+    let n = 0
+    for (const { member } of this.#entries.values()) if (isLive(member)) n++
+    return n
+  }
+
+  /** The others that pass `accept`, with the time they have had their status. */
+  others(accept: (member: MemberRecord, since: number) => boolean): MemberRecord[] {
+    const out: MemberRecord[] = []
+    for (const { member, since } of this.#entries.values()) {
+      if (member.id !== this.#selfId && accept(member, since)) out.push(member)
+    }
+    return out
+  }
+
+  /** Applies one update. True if it was about this node and had to be refuted. */
+  apply(update: Update, now: number): boolean {
+    if (update.id === this.#selfId) return this.#applyToSelf(update, now)
+    if (update.status === 'alive') this.#alive(update, now)
+    else if (update.status === 'left') this.#left(update, now)
+    else if (update.status === 'suspect') this.#suspect(update, now)
+    else this.#failed(update, now)
+    return false
+  }
+
+  /** Applies another node's full state. A remote `failed` only makes a living member suspect, so that it can refute. */
+  merge(from: NodeId, entries: readonly SyncEntry[], now: number): boolean {
+    let refuted = false
+    for (const entry of entries) refuted = this.#mergeOne(from, entry, now) || refuted
+    return refuted
+  }
+
+  /** Everything known, for a full state exchange. */
+  snapshot(now: number): SyncEntry[] {
+    return [...this.#entries.values()].map(({ member, since }) => ({
+      member,
+      ageMs: Math.max(0, now - since),
+    }))
+  }
+
+  /** What a peer must be told when a message goes to it: that it is held for suspect, failed or left. */
+  verdictOn(id: NodeId): Update | undefined {
+    const member = this.#entries.get(id)?.member
+    if (!member || member.id === this.#selfId || member.status === 'alive') return undefined
+    if (member.status === 'left') return { status: 'left', id, incarnation: member.incarnation }
+    return { status: member.status, id, incarnation: member.incarnation, from: this.#selfId }
+  }
+
+  /** Replaces this node's meta under a new incarnation. */
+  setMeta(meta: Readonly<Record<string, string>>, now: number): void {
+    const self = this.self
+    this.#set({ ...self, meta, incarnation: self.incarnation + 1 }, now)
+    this.#queue.push(aliveOf(this.self))
+  }
+
+  /** Marks this node as left under a new incarnation, so that no older news revives it. */
+  leave(now: number): LeftUpdate {
+    const self = this.self
+    const update: LeftUpdate = { status: 'left', id: self.id, incarnation: self.incarnation + 1 }
+    this.#set({ ...self, status: 'left', incarnation: update.incarnation }, now)
+    this.#queue.push(update)
+    return update
+  }
+
+  /** What this node says about itself. */
+  selfUpdate(): Update {
+    return aliveOf(this.self)
+  }
+
+  /** Suspects whose time is nearly over and whom this node has not looked at for it; each is named once. */
+  suspectsToLookAt(now: number): NodeId[] {
+    const out: NodeId[] = []
+    for (const [id, suspicion] of this.#suspicions) if (suspicion.takeLook(now)) out.push(id)
+    return out
+  }
+
+  /** Gives up the suspects whose time is over. */
+  expireSuspicions(now: number): void {
+    for (const [id, suspicion] of [...this.#suspicions]) {
+      const member = this.get(id)
+      if (!member || suspicion.deadline > now) continue
+      this.#failed({ status: 'failed', id, incarnation: member.incarnation, from: this.#selfId }, now)
+    }
+  }
+
+  /** Forgets those that left or failed long ago. A failed one counts as left from here on. */
+  reap(now: number): void {
+    const { leftKeptMs, failedKeptMs } = this.#ctx.timings
+    for (const { member, since } of [...this.#entries.values()]) {
+      if (member.id === this.#selfId) continue
+      const keptMs = member.status === 'left' ? leftKeptMs : failedKeptMs
+      if (!isLive(member) && now - since >= keptMs) this.#forget(member, now)
+    }
+  }
+
+  /** When the next suspicion ends; Infinity if there is none. */
+  get deadline(): number {
+    let next = Number.POSITIVE_INFINITY
+    for (const suspicion of this.#suspicions.values()) next = Math.min(next, suspicion.nextAt)
+    return next
+  }
+
+  /** This process stood still for `ms`: nobody may be given up for it. */
+  shift(ms: number): void {
+    for (const suspicion of this.#suspicions.values()) suspicion.shift(ms)
+  }
+
+  #applyToSelf(update: Update, now: number): boolean {
+    const self = this.self
+    if (self.status === 'left' || update.incarnation < self.incarnation) return false
+    if (update.status === 'alive' && update.incarnation === self.incarnation && sameData(update, self)) {
+      return false
+    }
+    this.#set({ ...self, incarnation: update.incarnation + 1 }, now)
+    this.#queue.push(aliveOf(this.self))
+    return true
+  }
+
+  #alive(update: AliveUpdate, now: number): void {
+    const known = this.get(update.id)
+    if (known && update.incarnation <= known.incarnation) return
+    if (!this.#claimName(update, now)) return
+    if (!known && this.#isFull(update)) return
+    this.#suspicions.delete(update.id)
+    this.#set({ ...update, status: 'alive' }, now)
+    this.#queue.push(update)
+  }
+
+  #suspect(update: AccusationUpdate, now: number): void {
+    const known = this.get(update.id)
+    if (!known || update.incarnation < known.incarnation) return
+    const open = this.#suspicions.get(update.id)
+    if (open) {
+      if (open.confirm(update.from)) this.#queue.push(update)
+      return
+    }
+    if (known.status !== 'alive') return
+    this.#suspicions.set(update.id, this.#newSuspicion(update.from, now))
+    this.#set({ ...known, status: 'suspect', incarnation: update.incarnation }, now)
+    this.#queue.push(update)
+  }
+
+  #newSuspicion(from: NodeId, now: number): Suspicion {
+    const { timings } = this.#ctx
+    const n = this.liveCount
+    const wanted = timings.suspicionMult - 2
+    // Neither this node nor the suspect can confirm: in a smaller cluster nobody is left who could.
+    const k = n - 2 < wanted ? 0 : wanted
+    const minMs = suspicionMinMs(timings, n)
+    return new Suspicion(from, now, k, minMs, minMs * timings.suspicionMaxMult, timings.probeIntervalMs)
+  }
+
+  #failed(update: AccusationUpdate, now: number): void {
+    const known = this.get(update.id)
+    if (!known || update.incarnation < known.incarnation || !isLive(known)) return
+    this.#suspicions.delete(update.id)
+    this.#set({ ...known, status: 'failed', incarnation: update.incarnation }, now)
+    this.#queue.push(update)
+    this.#admitWaiting(known.name, now)
+  }
+
+  #left(update: LeftUpdate, now: number): void {
+    const known = this.get(update.id)
+    if (!known || update.incarnation < known.incarnation || known.status === 'left') return
+    this.#suspicions.delete(update.id)
+    this.#set({ ...known, status: 'left', incarnation: update.incarnation }, now)
+    this.#queue.push(update)
+    this.#admitWaiting(known.name, now)
+  }
+
+  #mergeOne(from: NodeId, { member, ageMs }: SyncEntry, now: number): boolean {
+    const { id, incarnation } = member
+    if (id === this.#selfId || this.#entries.has(id) || isLive(member)) {
+      let refuted = false
+      if (isLive(member)) refuted = this.apply(aliveOf(member), now)
+      if (member.status === 'left') return this.apply({ status: 'left', id, incarnation }, now)
+      // A suspicion the sender may only have heard of is no independent confirmation of one that is open here.
+      if (member.status !== 'alive' && !this.#suspicions.has(id)) {
+        refuted = this.apply({ status: 'suspect', id, incarnation, from }, now) || refuted
+      }
+      return refuted
+    }
+    // Never met: remembered as the sender does, so that every node lists the same, and for no longer than there.
+    const { leftKeptMs, failedKeptMs, membersMax } = this.#ctx.timings
+    const keptMs = member.status === 'left' ? leftKeptMs : failedKeptMs
+    if (ageMs >= keptMs || this.#byName.has(member.name) || this.#entries.size >= membersMax) return false
+    this.#set({ ...member }, now - ageMs)
+    return false
+  }
+
+  /** False if another node holds the name and is not given up. One that is given up makes room. */
+  #claimName(update: AliveUpdate, now: number): boolean {
+    const holderId = this.#byName.get(update.name)
+    const holder = holderId === undefined ? undefined : this.get(holderId)
+    if (!holder || holder.id === update.id) return true
+    if (!isLive(holder)) {
+      if (holder.id === this.#selfId) return false
+      this.#forget(holder, now)
+      return true
+    }
+    if (this.#waiting.has(update.name) || this.#waiting.size < WAITING_MAX) {
+      this.#waiting.set(update.name, update)
+    }
+    // A suspect is probably the newcomer's own former life: wait for the verdict before calling it a conflict.
+    if (holder.status === 'alive') this.#reportConflict(holder, update)
+    return false
+  }
+
+  #admitWaiting(name: string, now: number): void {
+    const update = this.#waiting.get(name)
+    if (!update) return
+    this.#waiting.delete(name)
+    this.#alive(update, now)
+  }
+
+  #reportConflict(holder: MemberRecord, newcomer: AliveUpdate): void {
+    const pair = JSON.stringify([holder.id, newcomer.id])
+    if (this.#conflicts.has(pair)) return
+    if (this.#conflicts.size >= CONFLICTS_REMEMBERED_MAX) this.#conflicts.clear()
+    this.#conflicts.add(pair)
+    this.#ctx.emit({
+      type: 'conflict',
+      name: holder.name,
+      holder: { id: holder.id, address: holder.address },
+      newcomer: { id: newcomer.id, address: newcomer.address },
+    })
+  }
+
+  #isFull(update: AliveUpdate): boolean {
+    if (this.#entries.size < this.#ctx.timings.membersMax) {
+      this.#fullReported = false
+      return false
+    }
+    if (!this.#fullReported) this.#ctx.emit({ type: 'full', name: update.name, id: update.id })
+    this.#fullReported = true
+    return true
+  }
+
+  #forget(member: MemberRecord, now: number): void {
+    if (member.status !== 'left') this.#set({ ...member, status: 'left' }, now)
+    this.#entries.delete(member.id)
+    this.#suspicions.delete(member.id)
+    this.#queue.drop(member.id)
+    if (this.#byName.get(member.name) === member.id) this.#byName.delete(member.name)
+    this.#ctx.emit({ type: 'remove', member: { ...member, status: 'left' } })
+  }
+
+  #set(next: MemberRecord, now: number): void {
+    const entry = this.#entries.get(next.id)
+    const previous = entry?.member
+    const record: MemberRecord = {
+      id: next.id,
+      name: next.name,
+      address: next.address,
+      status: next.status,
+      incarnation: next.incarnation,
+      meta: next.meta,
+    }
+    const since = entry && previous?.status === next.status ? entry.since : now
+    this.#entries.set(next.id, { member: record, since })
+    if (previous && previous.name !== next.name && this.#byName.get(previous.name) === next.id) {
+      this.#byName.delete(previous.name)
+    }
+    this.#byName.set(next.name, next.id)
+    this.#ctx.emit({ type: 'change', member: record, previous })
+    if (next.status === 'alive' && previous?.status === 'suspect') this.#stillWaiting(record)
+  }
+
+  /** The holder of a name refuted its suspicion: now the newcomer that waited for it is a conflict. */
+  #stillWaiting(holder: MemberRecord): void {
+    const newcomer = this.#waiting.get(holder.name)
+    if (newcomer) this.#reportConflict(holder, newcomer)
+  }
+}
+
+/** Alive or suspect: a suspect counts as living until the verdict. */
+export function isLive(member: { readonly status: MemberState }): boolean {
+  return member.status === 'alive' || member.status === 'suspect'
+}
+
+function aliveOf(member: MemberRecord): AliveUpdate {
+  const { id, incarnation, name, address, meta } = member
+  return { status: 'alive', id, incarnation, name, address, meta }
+}
+
+function sameData(update: AliveUpdate, self: MemberRecord): boolean {
+  if (update.name !== self.name || update.address !== self.address) return false
+  const keys = Object.keys(self.meta)
+  return keys.length === Object.keys(update.meta).length && keys.every((k) => self.meta[k] === update.meta[k])
+}

@@ -1,0 +1,259 @@
+import type { Awareness } from './awareness.ts'
+import type { Links } from './links.ts'
+import type { MemberTable } from './member-table.ts'
+import { isLive } from './member-table.ts'
+import { ProbeList } from './probe-list.ts'
+import { sample } from './random.ts'
+import type { CoreContext, MemberRecord, NodeId } from './types.ts'
+
+/** A nack is sent before the asker's own deadline (Lifeguard: 80 % of the timeout). */
+const NACK_FRACTION = 0.8
+const RELAYS_MAX = 1024
+
+interface Probe {
+  readonly seq: number
+  readonly target: NodeId
+  /** Judges a lost connection: asks the others at once, and its failure is a verdict. */
+  readonly evidence: boolean
+  readonly helpers: Set<NodeId>
+  readonly nacks: Set<NodeId>
+  asked: boolean
+  askAt: number
+  deadline: number
+}
+
+interface Relay {
+  readonly target: NodeId
+  readonly asker: NodeId
+  readonly askerSeq: number
+  nackAt: number
+  expiresAt: number
+  nacked: boolean
+}
+
+/** How a probe calls back. */
+export interface ProbeVerdicts {
+  /** No ack in time: suspect it. */
+  onSilent(id: NodeId, now: number): void
+  /** The connection is lost, nobody listens there, and nobody else reaches it. */
+  onGone(id: NodeId, now: number): void
+}
+
+/** What the prober sends; the facade adds the piggybacked news. */
+export interface ProbeSender {
+  ping(to: NodeId, seq: number): void
+  pingReq(to: NodeId, seq: number, target: NodeId): void
+  ack(to: NodeId, seq: number): void
+  nack(to: NodeId, seq: number): void
+}
+
+/** Failure detection: pings in shuffled rounds, asks others when the answer is late, and helps others the same way (SWIM §4.1). */
+export class Prober {
+  readonly #ctx: CoreContext
+  readonly #table: MemberTable
+  readonly #links: Links
+  readonly #awareness: Awareness
+  readonly #send: ProbeSender
+  readonly #verdicts: ProbeVerdicts
+  readonly #list: ProbeList
+  readonly #probes = new Map<number, Probe>()
+  /** Pings sent for somebody else, by our own sequence number. */
+  readonly #relays = new Map<number, Relay>()
+  #seq = 0
+  #nextAt: number
+
+  constructor(
+    now: number,
+    ctx: CoreContext,
+    parts: {
+      table: MemberTable
+      links: Links
+      awareness: Awareness
+      send: ProbeSender
+      verdicts: ProbeVerdicts
+    },
+  ) {
+    this.#ctx = ctx
+    this.#table = parts.table
+    this.#links = parts.links
+    this.#awareness = parts.awareness
+    this.#send = parts.send
+    this.#verdicts = parts.verdicts
+    this.#list = new ProbeList(ctx.random)
+    this.#nextAt = now + ctx.random() * ctx.timings.probeIntervalMs
+  }
+
+  /** A sequence number nobody waits for yet. */
+  nextSeq(): number {
+    this.#seq++
+    return this.#seq
+  }
+
+  memberChanged(member: MemberRecord): void {
+    if (member.id !== this.#table.self.id && isLive(member)) this.#list.add(member.id)
+  }
+
+  /** Probes one member now, outside its turn. */
+  probe(target: NodeId, now: number): void {
+    if (this.#probeOf(target)) return
+    const { probeTimeoutMs, probeIntervalMs } = this.#ctx.timings
+    this.#start(
+      target,
+      false,
+      now + this.#awareness.scale(probeTimeoutMs),
+      now + this.#awareness.scale(probeIntervalMs),
+    )
+  }
+
+  /** Judges a member whose last connection closed: everything at once, and a verdict at the deadline. */
+  judge(target: NodeId, now: number): void {
+    const running = this.#probeOf(target)
+    if (running) this.#probes.delete(running.seq)
+    const probe = this.#start(target, true, now, now + this.#ctx.timings.evidenceTimeoutMs)
+    this.#ask(probe)
+  }
+
+  /** The member is connected again: nothing is to be judged. */
+  cancelJudgement(target: NodeId): void {
+    const running = this.#probeOf(target)
+    if (running?.evidence) this.#probes.delete(running.seq)
+  }
+
+  onAck(from: NodeId, seq: number): void {
+    const relay = this.#relays.get(seq)
+    if (relay) {
+      if (from !== relay.target) return
+      this.#relays.delete(seq)
+      this.#send.ack(relay.asker, relay.askerSeq)
+      return
+    }
+    const probe = this.#probes.get(seq)
+    if (!probe || (from !== probe.target && !probe.helpers.has(from))) return
+    this.#probes.delete(seq)
+    this.#links.endEvidence(probe.target)
+    this.#awareness.apply(-1)
+  }
+
+  onNack(from: NodeId, seq: number): void {
+    const probe = this.#probes.get(seq)
+    if (probe?.helpers.has(from)) probe.nacks.add(from)
+  }
+
+  /** Pings `target` for `asker`, who does not reach it. */
+  onPingReq(asker: NodeId, askerSeq: number, target: NodeId, now: number): void {
+    const known = this.#table.get(target)
+    if (!known || !this.#links.isConnected(target) || this.#relays.size >= RELAYS_MAX) {
+      this.#send.nack(asker, askerSeq)
+      return
+    }
+    const { probeTimeoutMs, probeIntervalMs } = this.#ctx.timings
+    const seq = this.nextSeq()
+    this.#relays.set(seq, {
+      target,
+      asker,
+      askerSeq,
+      nackAt: now + probeTimeoutMs * NACK_FRACTION,
+      expiresAt: now + probeIntervalMs,
+      nacked: false,
+    })
+    this.#send.ping(target, seq)
+  }
+
+  tick(now: number): void {
+    this.#tickRelays(now)
+    for (const probe of [...this.#probes.values()]) {
+      if (!probe.asked && probe.askAt <= now) this.#ask(probe)
+      if (probe.deadline <= now) this.#finish(probe, now)
+    }
+    if (this.#nextAt > now) return
+    this.#nextAt = now + this.#awareness.scale(this.#ctx.timings.probeIntervalMs)
+    const target = this.#list.next((id) => {
+      const member = this.#table.get(id)
+      return member !== undefined && isLive(member)
+    })
+    if (target !== undefined) this.probe(target, now)
+  }
+
+  get deadline(): number {
+    let next = this.#nextAt
+    for (const probe of this.#probes.values()) {
+      next = Math.min(next, probe.asked ? probe.deadline : Math.min(probe.askAt, probe.deadline))
+    }
+    for (const relay of this.#relays.values())
+      next = Math.min(next, relay.nacked ? relay.expiresAt : relay.nackAt)
+    return next
+  }
+
+  /** This process stood still for `ms`: answers that wait unread are not late. */
+  shift(ms: number): void {
+    for (const probe of this.#probes.values()) {
+      probe.askAt += ms
+      probe.deadline += ms
+    }
+    for (const relay of this.#relays.values()) {
+      relay.nackAt += ms
+      relay.expiresAt += ms
+    }
+  }
+
+  #probeOf(target: NodeId): Probe | undefined {
+    for (const probe of this.#probes.values()) if (probe.target === target) return probe
+    return undefined
+  }
+
+  #start(target: NodeId, evidence: boolean, askAt: number, deadline: number): Probe {
+    const seq = this.nextSeq()
+    const probe: Probe = {
+      seq,
+      target,
+      evidence,
+      helpers: new Set(),
+      nacks: new Set(),
+      asked: false,
+      askAt,
+      deadline,
+    }
+    this.#probes.set(seq, probe)
+    this.#send.ping(target, seq)
+    return probe
+  }
+
+  #ask(probe: Probe): void {
+    probe.asked = true
+    const able = this.#table.others(
+      (m) => m.status === 'alive' && m.id !== probe.target && this.#links.isConnected(m.id),
+    )
+    for (const helper of sample(able, this.#ctx.timings.indirectChecks, this.#ctx.random)) {
+      probe.helpers.add(helper.id)
+      this.#send.pingReq(helper.id, probe.seq, probe.target)
+    }
+  }
+
+  #finish(probe: Probe, now: number): void {
+    this.#probes.delete(probe.seq)
+    const target = this.#table.get(probe.target)
+    if (!target || !isLive(target)) return
+    if (!probe.evidence) {
+      // Helpers that did not even nack say more about this node than about the target.
+      const missing = probe.helpers.size - probe.nacks.size
+      this.#awareness.apply(probe.helpers.size > 0 ? missing : 1)
+      this.#verdicts.onSilent(probe.target, now)
+      return
+    }
+    const refused = this.#links.outcome(probe.target) === 'refused'
+    this.#links.endEvidence(probe.target)
+    // Without a nack from somebody who lives, the fault may be here: the ordinary suspicion goes on.
+    const helpersLive = [...probe.helpers].some((id) => this.#table.get(id)?.status === 'alive')
+    if (refused && (probe.nacks.size > 0 || !helpersLive)) this.#verdicts.onGone(probe.target, now)
+  }
+
+  #tickRelays(now: number): void {
+    for (const [seq, relay] of [...this.#relays]) {
+      if (!relay.nacked && relay.nackAt <= now) {
+        relay.nacked = true
+        this.#send.nack(relay.asker, relay.askerSeq)
+      }
+      if (relay.expiresAt <= now) this.#relays.delete(seq)
+    }
+  }
+}

@@ -1,0 +1,348 @@
+import { Awareness } from './awareness.ts'
+import { BroadcastQueue, retransmitLimit } from './broadcast-queue.ts'
+import { Links } from './links.ts'
+import { isLive, MemberTable } from './member-table.ts'
+import { Prober } from './prober.ts'
+import { sample } from './random.ts'
+import type {
+  CoreContext,
+  DialOutcome,
+  MemberRecord,
+  NodeId,
+  SwimAction,
+  SwimMessage,
+  SwimTimings,
+  SyncEntry,
+  Update,
+} from './types.ts'
+import { DEFAULT_TIMINGS } from './types.ts'
+
+const REAP_EVERY_MS = 10_000
+/** How many members probe a suspect they heard of, on average: enough for the confirmations that shorten a suspicion. */
+const CONFIRMERS = 6
+
+/** What a core starts from. `random` answers in [0, 1); `self.incarnation` must be higher than in any earlier run. */
+export interface SwimCoreOptions {
+  readonly self: Omit<MemberRecord, 'status'>
+  readonly random: () => number
+  readonly timings?: Partial<SwimTimings>
+}
+
+/**
+ * SWIM (Das, Gupta, Motivala 2002) with Lifeguard (arXiv 1707.00788), fed with connection evidence. Pure: every call
+ * takes the time in ms and answers what the driver has to do; nothing happens between calls. The driver calls `tick`
+ * at `deadline`, which may move with every call.
+ */
+export class SwimCore {
+  readonly #timings: SwimTimings
+  readonly #random: () => number
+  readonly #queue = new BroadcastQueue()
+  readonly #awareness = new Awareness()
+  readonly #table: MemberTable
+  readonly #links: Links
+  readonly #prober: Prober
+  #actions: SwimAction[] = []
+  #now: number
+  #lastGossipAt: number
+  #nextSyncAt: number
+  #nextReapAt: number
+  #leaveSeq: number | null = null
+
+  constructor(options: SwimCoreOptions, now: number) {
+    this.#timings = { ...DEFAULT_TIMINGS, ...options.timings }
+    this.#random = options.random
+    this.#now = now
+    const ctx: CoreContext = {
+      timings: this.#timings,
+      random: options.random,
+      emit: (action) => this.#emit(action),
+    }
+    this.#table = new MemberTable({ ...options.self, status: 'alive' }, now, ctx, this.#queue)
+    this.#links = new Links(ctx, this.#table)
+    this.#prober = new Prober(now, ctx, {
+      table: this.#table,
+      links: this.#links,
+      awareness: this.#awareness,
+      send: {
+        ping: (to, seq) => this.#send(to, { type: 'ping', seq, updates: this.#news(to) }),
+        ack: (to, seq) => this.#send(to, { type: 'ack', seq, updates: this.#news(to) }),
+        nack: (to, seq) => this.#send(to, { type: 'nack', seq, updates: this.#news(to) }),
+        pingReq: (to, seq, target) =>
+          // The helper learns of the suspicion first and passes it on to the suspect with its ping (buddy system).
+          this.#send(to, { type: 'ping-req', seq, target, updates: this.#news(to, target) }),
+      },
+      verdicts: {
+        onSilent: (id, at) => this.#accuse('suspect', id, at),
+        onGone: (id, at) => this.#accuse('failed', id, at),
+      },
+    })
+    this.#lastGossipAt = now
+    this.#nextSyncAt = now + this.#syncDelay()
+    this.#nextReapAt = now + REAP_EVERY_MS
+  }
+
+  /** Everyone known, this node included, in no order. */
+  members(): readonly MemberRecord[] {
+    return this.#table.all()
+  }
+
+  get(id: NodeId): MemberRecord | undefined {
+    return this.#table.get(id)
+  }
+
+  self(): MemberRecord {
+    return this.#table.self
+  }
+
+  /** 0 healthy … 8: how much this node distrusts itself. */
+  get healthScore(): number {
+    return this.#awareness.score
+  }
+
+  /** Updates waiting to be gossiped. */
+  get queued(): number {
+    return this.#queue.size
+  }
+
+  /** When `tick` must be called next. */
+  get deadline(): number {
+    const gossipAt =
+      this.#queue.size > 0 ? this.#lastGossipAt + this.#timings.gossipIntervalMs : Number.POSITIVE_INFINITY
+    if (this.#left) return gossipAt
+    return Math.min(
+      gossipAt,
+      this.#prober.deadline,
+      this.#links.deadline,
+      this.#table.deadline,
+      this.#nextSyncAt,
+      this.#nextReapAt,
+    )
+  }
+
+  /** Time passed. A call much later than `deadline` means that this process stood still, and blames nobody for it. */
+  tick(now: number): SwimAction[] {
+    this.#now = now
+    this.#forgiveStall(now)
+    if (!this.#left) {
+      this.#prober.tick(now)
+      for (const id of this.#table.suspectsToLookAt(now)) this.#prober.probe(id, now)
+      this.#table.expireSuspicions(now)
+      this.#links.tick(now)
+      this.#tickSync(now)
+      this.#tickReap(now)
+    }
+    this.#tickGossip(now)
+    return this.#drain()
+  }
+
+  /** A message from a peer. */
+  message(from: NodeId, message: SwimMessage, now: number): SwimAction[] {
+    this.#now = now
+    const outdated = this.#applyAll(message.updates, now)
+    if (outdated && message.type !== 'ping') {
+      this.#send(from, { type: 'gossip', updates: [this.#table.selfUpdate()] })
+    }
+    if (message.type === 'ping') {
+      const own = outdated ? [this.#table.selfUpdate()] : []
+      this.#send(from, { type: 'ack', seq: message.seq, updates: own.concat(this.#news(from)) })
+    } else if (message.type === 'ping-req') {
+      this.#prober.onPingReq(from, message.seq, message.target, now)
+    } else if (message.type === 'ack') {
+      if (message.seq === this.#leaveSeq) this.#emit({ type: 'leave-acked', by: from })
+      else this.#prober.onAck(from, message.seq)
+    } else if (message.type === 'nack') {
+      this.#prober.onNack(from, message.seq)
+    }
+    return this.#drain()
+  }
+
+  /** A connection to `id` stands. Both ends exchange their state. */
+  peerConnected(id: NodeId, now: number): SwimAction[] {
+    this.#now = now
+    this.#links.connected(id)
+    if (this.#left) return this.#drain()
+    this.#prober.cancelJudgement(id)
+    this.#emit({ type: 'sync', peer: id })
+    const member = this.#table.get(id)
+    if (member && member.status !== 'alive') this.#prober.probe(id, now)
+    return this.#drain()
+  }
+
+  /** The last connection to `id` closed: evidence against it, but no proof. */
+  peerDisconnected(id: NodeId, now: number): SwimAction[] {
+    this.#now = now
+    const member = this.#table.get(id)
+    const judged = member !== undefined && isLive(member) && !this.#left
+    this.#links.disconnected(id, judged, now)
+    if (judged) {
+      this.#accuse('suspect', id, now)
+      this.#prober.judge(id, now)
+      this.#links.tick(now)
+    }
+    return this.#drain()
+  }
+
+  /** An attempt asked for with a `dial` action ended. */
+  dialed(id: NodeId, outcome: DialOutcome, now: number): SwimAction[] {
+    this.#now = now
+    this.#links.dialed(id, outcome, now)
+    return this.#drain()
+  }
+
+  /** Learns of a member from outside the protocol, as if it had been gossiped. */
+  join(member: Omit<MemberRecord, 'status'>, now: number): SwimAction[] {
+    this.#now = now
+    const { id, incarnation, name, address, meta } = member
+    this.#applyAll([{ status: 'alive', id, incarnation, name, address, meta }], now)
+    return this.#drain()
+  }
+
+  /** The full state of a peer. */
+  merge(from: NodeId, entries: readonly SyncEntry[], now: number): SwimAction[] {
+    this.#now = now
+    if (this.#table.merge(from, entries, now)) this.#awareness.apply(1)
+    return this.#drain()
+  }
+
+  /** The full state of this node, for a peer. */
+  snapshot(now: number): SyncEntry[] {
+    return this.#table.snapshot(now)
+  }
+
+  /** Leaves on purpose: tells every living member directly; each answers with an ack (`leave-acked`). Probing ends. */
+  leave(now: number): SwimAction[] {
+    this.#now = now
+    if (this.#left) return this.#drain()
+    const seq = this.#prober.nextSeq()
+    this.#leaveSeq = seq
+    const update = this.#table.leave(now)
+    this.#links.stop()
+    for (const member of this.#table.others(isLive)) {
+      this.#send(member.id, { type: 'ping', seq, updates: [update] })
+    }
+    return this.#drain()
+  }
+
+  setMeta(meta: Readonly<Record<string, string>>, now: number): SwimAction[] {
+    this.#now = now
+    if (!this.#left) this.#table.setMeta(meta, now)
+    return this.#drain()
+  }
+
+  /** The event loop was held up for `delayMs`: a slow node trusts itself less. */
+  localHealth(delayMs: number, now: number): SwimAction[] {
+    this.#now = now
+    if (delayMs >= this.#timings.probeTimeoutMs) this.#awareness.apply(2)
+    else if (delayMs >= this.#timings.probeTimeoutMs / 4) this.#awareness.apply(1)
+    return this.#drain()
+  }
+
+  get #left(): boolean {
+    return this.#leaveSeq !== null
+  }
+
+  #emit(action: SwimAction): void {
+    this.#actions.push(action)
+    if (action.type !== 'change') return
+    // The table emits nothing while it is being constructed, so the parts below exist.
+    this.#links.memberChanged(action.member, action.previous, this.#now)
+    this.#prober.memberChanged(action.member)
+  }
+
+  #drain(): SwimAction[] {
+    const actions = this.#actions
+    this.#actions = []
+    return actions
+  }
+
+  #send(to: NodeId, message: SwimMessage): void {
+    this.#emit({ type: 'send', to, message })
+  }
+
+  /** News for a message to `to`: first what it must refute itself, then what is said about `about`, then the queue. */
+  #news(to: NodeId, about?: NodeId): Update[] {
+    const first: Update[] = []
+    for (const id of about === undefined ? [to] : [to, about]) {
+      const verdict = this.#table.verdictOn(id)
+      if (verdict) first.push(verdict)
+    }
+    return first.concat(this.#takeQueued())
+  }
+
+  #takeQueued(): Update[] {
+    const limit = retransmitLimit(this.#timings.retransmitMult, this.#table.liveCount)
+    return this.#queue.take(this.#timings.updatesBytesMax, limit)
+  }
+
+  /** True if the sender missed that this node refuted: gossip alone would leave it with its accusation now and then. */
+  #applyAll(updates: readonly Update[], now: number): boolean {
+    let outdated = false
+    const self = this.#table.self
+    for (const update of updates) {
+      if (update.id === self.id && update.status !== 'alive' && update.incarnation < self.incarnation) {
+        outdated = !this.#left
+      }
+      const before = this.#table.get(update.id)?.status
+      if (this.#table.apply(update, now)) this.#awareness.apply(1)
+      // A suspicion heard from somebody else: some look for themselves, so that it is confirmed or refuted soon.
+      const heard = before === 'alive' && this.#table.get(update.id)?.status === 'suspect'
+      if (heard && this.#random() < CONFIRMERS / this.#table.liveCount) this.#prober.probe(update.id, now)
+    }
+    return outdated
+  }
+
+  /**
+   * A tick that comes late means that this process stood still (a long collection, SIGSTOP): the answers it waits for
+   * are probably in its own socket buffers. All deadlines move, and a little further, so that they are read first.
+   */
+  #forgiveStall(now: number): void {
+    const { stallMs } = this.#timings
+    const lateMs = now - this.#prober.deadline
+    if (lateMs <= stallMs) return
+    this.#prober.shift(lateMs + stallMs)
+    this.#table.shift(lateMs + stallMs)
+    this.#awareness.apply(1)
+  }
+
+  #accuse(status: 'suspect' | 'failed', id: NodeId, now: number): void {
+    const member = this.#table.get(id)
+    if (!member) return
+    this.#table.apply({ status, id, incarnation: member.incarnation, from: this.#table.self.id }, now)
+  }
+
+  #tickGossip(now: number): void {
+    const { gossipIntervalMs, gossipNodes, gossipToDeadMs } = this.#timings
+    if (this.#queue.size === 0 || now < this.#lastGossipAt + gossipIntervalMs) return
+    this.#lastGossipAt = now
+    const targets = this.#table.others(
+      (m, since) =>
+        this.#links.isConnected(m.id) &&
+        (isLive(m) || (m.status === 'failed' && now - since <= gossipToDeadMs)),
+    )
+    // Whoever connects later gets the full state: without anybody to tell, there is nothing to keep.
+    if (targets.length === 0) this.#queue.clear()
+    for (const target of sample(targets, gossipNodes, this.#random)) {
+      const updates = this.#news(target.id)
+      if (updates.length > 0) this.#send(target.id, { type: 'gossip', updates })
+    }
+  }
+
+  #tickSync(now: number): void {
+    if (now < this.#nextSyncAt) return
+    this.#nextSyncAt = now + this.#syncDelay()
+    const peer = this.#links.randomPeer()
+    if (peer !== undefined) this.#emit({ type: 'sync', peer })
+  }
+
+  /** Grows with log2 n above 32 members, so that the load of full exchanges stays bounded; jittered by half. */
+  #syncDelay(): number {
+    const scale = 1 + Math.max(0, Math.ceil(Math.log2(this.#table.liveCount / 32)))
+    return this.#timings.syncIntervalMs * scale * (0.5 + this.#random())
+  }
+
+  #tickReap(now: number): void {
+    if (now < this.#nextReapAt) return
+    this.#nextReapAt = now + REAP_EVERY_MS
+    this.#table.reap(now)
+  }
+}

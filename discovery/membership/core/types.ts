@@ -1,0 +1,162 @@
+/** Identity of a node (its peer id). */
+export type NodeId = string
+
+/** What the protocol believes about a member. `left` = it said so itself. */
+export type MemberState = 'alive' | 'suspect' | 'failed' | 'left'
+
+/** A member as the core keeps it; structurally the `Member` of the membership contract. */
+export interface MemberRecord {
+  readonly id: NodeId
+  readonly name: string
+  /** host:port of its mesh listener. */
+  readonly address: string
+  readonly status: MemberState
+  readonly incarnation: number
+  readonly meta: Readonly<Record<string, string>>
+}
+
+/** "This member lives, and this is its data." Said first by the member itself. */
+export interface AliveUpdate {
+  readonly status: 'alive'
+  readonly id: NodeId
+  readonly incarnation: number
+  readonly name: string
+  readonly address: string
+  readonly meta: Readonly<Record<string, string>>
+}
+
+/** "`from` does not reach this member" (suspect), "`from` has given it up" (failed). */
+export interface AccusationUpdate {
+  readonly status: 'suspect' | 'failed'
+  readonly id: NodeId
+  readonly incarnation: number
+  readonly from: NodeId
+}
+
+/** "I leave on purpose." Said first by the member itself, with an incarnation of its own. */
+export interface LeftUpdate {
+  readonly status: 'left'
+  readonly id: NodeId
+  readonly incarnation: number
+}
+
+/** One piece of news about one member, spread by piggybacking (SWIM §4.1). */
+export type Update = AliveUpdate | AccusationUpdate | LeftUpdate
+
+/** A member in a full state exchange. `ageMs` = how long it has had this status: no clock is compared between nodes. */
+export interface SyncEntry {
+  readonly member: MemberRecord
+  readonly ageMs: number
+}
+
+/** A message between two cores. `seq` is chosen by the sender of a request and comes back in the answer. */
+export type SwimMessage =
+  | { readonly type: 'ping' | 'ack' | 'nack'; readonly seq: number; readonly updates: readonly Update[] }
+  | {
+      readonly type: 'ping-req'
+      readonly seq: number
+      readonly target: NodeId
+      readonly updates: readonly Update[]
+    }
+  | { readonly type: 'gossip'; readonly updates: readonly Update[] }
+
+/** How an attempt to connect ended. `refused`: nobody listens there, or somebody else does. `failed`: it proves nothing. */
+export type DialOutcome = 'connected' | 'refused' | 'failed'
+
+/** What the driver has to do, in this order. */
+export type SwimAction =
+  | { readonly type: 'send'; readonly to: NodeId; readonly message: SwimMessage }
+  /** Connect, then report with `dialed`. */
+  | { readonly type: 'dial'; readonly id: NodeId; readonly address: string }
+  /** The member was given up: a connection that still stands is of no use, a fresh one will prove that it is back. */
+  | { readonly type: 'close'; readonly id: NodeId }
+  /** Exchange the full state with this peer (`snapshot`, `merge`). */
+  | { readonly type: 'sync'; readonly peer: NodeId }
+  | {
+      readonly type: 'change'
+      readonly member: MemberRecord
+      readonly previous: MemberRecord | undefined
+    }
+  /** The member is forgotten: reaped, or replaced by a new identity of the same name. */
+  | { readonly type: 'remove'; readonly member: MemberRecord }
+  /** Two living nodes claim one name; `newcomer` is not admitted. Reported once per pair. */
+  | {
+      readonly type: 'conflict'
+      readonly name: string
+      readonly holder: { readonly id: NodeId; readonly address: string }
+      readonly newcomer: { readonly id: NodeId; readonly address: string }
+    }
+  /** The table is full and this member was not admitted. Reported once until there is room again. */
+  | { readonly type: 'full'; readonly name: string; readonly id: NodeId }
+  | { readonly type: 'leave-acked'; readonly by: NodeId }
+
+/** What the parts of the core share. `random` answers in [0, 1). */
+export interface CoreContext {
+  readonly timings: SwimTimings
+  readonly random: () => number
+  emit(action: SwimAction): void
+}
+
+/** The knobs of the protocol. Durations in milliseconds. Defaults in `DEFAULT_TIMINGS`. */
+export interface SwimTimings {
+  /** One member is probed per interval (SWIM's protocol period). */
+  readonly probeIntervalMs: number
+  /** A direct ping unanswered for this long is tried through others. */
+  readonly probeTimeoutMs: number
+  /** How many others are asked (SWIM's k). */
+  readonly indirectChecks: number
+  /** Shortest suspicion = this × max(1, log10 n) × probeIntervalMs. */
+  readonly suspicionMult: number
+  /** Longest suspicion = this × the shortest (Lifeguard). */
+  readonly suspicionMaxMult: number
+  readonly gossipIntervalMs: number
+  readonly gossipNodes: number
+  /** How long the failed still get gossip, so that they learn of it and refute. */
+  readonly gossipToDeadMs: number
+  /** An update is sent this × ceil(log10(n + 1)) times. */
+  readonly retransmitMult: number
+  /** Full state exchange with a random peer. */
+  readonly syncIntervalMs: number
+  /** From a lost last connection to the verdict, when nobody listens there any more. */
+  readonly evidenceTimeoutMs: number
+  /** Between attempts to connect again while such a verdict is open. */
+  readonly redialMs: number
+  readonly dialBackoffMinMs: number
+  readonly dialBackoffMaxMs: number
+  /** The failed are dialled every 1 to 2 × this. */
+  readonly failedRedialMs: number
+  /** Attempts to connect under way at once. */
+  readonly dialsMax: number
+  readonly leftKeptMs: number
+  readonly failedKeptMs: number
+  /** A tick later than this means that this process stood still: deadlines move by the delay. */
+  readonly stallMs: number
+  readonly membersMax: number
+  /** Bytes of piggybacked updates in one message. */
+  readonly updatesBytesMax: number
+}
+
+/** memberlist's LAN profile, plus ours for connection evidence and reconnection. */
+export const DEFAULT_TIMINGS: SwimTimings = Object.freeze({
+  probeIntervalMs: 1000,
+  probeTimeoutMs: 500,
+  indirectChecks: 3,
+  suspicionMult: 4,
+  suspicionMaxMult: 6,
+  gossipIntervalMs: 200,
+  gossipNodes: 3,
+  gossipToDeadMs: 30_000,
+  retransmitMult: 4,
+  syncIntervalMs: 30_000,
+  evidenceTimeoutMs: 800,
+  redialMs: 250,
+  dialBackoffMinMs: 1000,
+  dialBackoffMaxMs: 10_000,
+  failedRedialMs: 5000,
+  dialsMax: 16,
+  leftKeptMs: 600_000,
+  failedKeptMs: 259_200_000,
+  stallMs: 250,
+  membersMax: 2000,
+  updatesBytesMax: 8192,
+})

@@ -1,0 +1,110 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import type { PeerId } from '../mesh/types.ts'
+
+/** Settings of a {@link Seeder}. Durations in milliseconds. */
+export interface SeederOptions {
+  /** host:port to find the cluster by, as configured. Tried for ever. */
+  readonly join: readonly string[]
+  /** Addresses of members of an earlier run. Given up some time after others are known. */
+  readonly remembered: readonly string[]
+  readonly dialTimeoutMs: number
+  readonly backoffMinMs: number
+  readonly backoffMaxMs: number
+}
+
+/** What a {@link Seeder} works with. */
+export interface SeederCollaborators {
+  readonly self: PeerId
+  readonly log: Logger
+  readonly random: () => number
+  dial(address: string, signal: AbortSignal): Promise<PeerId>
+  /** True while no other member is known to live. */
+  alone(): boolean
+  knows(id: PeerId): boolean
+  knowsAddress(address: string): boolean
+}
+
+const REMEMBERED_DIALLED_MAX = 64
+const REMEMBERED_TRIES_MAX = 30
+
+/**
+ * Finds the cluster: dials every address until it answered or belongs to a known member. An address that nobody answers
+ * at is tried on even after others are known, or two halves that started apart would never meet.
+ */
+export class Seeder {
+  readonly #options: SeederOptions
+  readonly #with: SeederCollaborators
+  readonly #stopped = new AbortController()
+  readonly #logged = new Set<string>()
+  #loops: Promise<void>[] = []
+
+  constructor(options: SeederOptions, collaborators: SeederCollaborators) {
+    this.#options = options
+    this.#with = collaborators
+  }
+
+  start(): void {
+    if (this.#loops.length > 0 || this.#stopped.signal.aborted) return
+    const join = new Set(this.#options.join)
+    const remembered = this.#options.remembered.filter((address) => !join.has(address))
+    this.#loops = [
+      ...[...join].map((address) => this.#seek(address, Number.POSITIVE_INFINITY)),
+      ...remembered.slice(0, REMEMBERED_DIALLED_MAX).map((a) => this.#seek(a, REMEMBERED_TRIES_MAX)),
+    ]
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort()
+    await Promise.all(this.#loops)
+  }
+
+  /** @param triesMax how often it is tried once others are known. */
+  async #seek(address: string, triesMax: number): Promise<void> {
+    const { signal } = this.#stopped
+    let failures = 0
+    let tries = 0
+    while (!signal.aborted) {
+      const alone = this.#with.alone()
+      if (!alone && (this.#with.knowsAddress(address) || ++tries > triesMax)) return
+      const answered = await this.#dial(address, alone)
+      if (answered === this.#with.self) return
+      failures = answered === undefined ? failures + 1 : 0
+      try {
+        await wait(this.#delay(alone, failures), undefined, { signal })
+      } catch {
+        return
+      }
+      if (answered !== undefined && this.#with.knows(answered)) return
+    }
+  }
+
+  async #dial(address: string, alone: boolean): Promise<PeerId | undefined> {
+    const signal = AbortSignal.any([this.#stopped.signal, AbortSignal.timeout(this.#options.dialTimeoutMs)])
+    try {
+      return await this.#with.dial(address, signal)
+    } catch (error) {
+      if (!this.#stopped.signal.aborted) this.#report(address, alone, error)
+      return undefined
+    }
+  }
+
+  /** One line per kind of failure, not one per attempt. */
+  #report(address: string, alone: boolean, error: unknown): void {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
+    const text = error instanceof Error ? error.message : String(error)
+    if (!alone || this.#logged.has(code)) {
+      this.#with.log.debug({ address, code }, `cannot reach ${address}: ${text}`)
+      return
+    }
+    this.#logged.add(code)
+    this.#with.log.warn({ address, code }, `cannot join through ${address} yet, trying on: ${text}`)
+  }
+
+  #delay(alone: boolean, failures: number): number {
+    const { backoffMinMs, backoffMaxMs } = this.#options
+    const jitter = 0.5 + this.#with.random() / 2
+    if (!alone) return 2 * backoffMaxMs * jitter
+    return Math.min(backoffMaxMs, backoffMinMs * 2 ** Math.min(failures, 16)) * jitter
+  }
+}

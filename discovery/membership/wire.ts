@@ -1,0 +1,128 @@
+import type { MemberRecord, MemberState, SwimMessage, SyncEntry, Update } from './core/types.ts'
+import { MembershipError } from './errors.ts'
+
+/** Largest meta of a member, as JSON. */
+export const META_BYTES_MAX = 512
+/** Longest name of a node, in characters. */
+export const NAME_CHARS_MAX = 255
+
+const MESSAGE_BYTES_MAX = 64 * 1024
+const SYNC_BYTES_MAX = 4 * 1024 * 1024
+const UPDATES_MAX = 256
+const ENTRIES_MAX = 4096
+const ID_CHARS_MAX = 128
+const ADDRESS_CHARS_MAX = 300
+const STATES: ReadonlySet<unknown> = new Set(['alive', 'suspect', 'failed', 'left'])
+
+type Fields = Record<string, unknown>
+
+/** A message of the channel `swim` as bytes (JSON). */
+export function encodeMessage(message: SwimMessage): Uint8Array {
+  return Buffer.from(JSON.stringify(message))
+}
+
+/** Reads a message of the channel `swim`. @throws MembershipError `MBR_BAD_MESSAGE` */
+export function decodeMessage(bytes: Uint8Array): SwimMessage {
+  const fields = parse(bytes, MESSAGE_BYTES_MAX)
+  const updates = list(fields.updates, UPDATES_MAX).map(update)
+  const { type } = fields
+  if (type === 'gossip') return { type, updates }
+  const seq = count(fields.seq)
+  if (type === 'ping-req') return { type, seq, target: text(fields.target, ID_CHARS_MAX), updates }
+  if (type === 'ping' || type === 'ack' || type === 'nack') return { type, seq, updates }
+  throw bad('unknown type')
+}
+
+/** A full state as bytes (JSON), for the channel `swim-sync`. */
+export function encodeSync(entries: readonly SyncEntry[]): Uint8Array {
+  return Buffer.from(JSON.stringify({ entries }))
+}
+
+/** Reads a full state. @throws MembershipError `MBR_BAD_MESSAGE` */
+export function decodeSync(bytes: Uint8Array): SyncEntry[] {
+  return list(parse(bytes, SYNC_BYTES_MAX).entries, ENTRIES_MAX).map((value) => {
+    const fields = object(value)
+    const { ageMs } = fields
+    if (typeof ageMs !== 'number' || !Number.isFinite(ageMs) || ageMs < 0) throw bad('age')
+    return { member: member(object(fields.member)), ageMs }
+  })
+}
+
+/** Checks the meta a node is to carry. @throws MembershipError `MBR_META_TOO_LARGE` */
+export function checkMeta(meta: Readonly<Record<string, string>>): void {
+  const bytes = Buffer.byteLength(JSON.stringify(meta))
+  if (bytes > META_BYTES_MAX) {
+    throw new MembershipError(
+      'MBR_META_TOO_LARGE',
+      `the meta of this member has ${bytes} bytes as JSON, the limit is ${META_BYTES_MAX}`,
+    )
+  }
+}
+
+function update(value: unknown): Update {
+  const fields = object(value)
+  const id = text(fields.id, ID_CHARS_MAX)
+  const incarnation = count(fields.incarnation)
+  const { status } = fields
+  if (status === 'left') return { status, id, incarnation }
+  if (status === 'suspect' || status === 'failed') {
+    return { status, id, incarnation, from: text(fields.from, ID_CHARS_MAX) }
+  }
+  if (status !== 'alive') throw bad('status')
+  return { status, id, incarnation, ...data(fields) }
+}
+
+function member(fields: Fields): MemberRecord {
+  if (!STATES.has(fields.status)) throw bad('status')
+  return {
+    id: text(fields.id, ID_CHARS_MAX),
+    incarnation: count(fields.incarnation),
+    status: fields.status as MemberState,
+    ...data(fields),
+  }
+}
+
+function data(fields: Fields): Pick<MemberRecord, 'name' | 'address' | 'meta'> {
+  const pairs = Object.entries(object(fields.meta))
+  for (const [, value] of pairs) if (typeof value !== 'string') throw bad('meta')
+  const meta = Object.fromEntries(pairs) as Record<string, string>
+  if (Buffer.byteLength(JSON.stringify(meta)) > META_BYTES_MAX) throw bad('meta too large')
+  return { name: text(fields.name, NAME_CHARS_MAX), address: text(fields.address, ADDRESS_CHARS_MAX), meta }
+}
+
+function parse(bytes: Uint8Array, bytesMax: number): Fields {
+  if (bytes.length > bytesMax) throw bad('too large')
+  try {
+    return object(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)))
+  } catch (cause) {
+    throw cause instanceof MembershipError ? cause : bad('not JSON')
+  }
+}
+
+function object(value: unknown): Fields {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw bad('not an object')
+  return value as Fields
+}
+
+function list(value: unknown, max: number): unknown[] {
+  if (!Array.isArray(value) || value.length > max) throw bad('list')
+  return value
+}
+
+function text(value: unknown, max: number): string {
+  if (typeof value !== 'string' || value.length === 0 || value.length > max) throw bad('text')
+  return value
+}
+
+// Far below 2^53, so that "one higher" stays exact however often a forged number is refuted.
+const COUNT_MAX = 2 ** 50
+
+function count(value: unknown): number {
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > COUNT_MAX)
+    throw bad('number')
+  return value
+}
+
+function bad(what: string): MembershipError {
+  return new MembershipError('MBR_BAD_MESSAGE', `a membership message could not be read: ${what}`)
+}

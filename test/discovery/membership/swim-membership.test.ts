@@ -1,0 +1,219 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import { Registry } from 'prom-client'
+import t, { type Test } from 'tap'
+import type { SwimTimings } from '../../../discovery/membership/core/types.ts'
+import { SwimMembership, type SwimMembershipOptions } from '../../../discovery/membership/swim-membership.ts'
+import { type FakeMesh, FakeNetwork, until } from '../fake-mesh.ts'
+import { tempDir } from '../temp-dir.ts'
+
+const FAST: Partial<SwimTimings> = {
+  probeIntervalMs: 100,
+  probeTimeoutMs: 50,
+  gossipIntervalMs: 20,
+  evidenceTimeoutMs: 80,
+  redialMs: 20,
+  dialBackoffMinMs: 20,
+  dialBackoffMaxMs: 100,
+  failedRedialMs: 100,
+}
+
+interface Agent {
+  readonly mesh: FakeMesh
+  readonly membership: SwimMembership
+  readonly lines: { level: number; msg: string }[]
+  readonly dir: string
+  readonly metrics: Registry
+}
+
+async function agent(
+  t: Test,
+  net: FakeNetwork,
+  id: string,
+  options: Partial<SwimMembershipOptions> & { dataDir: string },
+): Promise<Agent> {
+  const mesh = net.add(id)
+  const lines: { level: number; msg: string }[] = []
+  const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(JSON.parse(line)) })
+  const dir = options.dataDir
+  const metrics = new Registry()
+  const membership = new SwimMembership(
+    { name: id, meta: {}, join: [], timings: FAST, ...options, dataDir: join(dir, id) },
+    { mesh, log, metrics },
+  )
+  t.teardown(() => membership.stop())
+  await mesh.start()
+  await membership.start()
+  return { mesh, membership, lines, dir, metrics }
+}
+
+const statuses = (a: Agent) => a.membership.members().map((m) => `${m.name}:${m.status}`)
+
+t.test('three nodes find each other through one address and keep connected', async (t) => {
+  const net = new FakeNetwork()
+  const dir = tempDir(t)
+  const a = await agent(t, net, 'a', { dataDir: dir })
+  const b = await agent(t, net, 'b', { dataDir: dir, join: ['a:7946'] })
+  const c = await agent(t, net, 'c', { dataDir: dir, join: ['a:7946'] })
+  const all = ['a:alive', 'b:alive', 'c:alive']
+  for (const x of [a, b, c]) {
+    await until(
+      `${x.mesh.id} knows all`,
+      () => String(statuses(x)) === String(all),
+      3000,
+      () => statuses(x),
+    )
+  }
+  await until('full mesh', () => [a, b, c].every((x) => x.mesh.connected().length === 2))
+  t.equal(b.mesh.address('c'), 'c:7946', 'the mesh is told where the others are')
+  t.equal(b.lines.filter((l) => l.msg === 'joined the cluster').length, 1)
+  t.match(await b.metrics.metrics(), /constellation_swim_members\{status="alive"\} 3/)
+})
+
+t.test('a lost process is failed soon, a leave is told at once', async (t) => {
+  const net = new FakeNetwork()
+  const dir = tempDir(t)
+  const a = await agent(t, net, 'a', { dataDir: dir })
+  const b = await agent(t, net, 'b', { dataDir: dir, join: ['a:7946'] })
+  const c = await agent(t, net, 'c', { dataDir: dir, join: ['a:7946'] })
+  const full = () => [a, b, c].every((x) => x.mesh.connected().length === 2 && statuses(x).length === 3)
+  await until('formed', full)
+  const seen: string[] = []
+  a.membership.onChange((m, previous) => seen.push(`${m.name} ${previous?.status} ${m.status}`))
+  await c.membership.stop()
+  await c.mesh.stop()
+  await until('c failed', () => [a, b].every((x) => x.membership.get('c')?.status === 'failed'))
+  t.same(seen, ['c alive suspect', 'c suspect failed'])
+  await b.membership.leave()
+  t.equal(a.membership.get('b')?.status, 'left', 'known when leave() ends')
+})
+
+t.test('a restart raises the incarnation and finds the others without join', async (t) => {
+  const net = new FakeNetwork()
+  const dir = tempDir(t)
+  const a = await agent(t, net, 'a', { dataDir: dir })
+  const b = await agent(t, net, 'b', { dataDir: dir, join: ['a:7946'] })
+  await until('formed', () => statuses(a).length === 2 && statuses(b).length === 2)
+  const before = b.membership.local().incarnation
+  for (const x of [a, b]) {
+    await x.membership.stop()
+    await x.mesh.stop()
+  }
+  const a2 = await agent(t, net, 'a', { dataDir: dir })
+  const b2 = await agent(t, net, 'b', { dataDir: dir })
+  t.ok(b2.membership.hasSeeds)
+  await until('found again', () => String(statuses(a2)) === 'a:alive,b:alive')
+  await until('found again', () => String(statuses(b2)) === 'a:alive,b:alive')
+  t.ok(b2.membership.local().incarnation > before)
+})
+
+t.test('a damaged membership.json is set aside', async (t) => {
+  const net = new FakeNetwork()
+  const dir = tempDir(t)
+  await mkdir(join(dir, 'a'))
+  await writeFile(join(dir, 'a', 'membership.json'), '{"format":1,"incarn')
+  const a = await agent(t, net, 'a', { dataDir: dir })
+  t.equal(a.membership.local().incarnation, 1)
+  t.match(await readFile(join(dir, 'a', 'membership.json.damaged'), 'utf8'), 'incarn')
+  t.ok(a.lines.some((l) => l.msg.includes('membership.json is damaged')))
+})
+
+t.test('a data directory that cannot be written is a clear error', async (t) => {
+  const dir = tempDir(t)
+  await writeFile(join(dir, 'file'), '')
+  const mesh = new FakeNetwork().add('a')
+  const membership = new SwimMembership(
+    { name: 'a', meta: {}, dataDir: join(dir, 'file', 'sub'), join: [] },
+    { mesh, log: pino({ level: 'silent' }) },
+  )
+  await mesh.start()
+  await t.rejects(membership.start(), { code: 'MBR_FILE_FAILED', message: /membership\.json/ })
+})
+
+t.test('joining is tried until somebody answers, with one line in the log', async (t) => {
+  const net = new FakeNetwork()
+  const dir = tempDir(t)
+  const b = await agent(t, net, 'b', { dataDir: dir, join: ['a:7946'] })
+  await until('many attempts', () => b.lines.filter((l) => l.msg.includes('a:7946')).length > 3)
+  t.equal(b.lines.filter((l) => l.level >= 40).length, 1, 'one warning')
+  await agent(t, net, 'a', { dataDir: dir })
+  await until('joined', () => String(statuses(b)) === 'a:alive,b:alive')
+})
+
+t.test('two nodes of one name: one error on each side names both', async (t) => {
+  const net = new FakeNetwork()
+  const dir = tempDir(t)
+  const a = await agent(t, net, 'a', { dataDir: dir, name: 'same' })
+  const b = await agent(t, net, 'b', { dataDir: dir, name: 'same', join: ['a:7946'] })
+  const errors = (x: Agent) => x.lines.filter((l) => l.level === 50)
+  await until('reported', () => errors(a).length > 0 && errors(b).length > 0)
+  t.match(errors(a)[0]?.msg, /two nodes claim the name "same": a at a:7946 holds it, b at b:7946/)
+  t.same(statuses(a), ['same:alive'])
+  t.equal(errors(a).length, 1)
+})
+
+t.test('meta travels, and has a limit', async (t) => {
+  const net = new FakeNetwork()
+  const dir = tempDir(t)
+  const a = await agent(t, net, 'a', { dataDir: dir })
+  const b = await agent(t, net, 'b', { dataDir: dir, join: ['a:7946'] })
+  await until('formed', () => statuses(a).length === 2)
+  b.membership.setMeta({ zone: 'x' })
+  await until('told', () => a.membership.get('b')?.meta.zone === 'x')
+  t.throws(() => b.membership.setMeta({ k: 'x'.repeat(600) }), { code: 'MBR_META_TOO_LARGE' })
+  t.throws(
+    () =>
+      new SwimMembership(
+        { name: 'z', meta: { k: 'x'.repeat(600) }, dataDir: dir, join: [] },
+        { mesh: net.add('z'), log: pino({ level: 'silent' }) },
+      ),
+    { code: 'MBR_META_TOO_LARGE' },
+  )
+})
+
+t.test('a partition heals by itself', async (t) => {
+  const net = new FakeNetwork()
+  const dir = tempDir(t)
+  const a = await agent(t, net, 'a', { dataDir: dir })
+  const b = await agent(t, net, 'b', { dataDir: dir, join: ['a:7946'] })
+  await until('formed', () => statuses(a).length === 2 && statuses(b).length === 2)
+  net.cut('a', 'b')
+  await until('apart', () => statuses(a).includes('b:failed') && statuses(b).includes('a:failed'))
+  net.heal()
+  await until('together', () => statuses(a).includes('b:alive') && statuses(b).includes('a:alive'))
+})
+
+t.test('garbage is counted and harms nobody', async (t) => {
+  const net = new FakeNetwork()
+  const a = await agent(t, net, 'a', { dataDir: tempDir(t) })
+  const evil = net.add('evil')
+  await evil.start()
+  await evil.dial('a:7946')
+  evil.send('a', 'swim', Buffer.from('{"type":"ping","seq":-1,"updates":[]}'))
+  evil.send('a', 'swim', Buffer.from([0xff, 0xfe]))
+  await t.rejects(evil.request('a', 'swim-sync', Buffer.from('[]'), { timeoutMs: 100 }))
+  let text = ''
+  await until('counted', () => {
+    a.metrics.metrics().then((m) => {
+      text = m
+    })
+    return /rejected_messages_total\{channel="swim"\} 2/.test(text)
+  })
+  t.match(text, /rejected_messages_total\{channel="swim-sync"\} 1/)
+  t.same(statuses(a), ['a:alive'])
+})
+
+t.test('stop and start are idempotent', async (t) => {
+  const a = await agent(t, new FakeNetwork(), 'a', { dataDir: tempDir(t) })
+  await a.membership.start()
+  await Promise.all([a.membership.stop(), a.membership.stop()])
+  t.same(a.membership.members(), [])
+  t.throws(() => a.membership.local(), { code: 'MBR_NOT_STARTED' })
+  const path = join(a.dir, 'a', 'membership.json')
+  const saved = JSON.parse(await readFile(path, 'utf8'))
+  t.equal(saved.incarnation, 1, 'the incarnation survives the stop')
+  await writeFile(path, JSON.stringify({ ...saved, incarnation: 41 }))
+  await a.membership.start()
+  t.equal(a.membership.local().incarnation, 42)
+})
