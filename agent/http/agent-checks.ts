@@ -11,6 +11,7 @@ import { Fields } from './fields.ts'
 import { refuseBrowserGet } from './legacy-get.ts'
 import { firstParam } from './query.ts'
 import { textTail } from './raw-path.ts'
+import { keepRegistrations } from './registrations.ts'
 import { sendEmpty, sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 import { CheckRegistrationSchema, CheckUpdateSchema, ERRORS, HealthCheckSchema, query } from './schemas.ts'
@@ -53,8 +54,9 @@ export function addAgentCheckRoutes(routes: RouteTable, context: HttpContext): v
     summary: 'Register a check of this node or of one of its services.',
     body: CheckRegistrationSchema,
     responses: { 200: { description: 'Registered' }, ...NOT_FOUND, ...ERRORS },
-    handler: (request, reply) => {
+    handler: async (request, reply) => {
       register(context, new Fields(bodyJson(request), 'the body'))
+      await keepRegistrations(context)
       return sendEmpty(reply)
     },
   })
@@ -66,12 +68,13 @@ export function addAgentCheckRoutes(routes: RouteTable, context: HttpContext): v
     tag: 'agent',
     summary: 'Remove a check. PUT; GET is answered for old clients.',
     responses: { 200: { description: 'Removed' }, ...NOT_FOUND, ...ERRORS },
-    handler: (request, reply) => {
+    handler: async (request, reply) => {
       refuseBrowserGet(request)
       const id = checkId(request)
       const ran = context.health.remove(id)
       const known = local.removeCheck(id)
       if (!ran && !known) throw unknownCheck(id)
+      await keepRegistrations(context)
       return sendEmpty(reply)
     },
   })

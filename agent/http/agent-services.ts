@@ -10,6 +10,7 @@ import { Fields } from './fields.ts'
 import { refuseBrowserGet } from './legacy-get.ts'
 import { firstParam } from './query.ts'
 import { textTail } from './raw-path.ts'
+import { keepRegistrations } from './registrations.ts'
 import { clientSignal, sendEmpty, sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 import { AgentServiceSchema, ERRORS, query, ServiceRegistrationSchema } from './schemas.ts'
@@ -51,10 +52,11 @@ export function addAgentServiceRoutes(routes: RouteTable, context: HttpContext):
     body: ServiceRegistrationSchema,
     responses: { 200: { description: 'Registered' }, ...ERRORS },
     bodyLimit: REGISTRATION_BYTES_MAX,
-    handler: (request, reply) => {
+    handler: async (request, reply) => {
       const definition = parseService(new Fields(bodyJson(request), 'the body'))
       const flag = firstParam(request.query, 'replace-existing-checks')
       register(context, definition, flag !== undefined && flag !== 'false' && flag !== '0')
+      await keepRegistrations(context)
       return sendEmpty(reply)
     },
   })
@@ -70,11 +72,12 @@ export function addAgentServiceRoutes(routes: RouteTable, context: HttpContext):
       404: { description: 'Unknown', media: 'text/plain' },
       ...ERRORS,
     },
-    handler: (request, reply) => {
+    handler: async (request, reply) => {
       refuseBrowserGet(request)
       const id = textTail(request)
       if (id === '') throw badRequest('Missing service ID')
       deregister(context, id)
+      await keepRegistrations(context)
       return sendEmpty(reply)
     },
   })

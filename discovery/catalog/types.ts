@@ -106,4 +106,6 @@ export interface LocalCatalog {
   removeService(id: string): boolean
   putCheck(check: HealthCheck): void
   removeCheck(id: string): boolean
+  /** Resolves when every registration so far is on disk. @throws CatalogError `CAT_FILE_FAILED` */
+  flush(): Promise<void>
 }

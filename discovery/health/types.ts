@@ -40,4 +40,6 @@ export interface HealthRunner {
   definitions(): readonly CheckDefinition[]
   /** Result of a ttl check, reported by the program it watches. */
   report(id: string, status: CheckStatus, output: string): 'ok' | 'unknown' | 'not-ttl'
+  /** Resolves when every definition so far is on disk. @throws HealthError `HLT_FILE_FAILED` */
+  flush(): Promise<void>
 }

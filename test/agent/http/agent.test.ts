@@ -383,3 +383,15 @@ t.test('the agent itself', async (t) => {
   consensus.loseLeader()
   t.equal((await app.inject('/v1/status/leader')).body, '""')
 })
+
+t.test('a registration is answered once it is kept on disk', async (t) => {
+  const { app, health } = harness()
+  t.teardown(() => app.close())
+  const body = { Name: 'web', Port: 80, Check: { TTL: '10s' } }
+  t.equal((await send(app, '/v1/agent/service/register', body)).statusCode, 200)
+  t.equal(health.kept, 1)
+  health.failure = new Error('no space left on device')
+  const unkept = await send(app, '/v1/agent/service/register', body)
+  t.equal(unkept.statusCode, 500)
+  t.match(unkept.body, /cannot be kept over a restart: no space left on device/)
+})

@@ -37,6 +37,8 @@ export class FakeCatalog implements Catalog, LocalCatalog {
     return this.#listeners.size
   }
 
+  async flush(): Promise<void> {}
+
   record(): NodeRecord {
     return {
       id: 'peer-1',
@@ -184,6 +186,10 @@ function serfHealth(alive: boolean): HealthCheck {
 
 /** Keeps definitions and writes reports; runs nothing by itself. */
 export class FakeHealth implements HealthRunner {
+  /** What keeping the definitions fails with. */
+  failure: Error | null = null
+  /** How often somebody waited for the definitions to be kept. */
+  kept = 0
   readonly puts: CheckDefinition[] = []
   readonly #local: FakeCatalog
   readonly #definitions = new Map<string, CheckDefinition>()
@@ -194,6 +200,11 @@ export class FakeHealth implements HealthRunner {
 
   async start(): Promise<void> {}
   async stop(): Promise<void> {}
+
+  async flush(): Promise<void> {
+    if (this.failure !== null) throw this.failure
+    this.kept++
+  }
 
   put(definition: CheckDefinition): void {
     this.puts.push(definition)

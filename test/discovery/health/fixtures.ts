@@ -15,6 +15,8 @@ export class FakeLocal implements LocalCatalog {
   readonly checks = new Map<string, HealthCheck>()
   readonly writes: HealthCheck[] = []
 
+  async flush(): Promise<void> {}
+
   record(): NodeRecord {
     return {
       id: 'peer-1',
