@@ -19,6 +19,7 @@ import { VERSION } from './cli/version.ts'
 import { formatHostPort } from './config/host-port.ts'
 import type { Config } from './config/types.ts'
 import { meshTransport } from './consensus-transport.ts'
+import { ForeignCluster } from './foreign-cluster.ts'
 import { buildHttpServer } from './http/server.ts'
 import { leaseRank, packFacts, peerDirectory } from './member-meta.ts'
 import { AgentReadiness } from './readiness.ts'
@@ -99,8 +100,7 @@ export class Agent {
     metrics.setDefaultLabels({ node: name })
     collectDefaultMetrics({ register: metrics })
 
-    const mesh = await this.#startMesh(metrics)
-    const { advertise } = mesh
+    const mesh = await this.#createMesh(metrics)
     const facts = (clusterId: string | null) =>
       packFacts({
         version: VERSION,
@@ -112,7 +112,6 @@ export class Agent {
     const membership = new SwimMembership(
       {
         name,
-        address: advertise,
         meta: facts(null),
         dataDir: config.dataDir,
         join: config.cluster.join.map(formatHostPort),
@@ -138,7 +137,7 @@ export class Agent {
     const { client } = consensus
 
     const catalog = new GossipCatalog(
-      { name, address: advertise, meta: config.node.meta, dataDir: config.dataDir },
+      { name, address: mesh.advertise, meta: config.node.meta, dataDir: config.dataDir },
       { mesh, membership, log: this.#logger('catalog'), metrics },
     )
     const health = new CheckRunner(
@@ -150,7 +149,9 @@ export class Agent {
       { client, clock: systemClock, log: this.#logger('leases') },
     )
     this.#leases = leases
-    const readiness = new AgentReadiness({ consensus: client, catalog: catalog.store, now: systemClock.now })
+    const { now } = systemClock
+    const foreign = new ForeignCluster({ consensus: client, membership, log: this.#log, now })
+    const readiness = new AgentReadiness({ consensus: client, catalog: catalog.store, foreign, now })
     this.#readiness = readiness
     const traefik = this.#startTraefik(catalog, readiness)
 
@@ -166,7 +167,6 @@ export class Agent {
       const { cluster, priority } = membership.local().meta
       if (cluster !== meta.cluster || priority !== meta.priority) membership.setMeta(meta)
     }
-    client.onStatus(this.#announce)
 
     const http = buildHttpServer(
       { config, version: VERSION },
@@ -192,7 +192,14 @@ export class Agent {
       { catalog: catalog.store, log: this.#logger('dns'), metrics },
     )
 
+    // First what fails when another process works on the same data, before anybody hears of this one.
+    this.#parts.push({ name: 'the store', stop: () => consensus.stop() })
+    await consensus.open()
+    await this.#startPart('mesh', mesh)
     await this.#startPart('membership', membership)
+    const stopAnnouncing = client.onStatus(this.#announce)
+    this.#parts.push({ name: 'announcements', stop: async () => stopAnnouncing() })
+    this.#announce()
     await this.#startPart('catalog', catalog)
     await this.#startPart('health', health)
     this.#parts.push({ name: 'http', stop: () => http.close() })
@@ -200,11 +207,16 @@ export class Agent {
     await this.#startPart('dns', dns)
     await this.#startPart('consensus', consensus)
     await this.#startPart('leases', leases)
-    const beat = setInterval(() => readiness.beat(), BEAT_MS)
+    const beat = setInterval(() => {
+      foreign.check()
+      // Two clusters, two holders: the smaller side gives its leases up.
+      if (foreign.reason !== null) void leases.stop()
+      readiness.beat()
+    }, BEAT_MS)
     this.#parts.push({ name: 'beat', stop: async () => clearInterval(beat) })
     const listening = formatHostPort(config.http.listen)
     this.#log.info(
-      { http: listening, mesh: advertise, id: mesh.id, dataDir: config.dataDir },
+      { http: listening, mesh: mesh.advertise, id: mesh.id, dataDir: config.dataDir },
       `agent ${name} is up`,
     )
   }
@@ -229,15 +241,13 @@ export class Agent {
     await part.start()
   }
 
-  async #startMesh(metrics: Registry): Promise<Libp2pMesh> {
+  async #createMesh(metrics: Registry): Promise<Libp2pMesh> {
     const { cluster, dataDir, mesh: addresses } = this.#config
     const keys = cluster.keyFile === null ? [] : [await readClusterKey(cluster.keyFile)]
-    const mesh = await Libp2pMesh.create(
+    return Libp2pMesh.create(
       { dataDir, clusterName: cluster.name, keys, listen: addresses.listen, advertise: addresses.advertise },
       { log: this.#logger('mesh'), metrics },
     )
-    await this.#startPart('mesh', mesh)
-    return mesh
   }
 
   #startTraefik(catalog: GossipCatalog, readiness: AgentReadiness) {

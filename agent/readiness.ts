@@ -1,5 +1,6 @@
 import type { ConsensusClient } from '../consensus/client.ts'
 import type { Catalog } from '../discovery/catalog/types.ts'
+import type { ForeignCluster } from './foreign-cluster.ts'
 
 /** Behind the commit index by more than this, a node is still catching up. Entries. */
 const LAG_MAX = 1000
@@ -13,14 +14,21 @@ const STALL_MS_MAX = 10_000
 export class AgentReadiness {
   readonly #consensus: ConsensusClient
   readonly #catalog: Catalog
+  readonly #foreign: ForeignCluster
   readonly #now: () => number
   #lastBeat: number
   #synced = false
   #stopping = false
 
-  constructor(collaborators: { consensus: ConsensusClient; catalog: Catalog; now: () => number }) {
+  constructor(collaborators: {
+    consensus: ConsensusClient
+    catalog: Catalog
+    foreign: ForeignCluster
+    now: () => number
+  }) {
     this.#consensus = collaborators.consensus
     this.#catalog = collaborators.catalog
+    this.#foreign = collaborators.foreign
     this.#now = collaborators.now
     this.#lastBeat = this.#now()
   }
@@ -46,6 +54,7 @@ export class AgentReadiness {
     else if (status.appliedIndex === 0) reasons.push('this node has not received the state yet')
     else if (status.commitIndex - status.appliedIndex > LAG_MAX)
       reasons.push('this node is still catching up')
+    if (this.#foreign.reason !== null) reasons.push(this.#foreign.reason)
     if (!this.#catalog.synced) reasons.push('the catalogue has not been exchanged with another node yet')
     return reasons
   }

@@ -11,6 +11,7 @@ import { name } from './values.ts'
 import { type FoundValue, readSettings } from './yaml-file.ts'
 
 const FILE_BYTES_MAX = 1024 * 1024
+const KEY_FILE_ALLOWED = 'a file made with `constellation keygen` that only this user or group can read'
 
 /** Flags of the command line by the path of their setting; lists may be given as several values. */
 export type ConfigFlags = { readonly [Path in SettingPath]?: string | readonly string[] | undefined }
@@ -155,7 +156,8 @@ function clusterKey(
   try {
     checkKeyFile(file)
   } catch (error) {
-    problems.push({ where, key: 'cluster.key_file', what: (error as Error).message, allowed: null })
+    const what = (error as Error).message
+    problems.push({ where, key: 'cluster.key_file', what, allowed: KEY_FILE_ALLOWED })
   }
   return file
 }

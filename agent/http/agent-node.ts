@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import type { HttpContext } from './collaborators.ts'
 import { CONSUL_VERSION, DATACENTER, memberJson, nodeUuid } from './consul-shapes.ts'
+import { refused } from './errors.ts'
 import { sendEmpty, sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 import { ERRORS, MemberSchema, SelfSchema } from './schemas.ts'
@@ -102,7 +103,11 @@ export function addAgentNodeRoutes(routes: RouteTable, context: HttpContext): vo
     summary: 'Read the configuration again.',
     responses: { 200: { description: 'Reloaded' }, ...ERRORS },
     handler: async (_request, reply) => {
-      await operations.reload()
+      try {
+        await operations.reload()
+      } catch (error) {
+        throw refused(`the configuration was not reloaded: ${(error as Error).message}`)
+      }
       return sendEmpty(reply)
     },
   })
