@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
-import { ConsensusError } from './errors.ts'
+import { ConsensusError, isConsensusError } from './errors.ts'
 import type { Replica } from './replica.ts'
 import { callRpc, RpcRefusal, type RpcRequest, type RpcResponses } from './rpc.ts'
 import type { Pledge } from './storage/log-store.ts'
@@ -30,6 +30,8 @@ const REPORT_MS = 10_000
  * exactly `bootstrapExpect` − 1 others. Founding is a two-phase commit with the smallest id as proposer: every founder
  * durably pledges itself to one attempt only, so two attempts that share a founder cannot both succeed, and whoever
  * crashes in between finds its pledge again. A proposer that was refused gives its attempt up; only it may do so.
+ * The proposer decides by making itself durably part of the new cluster, whose id is that of the attempt. From then on
+ * every founder that knows of it tells the others when they ask, so a lost message delays a founder and never excludes it.
  */
 export class Formation {
   readonly #expect: number
@@ -39,8 +41,10 @@ export class Formation {
   readonly #log: Logger
   #timer: NodeJS.Timeout | null = null
   #stepping: Promise<void> | null = null
-  #stopped = false
+  readonly #abort = new AbortController()
   #lastReport = 0
+  /** The last change of pledge or identity. They are made one after the other, each on what the one before left. */
+  #deciding: Promise<unknown> = Promise.resolve()
   /** Set while the answers to this node's own attempt come in: the pledge is then not given up behind its back. */
   #proposing = ''
 
@@ -57,21 +61,31 @@ export class Formation {
 
   async start(): Promise<void> {
     // An attempt of this node's own that a crash cut off was never completed: nobody was told to found.
-    if (this.#replica.identity === null && this.#replica.pledge?.proposer === this.#replica.id) {
-      await this.#replica.setPledge(null)
-    }
-    await this.#step()
+    await this.#exclusive(async () => {
+      const { identity, pledge } = this.#replica
+      if (identity === null && pledge?.proposer === this.#replica.id) await this.#replica.setPledge(null)
+    })
+    const first = this.#step()
+    this.#stepping = first.catch(() => {})
+    await first
     this.#schedule()
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true
+    this.#abort.abort()
     if (this.#timer !== null) clearTimeout(this.#timer)
     await this.#stepping
+    await this.#deciding
+  }
+
+  #exclusive<T>(decide: () => Promise<T>): Promise<T> {
+    const decision = this.#deciding.then(decide)
+    this.#deciding = decision.catch(() => {})
+    return decision
   }
 
   #schedule(): void {
-    if (this.#stopped || this.#isDone()) return
+    if (this.#abort.signal.aborted || this.#isDone()) return
     this.#timer = setTimeout(() => {
       this.#stepping = this.#step()
         .catch((error: Error) => this.#log.warn({ err: error }, 'forming a cluster failed; trying again'))
@@ -87,6 +101,11 @@ export class Formation {
     if (this.#isDone()) return
     const peers = this.#directory.peers().filter((peer) => peer.alive)
     const settled = peers.filter((peer) => peer.clusterId !== null)
+    // First: the cluster this node has agreed to found cannot admit it, and may have no leader without it.
+    if (this.#replica.identity === null && this.#replica.pledge !== null) {
+      await this.#askFounders(this.#replica.pledge)
+      if (this.#isDone()) return
+    }
     if (settled.length > 0) await this.#join(settled)
     else if (this.#replica.identity === null) await this.#found(peers)
     else this.#report('waiting for a member of our cluster to answer')
@@ -100,7 +119,7 @@ export class Formation {
   }
 
   #call<R extends RpcRequest>(to: string, request: R): Promise<RpcResponses[R['op']]> {
-    return callRpc(this.#transport, to, request, { timeoutMs: CALL_TIMEOUT_MS })
+    return callRpc(this.#transport, to, request, { timeoutMs: CALL_TIMEOUT_MS, signal: this.#abort.signal })
   }
 
   async #join(settled: readonly PeerInfo[]): Promise<void> {
@@ -119,11 +138,12 @@ export class Formation {
       tried.add(target)
       let leader = ''
       try {
-        const { clusterId } = await this.#call(target, { op: 'join' })
-        await this.#replica.initialise(clusterId, null)
+        const { clusterId } = await this.#call(target, { op: 'join', empty: ours === undefined })
+        await this.#exclusive(() => this.#replica.initialise(clusterId, null))
         return
       } catch (error) {
         if (error instanceof RpcRefusal) leader = error.leader
+        if (isConsensusError(error, 'CST_LOG_DAMAGED')) this.#report(error.message)
         this.#log.debug({ target, err: error }, 'could not join through this node')
       }
       target = leader !== '' && !tried.has(leader) ? leader : targets.find((id) => !tried.has(id))
@@ -132,11 +152,7 @@ export class Formation {
   }
 
   async #found(peers: readonly PeerInfo[]): Promise<void> {
-    const { pledge } = this.#replica
-    if (pledge !== null) {
-      await this.#askProposer(pledge)
-      return
-    }
+    if (this.#replica.pledge !== null) return
     if (this.#expect === 0) {
       this.#report('waiting for a cluster to join')
       return
@@ -154,76 +170,93 @@ export class Formation {
     const pledge: Pledge = { attempt: randomUUID(), proposer: this.#replica.id, founders }
     this.#proposing = pledge.attempt
     try {
-      await this.#replica.setPledge(pledge)
+      const free = await this.#exclusive(async () => {
+        if (this.#replica.identity !== null || this.#replica.pledge !== null) return false
+        await this.#replica.setPledge(pledge)
+        return true
+      })
+      if (!free) return
       const others = founders.filter((id) => id !== this.#replica.id)
       const answers = await Promise.allSettled(others.map((id) => this.#call(id, { op: 'pledge', pledge })))
       if (answers.every((answer) => answer.status === 'fulfilled' && answer.value.accepted)) {
-        const clusterId = randomUUID()
-        await this.#replica.initialise(clusterId, founders)
-        await Promise.allSettled(others.map((id) => this.#call(id, { op: 'found', pledge, clusterId })))
+        const clusterId = pledge.attempt
+        await this.#exclusive(() => this.#replica.initialise(clusterId, founders))
+        await Promise.allSettled(others.map((id) => this.#call(id, { op: 'found', clusterId })))
         return
       }
-      await this.#replica.setPledge(null)
+      await this.#exclusive(() => this.#replica.setPledge(null))
       await Promise.allSettled(others.map((id) => this.#call(id, { op: 'release', attempt: pledge.attempt })))
     } finally {
       this.#proposing = ''
     }
   }
 
-  /** A pledge binds until its proposer says that the attempt is over. */
-  async #askProposer(pledge: Pledge): Promise<void> {
-    if (pledge.proposer === this.#replica.id) return
-    try {
-      const { state, clusterId } = await this.#call(pledge.proposer, {
-        op: 'attempt',
-        attempt: pledge.attempt,
+  /**
+   * A pledge binds until its proposer says that the attempt is over. That it succeeded, any founder may say. Example: the
+   * proposer founded, told one of two others and died; the one left out learns it from the other.
+   */
+  async #askFounders(pledge: Pledge): Promise<void> {
+    const { attempt, proposer } = pledge
+    const others = pledge.founders.filter((id) => id !== this.#replica.id)
+    const ask = async (founder: string) => {
+      const answer = await this.#call(founder, { op: 'attempt', attempt })
+      await this.#exclusive(async () => {
+        if (this.#replica.pledge?.attempt !== attempt || this.#replica.identity !== null) return
+        if (answer.clusterId === attempt) await this.#replica.initialise(attempt, pledge.founders)
+        else if (answer.state === 'given-up' && founder === proposer) await this.#replica.setPledge(null)
       })
-      if (this.#replica.pledge?.attempt !== pledge.attempt || this.#replica.identity !== null) return
-      if (clusterId !== null) await this.#replica.initialise(clusterId, pledge.founders)
-      else if (state === 'given-up') await this.#replica.setPledge(null)
-    } catch (error) {
-      this.#log.debug({ err: error }, 'the proposer of the cluster does not answer')
-      this.#report(`waiting for node ${pledge.proposer}, with which this node has agreed to form a cluster`)
     }
+    const answers = await Promise.allSettled(others.map(ask))
+    if (answers.every(({ status }) => status === 'fulfilled')) return
+    this.#log.debug({ answers }, 'not every founder of the cluster answers')
+    if (this.#replica.identity === null && this.#replica.pledge?.attempt === attempt)
+      this.#report(`waiting for node ${proposer}, with which this node has agreed to form a cluster`)
   }
 
   /** A peer asks this node to found a cluster with it. */
-  async handlePledge(from: string, pledge: Pledge): Promise<RpcResponses['pledge']> {
-    const clusterId = this.#replica.identity?.clusterId ?? null
-    const valid =
-      pledge.proposer === from &&
-      pledge.founders.length === this.#expect &&
-      pledge.founders.includes(this.#replica.id) &&
-      pledge.founders.includes(from)
-    const taken = this.#replica.pledge
-    const bound = taken !== null && taken.attempt !== pledge.attempt
-    if (!valid || clusterId !== null || bound) return { accepted: false, clusterId }
-    await this.#replica.setPledge(pledge)
-    return { accepted: true, clusterId: null }
+  handlePledge(from: string, pledge: Pledge): Promise<RpcResponses['pledge']> {
+    return this.#exclusive(async () => {
+      const clusterId = this.#replica.identity?.clusterId ?? null
+      const valid =
+        pledge.proposer === from &&
+        pledge.founders.length === this.#expect &&
+        pledge.founders.includes(this.#replica.id) &&
+        pledge.founders.includes(from)
+      const taken = this.#replica.pledge
+      const bound = taken !== null && taken.attempt !== pledge.attempt
+      if (!valid || clusterId !== null || bound) return { accepted: false, clusterId }
+      await this.#replica.setPledge(pledge)
+      return { accepted: true, clusterId: null }
+    })
   }
 
-  async handleRelease(from: string, attempt: string): Promise<RpcResponses['release']> {
-    const { pledge, identity } = this.#replica
-    if (identity === null && pledge?.attempt === attempt && pledge.proposer === from)
-      await this.#replica.setPledge(null)
-    return {}
+  handleRelease(from: string, attempt: string): Promise<RpcResponses['release']> {
+    return this.#exclusive(async () => {
+      const { pledge, identity } = this.#replica
+      if (identity === null && pledge?.attempt === attempt && pledge.proposer === from)
+        await this.#replica.setPledge(null)
+      return {}
+    })
   }
 
-  async handleFound(from: string, pledge: Pledge, clusterId: string): Promise<RpcResponses['found']> {
-    const own = this.#replica.pledge
-    if (this.#replica.identity?.clusterId === clusterId) return {}
-    if (own?.attempt !== pledge.attempt || own.proposer !== from) {
-      throw new ConsensusError('CST_NOT_INITIALISED', 'this node has not agreed to that attempt')
-    }
-    await this.#replica.initialise(clusterId, own.founders)
-    return {}
+  handleFound(from: string, clusterId: string): Promise<RpcResponses['found']> {
+    return this.#exclusive(async () => {
+      const { pledge: own, identity } = this.#replica
+      if (identity?.clusterId === clusterId) return {}
+      if (identity !== null || own?.attempt !== clusterId || own.proposer !== from) {
+        throw new ConsensusError('CST_NOT_INITIALISED', 'this node has not agreed to that attempt')
+      }
+      await this.#replica.initialise(clusterId, own.founders)
+      return {}
+    })
   }
 
-  /** What became of an attempt this node proposed. */
+  /** What became of an attempt this node proposed or pledged itself to. */
   async handleAttempt(from: string, attempt: string): Promise<RpcResponses['attempt']> {
     const { pledge, identity } = this.#replica
     if (pledge?.attempt === attempt && pledge.founders.includes(from)) {
-      return { state: 'open', clusterId: identity?.clusterId ?? null }
+      // A node that went to another cluster meanwhile has nothing to say of this one.
+      return { state: 'open', clusterId: identity?.clusterId === attempt ? attempt : null }
     }
     return { state: this.#proposing === attempt ? 'open' : 'given-up', clusterId: null }
   }

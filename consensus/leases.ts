@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
-import type { ConsensusClient } from './client.ts'
+import type { CallOptions, ConsensusClient } from './client.ts'
 import type { Clock } from './clock.ts'
 import { keyToText, textToKey } from './state/keys.ts'
 
@@ -61,6 +61,7 @@ export class LeaseKeeper {
   readonly #freeSince = new Map<string, number>()
   #session: string | null = null
   #validUntil = Number.NEGATIVE_INFINITY
+  #validUntilWall = Number.NEGATIVE_INFINITY
   #renewAt = 0
   #leases: readonly Omit<LeaseInfo, 'heldBySelf'>[]
   #wakeUp = () => {}
@@ -112,7 +113,9 @@ export class LeaseKeeper {
 
   /** True while this node may act as the holder. Ask again before every step that must happen once. */
   holds(name: string): boolean {
-    return this.#held.has(name) && this.#clock.now() < this.#validUntil
+    // The monotonic clock stands still while the machine sleeps, the wall clock does not; set back, it errs the other way.
+    const inTime = this.#clock.now() < this.#validUntil && this.#clock.wall() < this.#validUntilWall
+    return inTime && this.#held.has(name)
   }
 
   async #run(signal: AbortSignal): Promise<void> {
@@ -189,21 +192,33 @@ export class LeaseKeeper {
     }
   }
 
-  #renewed(sentAt: number): void {
-    this.#validUntil = sentAt + this.#ttlMs * (1 - SAFETY_FRACTION)
-    this.#renewAt = sentAt + this.#ttlMs / RENEWALS_PER_TTL
+  #now(): { readonly now: number; readonly wall: number } {
+    return { now: this.#clock.now(), wall: this.#clock.wall() }
+  }
+
+  #renewed(sentAt: { readonly now: number; readonly wall: number }): void {
+    const validMs = this.#ttlMs * (1 - SAFETY_FRACTION)
+    this.#validUntil = sentAt.now + validMs
+    this.#validUntilWall = sentAt.wall + validMs
+    this.#renewAt = sentAt.now + this.#ttlMs / RENEWALS_PER_TTL
+  }
+
+  /** No call may take so long that the next renewal comes too late. */
+  #callOptions(signal: AbortSignal): CallOptions {
+    return { signal, timeoutMs: this.#ttlMs / RENEWALS_PER_TTL }
   }
 
   #forgetSession(): void {
     this.#session = null
     this.#held.clear()
     this.#validUntil = Number.NEGATIVE_INFINITY
+    this.#validUntilWall = Number.NEGATIVE_INFINITY
     this.#renewAt = 0
   }
 
   async #createSession(signal: AbortSignal): Promise<void> {
     const id = randomUUID()
-    const sentAt = this.#clock.now()
+    const sentAt = this.#now()
     const result = await this.#client.propose(
       {
         type: 'session.create',
@@ -220,7 +235,7 @@ export class LeaseKeeper {
           serviceChecks: null,
         },
       },
-      { signal },
+      this.#callOptions(signal),
     )
     if (!result.ok) throw new Error(result.error ?? 'the session was refused')
     this.#session = id
@@ -228,8 +243,8 @@ export class LeaseKeeper {
   }
 
   async #renewSession(id: string, signal: AbortSignal): Promise<void> {
-    const sentAt = this.#clock.now()
-    const session = await this.#client.renewSession(id, { signal })
+    const sentAt = this.#now()
+    const session = await this.#client.renewSession(id, this.#callOptions(signal))
     if (session !== null) {
       this.#renewed(sentAt)
       return
@@ -250,7 +265,7 @@ export class LeaseKeeper {
         flags: 0n,
         session,
       },
-      { signal },
+      this.#callOptions(signal),
     )
   }
 }

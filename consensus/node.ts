@@ -36,9 +36,12 @@ export class ConsensusNode {
   readonly #raftClient: RaftClient
   readonly #replica: Replica
   readonly #formation: Formation
+  readonly #directory: PeerDirectory
+  #isOpen = false
 
   constructor(options: ConsensusNodeOptions, collaborators: ConsensusNodeCollaborators) {
     const { transport, directory, log, clock } = collaborators
+    this.#directory = directory
     this.#replica = new Replica(options, collaborators)
     this.#raftClient = new RaftClient({ replica: this.#replica, transport, clock, log })
     this.client = this.#raftClient
@@ -53,9 +56,15 @@ export class ConsensusNode {
     )
   }
 
-  /** Opens the store. The network may already deliver. @throws ConsensusError if the store cannot be used. */
-  async start(): Promise<void> {
+  /** Opens the store and takes its lock, so that a second process on it ends here. @throws ConsensusError */
+  async open(): Promise<void> {
     await this.#replica.start()
+    this.#isOpen = true
+  }
+
+  /** Opens the store if that was not done, and looks for a cluster. The network delivers already. @throws ConsensusError */
+  async start(): Promise<void> {
+    await this.open()
     await this.#formation.start()
   }
 
@@ -76,8 +85,11 @@ export class ConsensusNode {
   }
 
   async stop(): Promise<void> {
-    await this.#formation.stop()
-    await this.#replica.stop()
+    try {
+      await this.#formation.stop()
+    } finally {
+      await this.#replica.stop()
+    }
   }
 
   /** The connection to a peer broke, or the failure detector gave it up. */
@@ -86,6 +98,12 @@ export class ConsensusNode {
   }
 
   async #handle(from: string, request: RpcRequest): Promise<RpcResponses[RpcRequest['op']]> {
+    // Before its storage is read a node does not know to which cluster or attempt it belongs, and must not say "none".
+    if (!this.#isOpen) {
+      throw new ConsensusError('CST_NOT_INITIALISED', 'the node is starting', { retryable: true })
+    }
+    const { ended } = this.#replica
+    if (ended !== null) throw ended
     switch (request.op) {
       case 'propose':
         return this.#replica.proposeLocal(request.record)
@@ -97,7 +115,7 @@ export class ConsensusNode {
           index: this.#replica.state.appliedIndex,
         }
       case 'join':
-        return this.#admit(from)
+        return this.#admit(from, request.empty)
       case 'snapshot':
         await this.#replica.receiveSnapshot(from, request)
         return {}
@@ -106,7 +124,7 @@ export class ConsensusNode {
       case 'release':
         return this.#formation.handleRelease(from, request.attempt)
       case 'found':
-        return this.#formation.handleFound(from, request.pledge, request.clusterId)
+        return this.#formation.handleFound(from, request.clusterId)
       case 'attempt':
         return this.#formation.handleAttempt(from, request.attempt)
       default:
@@ -114,13 +132,29 @@ export class ConsensusNode {
     }
   }
 
-  /** The leader takes a node in as a learner; it is promoted once it has caught up, if voters are wanted. */
-  #admit(from: string): RpcResponses['join'] {
+  /**
+   * The leader takes a node in as a learner; it is promoted once it has caught up, if voters are wanted. A node whose
+   * storage was lost is refused: as a voter it could vote twice, as a learner it lacks what it has acknowledged.
+   */
+  #admit(from: string, empty: boolean): RpcResponses['join'] {
     const { identity } = this.#replica
     if (!this.#replica.isLeader || identity === null) {
       throw new ConsensusError('CST_NOT_LEADER', 'this node does not lead')
     }
+    if (empty && this.#replica.mustRemember(from)) {
+      throw new ConsensusError(
+        'CST_LOG_DAMAGED',
+        `${from} is a member of this cluster but comes without its log: move its whole data directory away, ` +
+          'identity.key included, and start it again as a new node',
+      )
+    }
     if (!this.#replica.hasPeer(from)) {
+      // Whom the membership does not admit, because its name is taken, gets no place here either.
+      if (!this.#directory.peers().some(({ id, alive }) => id === from && alive)) {
+        throw new ConsensusError('CST_PROPOSAL_DROPPED', `${from} is not a living member`, {
+          retryable: true,
+        })
+      }
       this.#replica.proposeChange({ steps: [{ kind: 'addLearner', node: from }] })
     }
     return { clusterId: identity.clusterId }

@@ -16,7 +16,7 @@ import { ConsensusError, isConsensusError, noLeader, outcomeUnknown } from './er
 import type { Replica } from './replica.ts'
 import { callRpc, mayHaveHappened, type RpcRequest, type RpcResponses } from './rpc.ts'
 import type { LogRecord } from './state/codec.ts'
-import type { Transport } from './transport.ts'
+import { type Transport, TransportError } from './transport.ts'
 
 const DEFAULT_TIMEOUT_MS = 2500
 /** Wait between two tries, so that a cluster without a leader is not asked in a tight loop. */
@@ -126,12 +126,25 @@ export class RaftClient implements ConsensusClient {
     return this.#call(leader, { op: 'propose', record }, deadline)
   }
 
-  #call<R extends RpcRequest>(to: string, request: R, deadline: Deadline): Promise<RpcResponses[R['op']]> {
+  /** Asks the leader. Given up as soon as it leads no more: it may hang, and another one can answer. */
+  async #call<R extends RpcRequest>(
+    leader: string,
+    request: R,
+    deadline: Deadline,
+  ): Promise<RpcResponses[R['op']]> {
     const timeoutMs = Math.max(1, deadline.leftMs)
-    return callRpc(this.#transport, to, request, {
-      timeoutMs,
-      ...(deadline.signal === undefined ? {} : { signal: deadline.signal }),
+    const deposed = new AbortController()
+    const stop = this.#replica.onStatus(() => {
+      if (this.#replica.leader !== leader)
+        deposed.abort(new TransportError('unknown', `${leader} leads no more`))
     })
+    const { signal: given } = deadline
+    const signal = given === undefined ? deposed.signal : AbortSignal.any([given, deposed.signal])
+    try {
+      return await callRpc(this.#transport, leader, request, { timeoutMs, signal })
+    } finally {
+      stop()
+    }
   }
 
   async #pause(deadline: Deadline, error: unknown): Promise<void> {
@@ -143,13 +156,16 @@ export class RaftClient implements ConsensusClient {
   /** Waits for a leader. What it throws when there is none says whether the write may have happened. */
   #awaitLeader(deadline: Deadline, uncertain: boolean): Promise<string> {
     const late = () => (uncertain ? outcomeUnknown() : noLeader())
+    const { leader, ended } = this.#replica
+    if (ended !== null) return Promise.reject(uncertain ? outcomeUnknown(ended) : ended)
     if (deadline.leftMs <= 0) return Promise.reject(late())
-    const { leader } = this.#replica
     if (leader !== '') return Promise.resolve(leader)
     let stop = () => {}
-    const found = new Promise<string>((resolve) => {
+    const found = new Promise<string>((resolve, reject) => {
       stop = this.#replica.onStatus(() => {
-        if (this.#replica.leader !== '') resolve(this.#replica.leader)
+        const { leader, ended } = this.#replica
+        if (ended !== null) reject(uncertain ? outcomeUnknown(ended) : ended)
+        else if (leader !== '') resolve(leader)
       })
     })
     return deadline.race(found, late).finally(() => stop())
@@ -224,8 +240,7 @@ export class RaftClient implements ConsensusClient {
   /** Renews on this node, the leader: only after a quorum confirmed that it still leads, else the time given is void. */
   async renewHere(id: string): Promise<Session | null> {
     const index = await this.#replica.confirmRead()
-    const { promise } = this.#replica.waitApplied(index)
-    await promise
+    await this.#replica.waitApplied(index).promise
     return this.#replica.renew(id)
   }
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
+import { ApplyWaiters } from './apply-waiters.ts'
 import type { ConsensusStatus, RaftPeer } from './client.ts'
 import type { Clock } from './clock.ts'
 import { ConsensusError, noLeader, outcomeUnknown } from './errors.ts'
@@ -11,16 +12,17 @@ import {
   initialConfiguration,
   isVoter,
 } from './raft/configuration.ts'
-import { EMPTY_STATE, RAFT_DEFAULTS, Raft, type RaftState } from './raft/raft.ts'
+import { EMPTY_STATE, type ProposeResult, RAFT_DEFAULTS, Raft, type RaftState } from './raft/raft.ts'
 import type { ConfigChange, Entry, HardState, Message, Ready, SnapshotMeta } from './raft/types.ts'
 import { SessionTimers } from './session-timers.ts'
-import { SnapshotReceiver, sendSnapshot } from './snapshot-transfer.ts'
+import { type ReceivedSnapshot, SnapshotReceiver, sendSnapshot } from './snapshot-transfer.ts'
 import { decodeLogRecord, encodeLogRecord, type LogRecord } from './state/codec.ts'
+import { isCommand } from './state/command-check.ts'
 import { StateMachine } from './state/state-machine.ts'
 import type { CommandResult, Session } from './state/types.ts'
 import type { LogStore, Pledge, StoredState, StoreIdentity } from './storage/log-store.ts'
 import type { Transport } from './transport.ts'
-import { nextVoterChange } from './voters.ts'
+import { isCaughtUp, nextVoterChange } from './voters.ts'
 import { Watchers } from './watchers.ts'
 import { decodeMessage, encodeMessage } from './wire.ts'
 
@@ -63,19 +65,27 @@ interface QueuedProposal {
   readonly reject: PendingProposal['reject']
 }
 
+/** A Ready that waits to be written. `records`: the state of its snapshot, as it was when it was taken over. */
+interface QueuedWrite {
+  readonly ready: Ready
+  readonly records: Iterable<Uint8Array> | null
+}
+
 /** Ticks without a connection to a quorum after which a leader gives up. */
 const UNREACHABLE_TICKS = 3
-/** How far behind a learner may be and still count as caught up, in entries. */
-const CAUGHT_UP_ENTRIES = 64
+/** Ticks after which a leader whose disk does not answer gives up: the others replicate, but nothing is applied here. */
+const STALLED_WRITE_TICKS = 50
 /** Ticks between two looks at who should vote. */
 const VOTER_CHECK_TICKS = 5
+/** Ticks before a snapshot that could not be delivered is sent again. */
+const SNAPSHOT_RETRY_TICKS = 10
 
 /**
  * Drives the pure protocol core: ticks, persist → send → apply, proposals in, results out. One write is under way at a
  * time while the next accumulates, so that many proposals share one sync.
  */
 export class Replica {
-  readonly watchers = new Watchers()
+  readonly watchers: Watchers
   readonly #options: Required<ReplicaOptions>
   readonly #with: ReplicaCollaborators
   readonly #timers = new SessionTimers()
@@ -83,7 +93,12 @@ export class Replica {
   readonly #statusListeners = new Set<(status: ConsensusStatus) => void>()
   readonly #proposals = new Map<number, PendingProposal>()
   readonly #reads = new Map<number, { resolve: (index: number) => void; reject: (error: Error) => void }>()
-  #applyWaiters: { index: number; resolve: () => void }[] = []
+  readonly #applyWaiters = new ApplyWaiters()
+  /** Peers a snapshot is on its way to. */
+  readonly #sendingTo = new Set<string>()
+  /** Who proposes the end of sessions: this start of this node. */
+  readonly #expiryOrigin: string
+  #expirySequence = 0
   #state = new StateMachine()
   #raft: Raft | null = null
   #identity: StoreIdentity | null = null
@@ -91,10 +106,13 @@ export class Replica {
   #ticker: NodeJS.Timeout | null = null
   #inbox: QueuedProposal[] = []
   #flushScheduled = false
-  #writes: Ready[] = []
+  #writes: QueuedWrite[] = []
   #writing: Promise<void> | null = null
+  #writeTicks = 0
   /** A commit index that was not worth a write of its own. */
   #lazyHardState: HardState | null = null
+  /** Handed over while the protocol decides whether it takes it. */
+  #incoming: ReceivedSnapshot | null = null
   #pumping = false
   #nextReadId = 1
   #lastContact = Number.NEGATIVE_INFINITY
@@ -105,6 +123,9 @@ export class Replica {
   #snapshotting: Promise<void> | null = null
   #seen = { isLeader: false, role: 'none', term: -1, leader: '', configuration: EMPTY_CONFIGURATION }
   #failure: Error | null = null
+  #initialising: Promise<void> | null = null
+  #starting: Promise<void> | null = null
+  #stopping: Promise<void> | null = null
   #stopped = false
 
   constructor(options: ReplicaOptions, collaborators: ReplicaCollaborators) {
@@ -117,6 +138,8 @@ export class Replica {
       ...options,
     }
     this.#with = collaborators
+    this.#expiryOrigin = `${options.nodeId}/expiry/${randomUUID()}`
+    this.watchers = new Watchers((error) => this.#listenerFailed(error))
   }
 
   get id(): string {
@@ -135,13 +158,24 @@ export class Replica {
     return this.#pledge
   }
 
+  /** Why this node takes part no more: it is stopping, or its storage failed. Null while it works. */
+  get ended(): ConsensusError | null {
+    if (this.#stopped) return new ConsensusError('CST_STOPPED', 'the node is stopping', { retryable: true })
+    if (this.#failure === null) return null
+    return new ConsensusError('CST_STORAGE_FAILED', this.#failure.message, { cause: this.#failure })
+  }
+
+  get #hasEnded(): boolean {
+    return this.#stopped || this.#failure !== null
+  }
+
   /** Id of the leader as far as this node knows, or ''. */
   get leader(): string {
-    return this.#failure === null ? (this.#raft?.leader ?? '') : ''
+    return this.#hasEnded ? '' : (this.#raft?.leader ?? '')
   }
 
   get isLeader(): boolean {
-    return this.#failure === null && this.#raft?.role === 'leader'
+    return !this.#hasEnded && this.#raft?.role === 'leader'
   }
 
   /** True if this node is part of the configuration it knows. */
@@ -152,7 +186,12 @@ export class Replica {
   // ---- life cycle --------------------------------------------------------------------------------------------
 
   /** Opens the store and takes part again in the cluster it belongs to, if any. @throws ConsensusError */
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    this.#starting ??= this.#start()
+    return this.#starting
+  }
+
+  async #start(): Promise<void> {
     const stored = await this.#with.store.open()
     this.#pledge = stored.pledge
     if (stored.identity !== null) {
@@ -164,8 +203,17 @@ export class Replica {
         )
       }
       this.#identity = stored.identity
-      await this.#run(stored)
+      try {
+        await this.#run(stored)
+      } catch (error) {
+        if (error instanceof ConsensusError) throw error
+        const { message } = error as Error
+        throw new ConsensusError('CST_LOG_DAMAGED', `what is stored cannot be used: ${message}`, {
+          cause: error,
+        })
+      }
     }
+    if (this.#stopped) return
     this.#lastTick = this.#with.clock.now()
     this.#ticker = setInterval(() => this.#tick(), this.#options.tickMs)
   }
@@ -188,33 +236,47 @@ export class Replica {
   }
 
   /** Stops taking part. Whatever waits is refused; the store is closed. */
-  async stop(): Promise<void> {
-    if (this.#stopped) return
+  stop(): Promise<void> {
     this.#stopped = true
-    if (this.#ticker !== null) clearInterval(this.#ticker)
-    this.#rejectAll(new ConsensusError('CST_STOPPED', 'the node is stopping', { retryable: true }))
-    await this.#writing
-    await this.#snapshotting
-    if (this.#lazyHardState !== null && this.#failure === null) {
-      await this.#with.store.write({ hardState: this.#lazyHardState, entries: [], sync: true })
-    }
-    await this.#with.store.close()
+    this.#stopping ??= this.#stop()
+    return this.#stopping
   }
 
+  async #stop(): Promise<void> {
+    if (this.#ticker !== null) clearInterval(this.#ticker)
+    this.#end()
+    try {
+      await this.#writing
+      await this.#snapshotting
+      if (this.#lazyHardState !== null && this.#failure === null) {
+        await this.#with.store.write({ hardState: this.#lazyHardState, entries: [], sync: true })
+      }
+    } finally {
+      await this.#with.store.close()
+    }
+  }
+
+  /** @throws ConsensusError `CST_STORAGE_FAILED`, after which the node does nothing any more. */
   async setPledge(pledge: Pledge | null): Promise<void> {
-    await this.#with.store.setPledge(pledge)
+    await this.#orFail(this.#with.store.setPledge(pledge))
     this.#pledge = pledge
   }
 
   /**
    * Becomes part of a cluster: as a founder, with the same first configuration as the other founders, or (null) as a
-   * node that the leader will add and send a snapshot to.
+   * node that the leader will add and send a snapshot to. Does nothing if it belongs to a cluster already. The identity
+   * shows only once it is durable: others act on it.
    */
   async initialise(clusterId: string, founders: readonly string[] | null): Promise<void> {
     if (this.#identity !== null) return
+    this.#initialising ??= this.#initialise(clusterId, founders).finally(() => {
+      this.#initialising = null
+    })
+    await this.#initialising
+  }
+
+  async #initialise(clusterId: string, founders: readonly string[] | null): Promise<void> {
     const identity: StoreIdentity = { nodeId: this.id, clusterId }
-    // Claimed before the first await, so that two callers cannot both initialise.
-    this.#identity = identity
     const first = new StateMachine()
     if (founders !== null) first.skip(1)
     const meta: SnapshotMeta =
@@ -222,32 +284,50 @@ export class Replica {
         ? { index: 0, term: 0, configuration: EMPTY_CONFIGURATION }
         : { index: 1, term: 1, configuration: initialConfiguration(founders) }
     const hardState: HardState = { term: meta.term, vote: '', commit: meta.index }
-    await this.#with.store.initialise(identity, meta, first.snapshot(), hardState)
+    await this.#orFail(this.#with.store.initialise(identity, meta, first.snapshot(), hardState))
+    this.#identity = identity
     this.#state = first
     const start = { index: meta.index, term: meta.term }
     await this.#run({ identity, pledge: null, hardState, snapshot: meta, entries: [], logStart: start })
     this.#with.log.info({ clusterId, founders: founders?.length ?? 0 }, 'this node is now part of a cluster')
   }
 
+  async #orFail(write: Promise<void>): Promise<void> {
+    try {
+      await write
+    } catch (error) {
+      this.#fail(error as Error)
+      throw error
+    }
+  }
+
   #fail(error: Error): void {
-    if (this.#failure !== null || this.#stopped) return
+    if (this.#hasEnded) return
     this.#failure = error
     this.#with.log.fatal({ err: error }, 'consensus stopped on this node')
-    this.#rejectAll(new ConsensusError('CST_STORAGE_FAILED', error.message, { cause: error }))
-    this.#noticeStatus()
+    this.#end()
     this.#with.onFatal(error)
   }
 
-  #rejectAll(error: ConsensusError): void {
-    this.#rejectProposals(error)
+  /** Refuses whatever waits. What is in the log may be replicated and survive this node: its outcome is unknown. */
+  #end(): void {
+    const error = this.ended ?? noLeader()
+    for (const { reject } of this.#inbox.splice(0)) reject(error)
+    this.#rejectProposals(outcomeUnknown(error))
     for (const { reject } of this.#reads.values()) reject(error)
     this.#reads.clear()
+    this.#applyWaiters.rejectAll(error)
+    this.#timers.clear()
+    this.#noticeStatus()
   }
 
   #rejectProposals(error: ConsensusError): void {
-    for (const { reject } of this.#inbox.splice(0)) reject(error)
     for (const { reject } of this.#proposals.values()) reject(error)
     this.#proposals.clear()
+  }
+
+  #listenerFailed(error: unknown): void {
+    this.#with.log.error({ err: error }, 'a listener of the replicated state failed')
   }
 
   // ---- status ------------------------------------------------------------------------------------------------
@@ -276,16 +356,16 @@ export class Replica {
     const peers: RaftPeer[] = allNodes(raft.configuration).map((id) => ({
       id,
       voter: isVoter(raft.configuration, id),
-      leader: id === raft.leader,
+      leader: id === this.leader,
       matchIndex: this.isLeader ? (raft.progress.get(id)?.matchIndex ?? 0) : null,
     }))
     const passive = raft.role === 'follower' && !raft.isVoter()
     return {
       id: this.id,
       clusterId: this.#identity?.clusterId ?? null,
-      role: passive ? (this.isMember ? 'learner' : 'none') : raft.role,
+      role: passive ? (this.isMember ? 'learner' : 'none') : this.#hasEnded ? 'follower' : raft.role,
       term: raft.term,
-      leader: raft.leader === '' ? null : raft.leader,
+      leader: this.leader === '' ? null : this.leader,
       commitIndex: raft.log.committedIndex,
       appliedIndex: raft.log.appliedIndex,
       lastLogIndex: raft.log.lastIndex,
@@ -332,7 +412,13 @@ export class Replica {
       { role: status.role, term: status.term, leader: status.leader },
       'consensus status changed',
     )
-    for (const listener of [...this.#statusListeners]) listener(status)
+    for (const listener of [...this.#statusListeners]) {
+      try {
+        listener(status)
+      } catch (error) {
+        this.#listenerFailed(error)
+      }
+    }
   }
 
   #leadershipChanged(status: ConsensusStatus): void {
@@ -342,7 +428,7 @@ export class Replica {
     } else {
       this.#timers.clear()
       this.#rejectProposals(outcomeUnknown())
-      if (this.#failure === null) this.#with.log.info({ term: status.term }, 'this node leads no longer')
+      if (!this.#hasEnded) this.#with.log.info({ term: status.term }, 'this node leads no longer')
     }
   }
 
@@ -350,13 +436,15 @@ export class Replica {
 
   #tick(): void {
     const raft = this.#raft
-    if (raft === null || this.#failure !== null || this.#stopped) return
+    if (raft === null || this.#hasEnded) return
     const now = this.#with.clock.now()
+    this.#receiver.expire(now)
     // After a pause of this process nobody could renew anything: every session gets its time again.
     const paused = now - this.#lastTick > this.#options.tickMs * RAFT_DEFAULTS.electionTicks
     if (paused && this.isLeader) this.#timers.armAll(this.#state.sessions(), now)
     this.#lastTick = now
     this.#ticks++
+    if (this.#writing !== null) this.#writeTicks++
     try {
       raft.tick()
       if (this.isLeader) this.#leaderDuties(raft, now)
@@ -372,16 +460,20 @@ export class Replica {
     const unreachable = new Set(others.filter((id) => !this.#with.transport.isConnected(id)))
     this.#unreachableTicks = unreachable.size > 0 ? this.#unreachableTicks + 1 : 0
     if (this.#unreachableTicks >= UNREACHABLE_TICKS) raft.quorumUnreachable(unreachable)
+    if (this.#writeTicks >= STALLED_WRITE_TICKS && raft.stepDown())
+      this.#with.log.error('the disk does not answer; this node gives up leadership')
     for (const id of this.#timers.expired(now)) this.#expireSession(id)
     if (this.#ticks % VOTER_CHECK_TICKS === 0) this.#manageVoters(raft)
   }
 
   #expireSession(id: string): void {
-    this.#timers.remove(id)
+    // From now on it cannot be renewed: the entry that ends it may already be on its way to a quorum.
+    this.#timers.end(id)
+    const sequence = ++this.#expirySequence
     const record = {
-      origin: `${this.id}/expiry/${randomUUID()}`,
-      sequence: 1,
-      acknowledged: 0,
+      origin: this.#expiryOrigin,
+      sequence,
+      acknowledged: sequence,
       command: { type: 'session.destroy', id },
     } as const
     this.#with.log.info({ session: id }, 'session expired')
@@ -395,7 +487,7 @@ export class Replica {
   #manageVoters(raft: Raft): void {
     const candidates = [...raft.progress].map(([id, progress]) => ({
       id,
-      caughtUp: progress.recentActive && progress.matchIndex + CAUGHT_UP_ENTRIES >= raft.log.committedIndex,
+      caughtUp: isCaughtUp(progress, raft.log.committedIndex),
     }))
     const change = nextVoterChange(raft.configuration, candidates, this.#options.votersTarget)
     if (change === null) return
@@ -425,12 +517,22 @@ export class Replica {
     return this.#raft !== null && allNodes(this.#raft.configuration).includes(id)
   }
 
+  /**
+   * True if the cluster counts on what `id` has stored: it votes, or it has acknowledged entries to this leader. If its
+   * storage is lost its votes are forgotten too, so it must not take part again under the same id (catalogue B13, B24).
+   */
+  mustRemember(id: string): boolean {
+    const raft = this.#raft
+    if (raft === null) return false
+    return isVoter(raft.configuration, id) || (raft.progress.get(id)?.matchIndex ?? 0) > 0
+  }
+
   // ---- messages ----------------------------------------------------------------------------------------------
 
   /** Takes a frame from the peer `from`, which the transport has authenticated. */
   receive(from: string, payload: Uint8Array): void {
     const raft = this.#raft
-    if (raft === null || this.#failure !== null || this.#stopped) return
+    if (raft === null || this.#hasEnded) return
     let decoded: ReturnType<typeof decodeMessage>
     try {
       decoded = decodeMessage(payload)
@@ -463,9 +565,10 @@ export class Replica {
     if (raft === null || request.clusterId !== this.#identity?.clusterId) {
       throw new ConsensusError('CST_NOT_INITIALISED', 'this node is not part of that cluster')
     }
-    const complete = await this.#receiver.add(from, request)
+    const complete = await this.#receiver.add(from, request, this.#with.clock.now())
     if (complete === null) return
-    await this.#snapshotting
+    // Handed over and taken back in one turn: another snapshot may complete while this one waits.
+    this.#incoming = complete
     this.#step(raft, {
       type: 'snapshot',
       from,
@@ -481,12 +584,13 @@ export class Replica {
       context: 0,
       transfer: false,
     })
+    this.#incoming = null
   }
 
   /** The connection to a peer broke, or the failure detector gave it up. */
   peerLost(peer: string): void {
     const raft = this.#raft
-    if (raft === null || this.#failure !== null) return
+    if (raft === null || this.#hasEnded) return
     raft.reportUnreachable(peer)
     if (raft.leader === peer) raft.leaderUnreachable()
     this.#pump()
@@ -507,21 +611,28 @@ export class Replica {
   }
 
   async #sendSnapshot(raft: Raft, message: Message): Promise<void> {
+    const { to, term } = message
+    // A second transfer would make the peer drop the first, whose failure would start a third, and so on.
+    if (this.#sendingTo.has(to)) return
+    this.#sendingTo.add(to)
     const { log, store, transport } = this.#with
-    const snapshot = store.readSnapshot()
-    if (snapshot === null) return
-    const { meta, records } = snapshot
-    const clusterId = this.#identity?.clusterId ?? ''
     let ok = false
     try {
-      log.info({ to: message.to, index: meta.index }, 'sending a snapshot')
-      await sendSnapshot(transport, message.to, { clusterId, meta, term: message.term }, records)
+      const snapshot = store.readSnapshot()
+      if (snapshot === null) throw new Error('there is no snapshot')
+      const { meta, records } = snapshot
+      const clusterId = this.#identity?.clusterId ?? ''
+      log.info({ to, index: meta.index }, 'sending a snapshot')
+      await sendSnapshot(transport, to, { clusterId, meta, term }, records)
       ok = true
     } catch (error) {
-      log.warn({ to: message.to, err: error }, 'a snapshot could not be delivered; it will be sent again')
+      log.warn({ to, err: error }, 'a snapshot could not be delivered; it will be sent again')
+      const waitMs = SNAPSHOT_RETRY_TICKS * this.#options.tickMs
+      await new Promise((resolve) => setTimeout(resolve, waitMs))
     }
-    if (this.#stopped) return
-    raft.reportSnapshot(message.to, ok)
+    this.#sendingTo.delete(to)
+    if (this.#hasEnded) return
+    raft.reportSnapshot(to, ok)
     this.#pump()
   }
 
@@ -529,14 +640,14 @@ export class Replica {
 
   #pump(): void {
     const raft = this.#raft
-    if (raft === null || this.#pumping || this.#failure !== null || this.#stopped) return
+    if (raft === null || this.#pumping || this.#hasEnded) return
     this.#pumping = true
     try {
-      while (raft.hasReady()) {
+      while (raft.hasReady() && !this.#hasEnded) {
         const ready = raft.ready()
-        if (ready.snapshot !== null) this.#adoptSnapshot(ready.snapshot)
+        const records = ready.snapshot === null ? null : this.#adoptSnapshot(ready.snapshot)
         if (ready.hardState !== null || ready.entries.length > 0 || ready.messagesAfterPersist.length > 0) {
-          this.#writes.push(ready)
+          this.#writes.push({ ready, records })
         }
         for (const message of ready.messages) this.#dispatch(raft, message)
         this.#apply(raft, ready.committed)
@@ -551,6 +662,7 @@ export class Replica {
     if (this.#writes.length > 0 && this.#writing === null && this.#failure === null) {
       this.#writing = this.#writeAll(raft).finally(() => {
         this.#writing = null
+        this.#writeTicks = 0
       })
     }
   }
@@ -559,8 +671,9 @@ export class Replica {
     try {
       while (this.#writes.length > 0 && this.#failure === null) {
         const batch = this.#takeBatch()
+        this.#writeTicks = 0
         await this.#write(batch)
-        for (const ready of batch) {
+        for (const { ready } of batch) {
           raft.persisted(ready.token)
           for (const message of ready.messagesAfterPersist) this.#dispatch(raft, message)
         }
@@ -572,18 +685,18 @@ export class Replica {
   }
 
   /** Everything that waits, up to and including the first snapshot, which is written alone. */
-  #takeBatch(): Ready[] {
-    const snapshotAt = this.#writes.findIndex((ready) => ready.snapshot !== null)
+  #takeBatch(): QueuedWrite[] {
+    const snapshotAt = this.#writes.findIndex(({ records }) => records !== null)
     if (snapshotAt < 0) return this.#writes.splice(0)
     return this.#writes.splice(0, Math.max(1, snapshotAt))
   }
 
-  async #write(batch: readonly Ready[]): Promise<void> {
+  async #write(batch: readonly QueuedWrite[]): Promise<void> {
     const { store, clock, metrics } = this.#with
     let hardState = this.#lazyHardState
     let mustSync = false
     const entries: Entry[] = []
-    for (const ready of batch) {
+    for (const { ready } of batch) {
       hardState = ready.hardState ?? hardState
       mustSync ||= ready.mustSync
       const first = ready.entries[0]
@@ -593,9 +706,12 @@ export class Replica {
     this.#lazyHardState = hardState
     if (!mustSync) return
     const started = clock.now()
-    const snapshot = batch[0]?.snapshot ?? null
-    if (snapshot !== null && hardState !== null) {
-      await store.installSnapshot(snapshot, this.#state.snapshot(), hardState)
+    const [first] = batch
+    const snapshot = first?.ready.snapshot ?? null
+    if (snapshot !== null && first !== undefined && first.records !== null && hardState !== null) {
+      // The store takes one snapshot at a time; the one under way is of an older state.
+      await this.#snapshotting
+      await store.installSnapshot(snapshot, first.records, hardState)
       this.#bytesSinceSnapshot = 0
     }
     if (snapshot === null || entries.length > 0) await store.write({ hardState, entries, sync: true })
@@ -603,13 +719,16 @@ export class Replica {
     metrics?.written(entries.length, clock.now() - started)
   }
 
-  #adoptSnapshot(meta: SnapshotMeta): void {
-    const state = this.#receiver.take(meta)
-    if (state === null) throw new Error(`the data of snapshot ${meta.index} is missing`)
-    this.#state = state
+  /** Replaces the state by that of a received snapshot. Answers its records: what is written later is what it is now. */
+  #adoptSnapshot(meta: SnapshotMeta): Iterable<Uint8Array> {
+    const incoming = this.#incoming
+    if (incoming === null || incoming.meta.index !== meta.index || incoming.meta.term !== meta.term)
+      throw new Error(`the data of snapshot ${meta.index} is missing`)
+    this.#state = incoming.state
     this.#with.log.info({ index: meta.index }, 'took over a snapshot')
     this.watchers.notifyAll()
-    this.#wakeApplied()
+    this.#applyWaiters.applied(this.#state.appliedIndex)
+    return this.#state.snapshot()
   }
 
   #apply(raft: Raft, entries: readonly Entry[]): void {
@@ -635,7 +754,7 @@ export class Replica {
     }
     raft.applied(last.index)
     this.#with.metrics?.applied(entries.length, last.index, raft.log.committedIndex)
-    this.#wakeApplied()
+    this.#applyWaiters.applied(this.#state.appliedIndex)
     this.#maybeSnapshot(raft)
   }
 
@@ -654,14 +773,6 @@ export class Replica {
       pending.resolve(result)
     }
     if (changes.keys.size > 0 || changes.sessions) this.watchers.notify(changes)
-  }
-
-  #wakeApplied(): void {
-    const applied = this.#state.appliedIndex
-    const due = this.#applyWaiters.filter((waiter) => waiter.index <= applied)
-    if (due.length === 0) return
-    this.#applyWaiters = this.#applyWaiters.filter((waiter) => waiter.index > applied)
-    for (const { resolve } of due) resolve()
   }
 
   #maybeSnapshot(raft: Raft): void {
@@ -694,7 +805,12 @@ export class Replica {
    *   `CST_OUTCOME_UNKNOWN` (leadership was lost meanwhile).
    */
   proposeLocal(record: Omit<LogRecord, 'at'>): Promise<CommandResult> {
+    const { ended } = this
+    if (ended !== null) return Promise.reject(ended)
     if (!this.isLeader) return Promise.reject(new ConsensusError('CST_NOT_LEADER', 'this node does not lead'))
+    if (!isCommand(record.command) || typeof record.origin !== 'string') {
+      return Promise.reject(new ConsensusError('CST_PROPOSAL_DROPPED', 'the proposal is malformed'))
+    }
     const payload = encodeLogRecord({ ...record, at: this.#with.clock.wall() })
     return new Promise((resolve, reject) => {
       this.#inbox.push({ payload, resolve, reject })
@@ -710,7 +826,14 @@ export class Replica {
     const raft = this.#raft
     const inbox = this.#inbox.splice(0)
     if (inbox.length === 0 || raft === null) return
-    const result = raft.propose(inbox.map(({ payload }) => payload))
+    let result: ProposeResult
+    try {
+      result = raft.propose(inbox.map(({ payload }) => payload))
+    } catch (error) {
+      for (const { reject } of inbox) reject(outcomeUnknown(error))
+      this.#fail(error as Error)
+      return
+    }
     if ('dropped' in result) {
       const error =
         result.dropped === 'overloaded'
@@ -730,6 +853,8 @@ export class Replica {
   /** Confirms leadership with a quorum and answers the index a read must have applied. @throws ConsensusError */
   confirmRead(): Promise<number> {
     const raft = this.#raft
+    const { ended } = this
+    if (ended !== null) return Promise.reject(ended)
     if (raft === null || !this.isLeader) return Promise.reject(noLeader())
     const id = this.#nextReadId++
     return new Promise((resolve, reject) => {
@@ -749,24 +874,26 @@ export class Replica {
     else read?.resolve(index)
   }
 
-  /** Resolves once everything up to `index` is applied here. Answers the way to give up waiting too. */
+  /**
+   * Resolves once everything up to `index` is applied here, rejects when the node ends. Answers the way to give up
+   * waiting too.
+   */
   waitApplied(index: number): { promise: Promise<void>; cancel: () => void } {
+    const { ended } = this
     if (this.#state.appliedIndex >= index) return { promise: Promise.resolve(), cancel: () => {} }
-    let waiter: { index: number; resolve: () => void } | undefined
-    const promise = new Promise<void>((resolve) => {
-      waiter = { index, resolve }
-      this.#applyWaiters.push(waiter)
-    })
-    const cancel = () => {
-      this.#applyWaiters = this.#applyWaiters.filter((other) => other !== waiter)
-    }
-    return { promise, cancel }
+    if (ended !== null) return { promise: Promise.reject(ended), cancel: () => {} }
+    return this.#applyWaiters.wait(index)
   }
 
-  /** Gives a session its full time again. Call only on a leader that has just confirmed its leadership. */
+  /**
+   * Gives a session its full time again; null if there is none. Call only on a leader that has just confirmed its
+   * leadership. @throws ConsensusError `CST_NO_LEADER` while the end of the session is on its way to a quorum: whether it
+   * still counts is not known yet.
+   */
   renew(id: string): Session | null {
     const session = this.#state.session(id)
     if (session === undefined) return null
+    if (this.#timers.isEnding(id)) throw noLeader()
     if (this.isLeader) this.#timers.arm(session, this.#with.clock.now())
     return session
   }

@@ -10,11 +10,12 @@ export type RpcRequest =
   | { readonly op: 'propose'; readonly record: Omit<LogRecord, 'at'> }
   | { readonly op: 'readIndex' }
   | { readonly op: 'renew'; readonly session: string }
-  | { readonly op: 'join' }
+  /** `empty`: the node has no log; true unless it restarted as a member. */
+  | { readonly op: 'join'; readonly empty: boolean }
   | { readonly op: 'pledge'; readonly pledge: Pledge }
   | { readonly op: 'release'; readonly attempt: string }
   | { readonly op: 'attempt'; readonly attempt: string }
-  | { readonly op: 'found'; readonly pledge: Pledge; readonly clusterId: string }
+  | { readonly op: 'found'; readonly clusterId: string }
   | {
       readonly op: 'snapshot'
       readonly clusterId: string
@@ -91,8 +92,8 @@ export async function answerRpc(
   return encodeRecord(envelope)
 }
 
-/** True if a failed call may have been carried out all the same. */
+/** True if a failed call may have been carried out all the same: everything but a refusal and a call that never left. */
 export function mayHaveHappened(error: unknown): boolean {
   if (error instanceof TransportError) return error.failure !== 'not-sent'
-  return isConsensusError(error, 'CST_OUTCOME_UNKNOWN')
+  return !isConsensusError(error) || error.code === 'CST_OUTCOME_UNKNOWN'
 }

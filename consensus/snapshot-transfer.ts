@@ -8,6 +8,10 @@ import type { Transport } from './transport.ts'
 /** Records travel in parts of about this size. */
 const PART_BYTES = 1 << 20
 const PART_TIMEOUT_MS = 10_000
+/** An unfinished transfer that brought nothing for this long is dropped with the memory it holds. */
+const ABANDONED_MS = 3 * PART_TIMEOUT_MS
+/** Records made into state between two turns of the event loop, so that heartbeats are answered meanwhile. */
+const RECORDS_PER_TURN = 500
 /** A follower refuses a snapshot beyond this, rather than fill its memory. */
 const SNAPSHOT_BYTES_MAX = 1 << 30
 
@@ -39,23 +43,35 @@ export async function sendSnapshot(
   await send(true)
 }
 
+/** Hands records out with pauses in which the event loop does other work. */
+async function* paced(records: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+  for (const [i, record] of records.entries()) {
+    if (i % RECORDS_PER_TURN === RECORDS_PER_TURN - 1) await new Promise((resolve) => setImmediate(resolve))
+    yield record
+  }
+}
+
+/** A snapshot that arrived whole, and the state made from it. */
+export interface ReceivedSnapshot {
+  readonly meta: SnapshotMeta
+  readonly state: StateMachine
+}
+
 /** Puts the parts of a snapshot together. A new transfer, of whomever, replaces an unfinished one. */
 export class SnapshotReceiver {
   #from = ''
   #transfer = ''
   #parts = 0
   #bytes = 0
+  #lastPartAt = 0
   #records: Uint8Array[] = []
-  #ready: { readonly meta: SnapshotMeta; readonly state: StateMachine } | null = null
 
   /** Takes one part. Answers the snapshot once it is complete and readable. @throws ConsensusError, CodecError */
-  async add(from: string, request: SnapshotPart): Promise<{ meta: SnapshotMeta } | null> {
+  async add(from: string, request: SnapshotPart, now: number): Promise<ReceivedSnapshot | null> {
     if (request.part === 0) {
+      this.#reset()
       this.#from = from
       this.#transfer = request.transfer
-      this.#parts = 0
-      this.#bytes = 0
-      this.#records = []
     }
     if (from !== this.#from || request.transfer !== this.#transfer || request.part !== this.#parts) {
       throw new ConsensusError('CST_PROPOSAL_DROPPED', 'this part of a snapshot was not expected', {
@@ -63,13 +79,13 @@ export class SnapshotReceiver {
       })
     }
     this.#parts++
+    this.#lastPartAt = now
     for (const record of request.records) {
       this.#bytes += record.length
       this.#records.push(record)
     }
     if (this.#bytes > SNAPSHOT_BYTES_MAX) {
-      this.#transfer = ''
-      this.#records = []
+      this.#reset()
       throw new ConsensusError(
         'CST_PROPOSAL_DROPPED',
         `the snapshot is larger than ${SNAPSHOT_BYTES_MAX} bytes`,
@@ -77,18 +93,20 @@ export class SnapshotReceiver {
     }
     if (!request.last) return null
     const records = this.#records
-    this.#records = []
-    this.#transfer = ''
-    this.#ready = { meta: request.meta, state: await StateMachine.restore(records) }
-    return { meta: request.meta }
+    this.#reset()
+    return { meta: request.meta, state: await StateMachine.restore(paced(records)) }
   }
 
-  /** The state of a complete snapshot, once. Null if it is not there. */
-  take(meta: SnapshotMeta): StateMachine | null {
-    const ready = this.#ready
-    this.#ready = null
-    return ready !== null && ready.meta.index === meta.index && ready.meta.term === meta.term
-      ? ready.state
-      : null
+  /** Drops a transfer whose sender fell silent. */
+  expire(now: number): void {
+    if (this.#transfer !== '' && now - this.#lastPartAt > ABANDONED_MS) this.#reset()
+  }
+
+  #reset(): void {
+    this.#from = ''
+    this.#transfer = ''
+    this.#parts = 0
+    this.#bytes = 0
+    this.#records = []
   }
 }

@@ -7,6 +7,21 @@ export interface Candidate {
   readonly caughtUp: boolean
 }
 
+/** How far behind a learner may be and still count as caught up, in entries. */
+const CAUGHT_UP_ENTRIES = 64
+
+/**
+ * True if a node that is `progress` far can be made a voter. One that never acknowledged anything cannot, however short
+ * the log: it may never have come to life, and as a voter it would count against the quorum.
+ */
+export function isCaughtUp(
+  progress: { readonly recentActive: boolean; readonly matchIndex: number },
+  committedIndex: number,
+): boolean {
+  const { recentActive, matchIndex } = progress
+  return recentActive && matchIndex > 0 && matchIndex + CAUGHT_UP_ENTRIES >= committedIndex
+}
+
 /**
  * The next step towards an odd number of voters, at most `target`: learners that have caught up are promoted, two at a
  * time if that is what keeps the number odd, because an even one tolerates no more failures than the odd one below it.

@@ -13,11 +13,19 @@ function add(map: Map<string, Set<Listener>>, key: string, listener: Listener): 
   }
 }
 
-/** Who waits for which change. Finding whom a changed key concerns costs its length, however many watchers there are. */
+/**
+ * Who waits for which change. Finding whom a changed key concerns costs its length, however many watchers there are.
+ * A listener that throws is reported and harms neither the others nor the node.
+ */
 export class Watchers {
+  readonly #onError: (error: unknown) => void
   readonly #keys = new Map<string, Set<Listener>>()
   readonly #prefixes = new Map<string, Set<Listener>>()
   readonly #sessions = new Map<string, Set<Listener>>()
+
+  constructor(onError: (error: unknown) => void) {
+    this.#onError = onError
+  }
 
   watch(selector: WatchSelector, listener: Listener): () => void {
     // A wrapper per call: the same function may watch twice and stop once.
@@ -46,7 +54,7 @@ export class Watchers {
       }
     }
     if (changes.sessions) for (const listener of this.#sessions.get('') ?? []) concerned.add(listener)
-    for (const listener of concerned) listener()
+    this.#call(concerned)
   }
 
   /** Calls everybody: the state was replaced. */
@@ -54,6 +62,16 @@ export class Watchers {
     const all = [...this.#keys.values(), ...this.#prefixes.values(), ...this.#sessions.values()].flatMap(
       (set) => [...set],
     )
-    for (const listener of all) listener()
+    this.#call(all)
+  }
+
+  #call(listeners: Iterable<Listener>): void {
+    for (const listener of listeners) {
+      try {
+        listener()
+      } catch (error) {
+        this.#onError(error)
+      }
+    }
   }
 }

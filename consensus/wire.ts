@@ -100,7 +100,12 @@ export function decodeMessage(bytes: Uint8Array): { clusterId: string; message: 
   const to = text()
   const snapshot = text()
   const entries: Entry[] = []
-  for (let i = 0; i < count; i++) entries.push(decodeEntry(part()))
+  const previous = number(1)
+  for (let i = 0; i < count; i++) {
+    const entry = decodeEntry(part())
+    if (entry.index !== previous + 1 + i) throw new WireError('entries are not contiguous')
+    entries.push(entry)
+  }
   const message: Message = {
     type,
     from,
@@ -124,15 +129,20 @@ function isIdList(value: unknown): value is string[] {
 }
 
 function parseSnapshotMeta(text: string): SnapshotMeta {
-  const meta = JSON.parse(text) as SnapshotMeta
-  const configuration = meta.configuration as Partial<Configuration> | undefined
+  let meta: SnapshotMeta
+  try {
+    meta = JSON.parse(text) as SnapshotMeta
+  } catch {
+    throw new WireError('snapshot description is malformed')
+  }
+  const configuration = meta?.configuration as Partial<Configuration> | undefined
   const lists = [
     configuration?.voters,
     configuration?.votersOutgoing,
     configuration?.learners,
     configuration?.learnersNext,
   ]
-  if (!Number.isSafeInteger(meta.index) || !Number.isSafeInteger(meta.term) || !lists.every(isIdList)) {
+  if (!Number.isSafeInteger(meta?.index) || !Number.isSafeInteger(meta?.term) || !lists.every(isIdList)) {
     throw new WireError('snapshot description is malformed')
   }
   return meta

@@ -1,5 +1,6 @@
 import {
   allNodes,
+  allVoters,
   changeConfiguration,
   decodeChange,
   EMPTY_CONFIGURATION,
@@ -240,6 +241,13 @@ export class Raft {
     if (jointVote(this.configuration, reachable) === 'lost') this.#becomeFollower(this.term, '')
   }
 
+  /** Gives leadership up for the others to take. False if this node does not lead or is the only voter. */
+  stepDown(): boolean {
+    if (this.role !== 'leader' || allVoters(this.configuration).length === 1) return false
+    this.#becomeFollower(this.term, '')
+    return true
+  }
+
   /** The transport could not deliver to `id`: what was sent optimistically may be lost. */
   reportUnreachable(id: NodeId): void {
     const progress = this.progress.get(id)
@@ -331,11 +339,12 @@ export class Raft {
   /** Everything up to `index` is applied. A leader then leaves a joint configuration it has entered. */
   applied(index: number): void {
     this.log.applied(index)
-    const { autoLeave } = this.configuration
-    if (autoLeave && this.role === 'leader' && index >= this.#pendingConfigIndex) {
-      const result = this.proposeChange({ steps: [] })
-      if ('dropped' in result) return
-    }
+    this.#maybeLeaveJoint()
+  }
+
+  /** Tried again with every tick: a leadership transfer may have been in the way. */
+  #maybeLeaveJoint(): void {
+    if (this.role === 'leader' && this.configuration.autoLeave) this.proposeChange({ steps: [] })
   }
 
   /** Applies a committed configuration entry, in log order with the others. */
@@ -621,7 +630,11 @@ export class Raft {
       if (!isVoter(this.configuration, id)) continue
       // Its own vote counts only once it is durable (catalogue B5).
       if (id === this.id) this.#sendAfterPersist(pre ? 'preVoteResponse' : 'voteResponse', id, { term })
-      else this.#send(type, id, request)
+      else if (pre) this.#send(type, id, request)
+      // Nor may the others elect it before. Example: three of five vote, it leads and sends entry (9, term 4), crashes with
+      // term 3 on its disk, is elected in term 4 by two of them again, and sends another entry (9, term 4). A vote is also
+      // given for the log in the request: what that names must be durable too.
+      else this.#sendAfterPersist(type, id, request)
     }
   }
 
@@ -638,6 +651,7 @@ export class Raft {
       for (const [id, progress] of this.progress) if (id !== this.id) progress.recentActive = false
     }
     if (this.#heartbeatElapsed >= this.#options.heartbeatTicks) this.#broadcastHeartbeat()
+    this.#maybeLeaveJoint()
   }
 
   // ---- leader ------------------------------------------------------------------------------------------------

@@ -64,22 +64,31 @@ export function decodeRecord(bytes: Uint8Array): unknown {
   const blobsAt = HEADER_BYTES + view.getUint32(1)
   if (blobsAt > bytes.length) throw new CodecError('record is cut short')
   const json = new TextDecoder().decode(bytes.subarray(HEADER_BYTES, blobsAt))
-  return JSON.parse(json, (_key, item: unknown) => {
-    if (typeof item !== 'object' || item === null) return item
-    if ('$n' in item) return BigInt(String(item.$n))
-    if (!('$b' in item)) return item
-    const range = item.$b
-    const [offset, length] = Array.isArray(range) ? range : []
-    if (
-      typeof offset !== 'number' ||
-      typeof length !== 'number' ||
-      blobsAt + offset + length > bytes.length
-    ) {
-      throw new CodecError('record refers to bytes it does not have')
-    }
-    // A copy, so that a small value does not keep a whole network frame alive.
-    return bytes.slice(blobsAt + offset, blobsAt + offset + length)
-  })
+  try {
+    return JSON.parse(json, (_key, item: unknown) => {
+      if (typeof item !== 'object' || item === null) return item
+      if ('$n' in item) return BigInt(String(item.$n))
+      return '$b' in item ? blob(bytes, blobsAt, item.$b) : item
+    })
+  } catch (error) {
+    if (error instanceof CodecError) throw error
+    throw new CodecError(`record is no data: ${(error as Error).message}`)
+  }
+}
+
+function blob(bytes: Uint8Array, blobsAt: number, range: unknown): Uint8Array {
+  const [offset, length]: unknown[] = Array.isArray(range) ? range : []
+  const fits =
+    typeof offset === 'number' &&
+    typeof length === 'number' &&
+    Number.isSafeInteger(offset) &&
+    Number.isSafeInteger(length) &&
+    offset >= 0 &&
+    length >= 0 &&
+    blobsAt + offset + length <= bytes.length
+  if (!fits) throw new CodecError('record refers to bytes it does not have')
+  // A copy, so that a small value does not keep a whole network frame alive.
+  return new Uint8Array(bytes.subarray(blobsAt + offset, blobsAt + offset + length))
 }
 
 /** Encodes the payload of a log entry. */

@@ -17,6 +17,16 @@ export interface OriginRecord {
   readonly results: readonly (readonly [number, CommandResult])[]
 }
 
+/** Drops the results below `acknowledged`, in as many steps as there are: most of the time one. */
+function forget(entry: Origin, acknowledged: number): void {
+  if (acknowledged - entry.acknowledged <= entry.results.size) {
+    for (let known = entry.acknowledged; known < acknowledged; known++) entry.results.delete(known)
+  } else {
+    for (const known of entry.results.keys()) if (known < acknowledged) entry.results.delete(known)
+  }
+  entry.acknowledged = acknowledged
+}
+
 /**
  * Results of proposals whose proposer may ask again, so that a repeated proposal is applied once and answered the same
  * (thesis §6.3, catalogue B28). Part of the replicated state: the same on every node.
@@ -41,10 +51,7 @@ export class Deduplication {
     this.#origins.set(origin, entry)
     entry.lastIndex = result.index
     entry.results.set(sequence, result)
-    if (acknowledged > entry.acknowledged) {
-      entry.acknowledged = acknowledged
-      for (const known of entry.results.keys()) if (known < acknowledged) entry.results.delete(known)
-    }
+    if (acknowledged > entry.acknowledged) forget(entry, acknowledged)
     if (this.#origins.size > ORIGINS_MAX) {
       const oldest = this.#origins.keys().next().value
       if (oldest !== undefined) this.#origins.delete(oldest)

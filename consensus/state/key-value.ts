@@ -6,6 +6,16 @@ type OrderedMap<V> = sortedBTree.default<ByteKey, V>
 
 /** Deleted keys remembered at most; beyond it the older half is forgotten. */
 const TOMBSTONES_MAX = 20_000
+const TOMBSTONES_PER_RECORD = 256
+
+/** A deleted key and the index of its deletion. */
+export type Tombstone = readonly [key: ByteKey, index: number]
+
+/** Indexes of the whole table: of its last change, and of the youngest tombstone that was forgotten. */
+export interface Marks {
+  readonly tableIndex: number
+  readonly floor: number
+}
 
 function compare(a: ByteKey, b: ByteKey): number {
   return a < b ? -1 : a > b ? 1 : 0
@@ -98,21 +108,29 @@ export class KeyValueTable {
     yield* this.#entries.values()
   }
 
-  /** Tombstones and marks, for a snapshot. */
-  marks(): { tableIndex: number; floor: number; tombstones: [ByteKey, number][] } {
-    return {
-      tableIndex: this.tableIndex,
-      floor: this.#floor,
-      tombstones: [...this.#tombstones.entries()].map(([key, index]) => [key, index]),
+  /** Tombstones in groups, so that no record of a snapshot outgrows a network frame. */
+  *tombstones(): Generator<Tombstone[]> {
+    let group: Tombstone[] = []
+    for (const [key, index] of this.#tombstones.entries()) {
+      group.push([key, index])
+      if (group.length < TOMBSTONES_PER_RECORD) continue
+      yield group
+      group = []
     }
+    if (group.length > 0) yield group
   }
 
-  restoreMarks(marks: {
-    tableIndex: number
-    floor: number
-    tombstones: readonly (readonly [ByteKey, number])[]
-  }): void {
-    for (const [key, index] of marks.tombstones) this.#tombstones.set(key, index)
+  restoreTombstones(tombstones: readonly Tombstone[]): void {
+    for (const [key, index] of tombstones) this.#tombstones.set(key, index)
+  }
+
+  /** What a snapshot needs besides keys and tombstones. */
+  marks(): Marks {
+    return { tableIndex: this.tableIndex, floor: this.#floor }
+  }
+
+  /** To be called after everything else was restored. */
+  restoreMarks(marks: Marks): void {
     this.#floor = marks.floor
     this.tableIndex = marks.tableIndex
   }

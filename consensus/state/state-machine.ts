@@ -1,6 +1,6 @@
 import { CodecError, decodeRecord, encodeRecord, type LogRecord } from './codec.ts'
 import { Deduplication, type OriginRecord } from './deduplication.ts'
-import { KeyValueTable } from './key-value.ts'
+import { KeyValueTable, type Marks, type Tombstone } from './key-value.ts'
 import type { ByteKey, Command, CommandResult, KvEntry, Session, StateView } from './types.ts'
 
 /** What applying one entry changed, for watchers. */
@@ -23,7 +23,8 @@ type SnapshotRecord =
       readonly sessionsIndex: number
     }
   | { readonly kind: 'kv'; readonly entry: KvEntry }
-  | { readonly kind: 'marks'; readonly marks: ReturnType<KeyValueTable['marks']> }
+  | { readonly kind: 'tombstones'; readonly tombstones: readonly Tombstone[] }
+  | { readonly kind: 'marks'; readonly marks: Marks }
   | { readonly kind: 'session'; readonly session: Session }
   | { readonly kind: 'lockDelay'; readonly key: ByteKey; readonly until: number }
   | { readonly kind: 'origin'; readonly origin: OriginRecord }
@@ -242,6 +243,7 @@ export class StateMachine implements StateView {
       yield { kind: 'head', appliedIndex, lastAt, sessionsIndex }
       for (const session of sessions) yield { kind: 'session', session }
       for (const entry of kv.records()) yield { kind: 'kv', entry }
+      for (const tombstones of kv.tombstones()) yield { kind: 'tombstones', tombstones }
       yield { kind: 'marks', marks: kv.marks() }
       for (const [key, until] of lockDelays) yield { kind: 'lockDelay', key, until }
       for (const origin of origins) yield { kind: 'origin', origin }
@@ -292,6 +294,9 @@ export class StateMachine implements StateView {
       case 'kv':
         this.#kv.put(record.entry)
         if (record.entry.session !== null) this.#held.get(record.entry.session)?.add(record.entry.key)
+        break
+      case 'tombstones':
+        this.#kv.restoreTombstones(record.tombstones)
         break
       case 'marks':
         this.#kv.restoreMarks(record.marks)

@@ -39,10 +39,15 @@ export function decodeEntry(bytes: Uint8Array): Entry {
     throw new DamagedEntryError('entry has a wrong checksum')
   const type = TYPES[view.getUint8(20)]
   if (type === undefined) throw new DamagedEntryError(`entry has unknown type ${view.getUint8(20)}`)
+  const index = Number(view.getBigUint64(4))
+  const term = Number(view.getBigUint64(12))
+  if (!Number.isSafeInteger(index) || !Number.isSafeInteger(term))
+    throw new DamagedEntryError('entry has an index or term out of range')
   return {
-    index: Number(view.getBigUint64(4)),
-    term: Number(view.getBigUint64(12)),
+    index,
+    term,
     type,
-    data: bytes.slice(HEADER_BYTES),
+    // Not `slice`, which shares the memory of a Buffer and with it a whole network frame.
+    data: new Uint8Array(bytes.subarray(HEADER_BYTES)),
   }
 }

@@ -98,6 +98,8 @@ export class LevelStore implements LogStore {
     this.#lastIndex = Math.max(lastIndex, logStart.index)
     this.#snapshot = (await this.#get<StoredSnapshot>(KEY.snapshot)) ?? null
     await this.#removeOrphans()
+    // A crash may have cut off the removal of entries that a snapshot covers.
+    await this.#db.clear({ gte: logKey(0), lt: logKey(this.#firstIndex) })
     return {
       identity: (await this.#get<StoreIdentity>(KEY.identity)) ?? null,
       pledge: (await this.#get<Pledge | null>(KEY.pledge)) ?? null,
@@ -109,8 +111,10 @@ export class LevelStore implements LogStore {
   }
 
   #damaged(what: string, cause?: unknown): ConsensusError {
+    // Never the log alone: a voter that forgot its votes could vote twice under its old identity.
     const way =
-      'If the other nodes are healthy, move the directory away and start again: the node rejoins under a new identity.'
+      'If the other nodes are healthy, move the whole data directory away, the log together with identity.key, ' +
+      'and start again: the node joins as a new one.'
     return new ConsensusError(
       'CST_LOG_DAMAGED',
       `the log in ${this.#directory} is damaged: ${what}. ${way}`,

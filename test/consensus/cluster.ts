@@ -1,11 +1,11 @@
 import { pino } from 'pino'
 import type { Command, ConsensusClient } from '../../consensus/client.ts'
-import { systemClock } from '../../consensus/clock.ts'
+import { type Clock, systemClock } from '../../consensus/clock.ts'
 import type { PeerInfo } from '../../consensus/formation.ts'
 import { ConsensusNode } from '../../consensus/node.ts'
 import { textToKey } from '../../consensus/state/keys.ts'
-import type { LogStore } from '../../consensus/storage/log-store.ts'
 import { MemoryStore } from '../../consensus/storage/memory-store.ts'
+import { FaultyStore } from './faulty-store.ts'
 import { TestNetwork } from './network.ts'
 
 export const silent = pino({ level: process.env.TEST_LOG ?? 'silent' })
@@ -54,9 +54,18 @@ export async function get(
 
 interface Member {
   node: ConsensusNode
-  store: LogStore
-  expect: number
+  store: FaultyStore
+  options: MemberOptions
   running: boolean
+}
+
+/** What a node of a test cluster may be given. */
+export interface MemberOptions {
+  readonly expect: number
+  readonly store?: FaultyStore
+  readonly snapshotEntries?: number
+  readonly clock?: Clock
+  readonly random?: () => number
 }
 
 /** Consensus nodes in one process on a network in memory, with ticks of 10 ms. */
@@ -65,11 +74,8 @@ export class TestCluster {
   readonly members = new Map<string, Member>()
   readonly fatal: Error[] = []
 
-  async add(
-    id: string,
-    options: { expect: number; store?: LogStore; snapshotEntries?: number },
-  ): Promise<Member> {
-    const store = options.store ?? new MemoryStore()
+  async add(id: string, options: MemberOptions): Promise<Member> {
+    const store = options.store ?? new FaultyStore(new MemoryStore())
     const directory = { peers: (): PeerInfo[] => this.#peersOf(id) }
     const node = new ConsensusNode(
       {
@@ -84,42 +90,75 @@ export class TestCluster {
         directory,
         transport: this.network.transport(id),
         log: silent.child({ node: id }),
-        clock: systemClock,
-        random: Math.random,
+        clock: options.clock ?? systemClock,
+        random: options.random ?? Math.random,
         metrics: null,
         onFatal: (error) => this.fatal.push(error),
       },
     )
-    const member = { node, store, expect: options.expect, running: true }
+    const member = { node, store, options, running: true }
     this.members.set(id, member)
     await node.start()
     return member
   }
 
+  /** Nodes a, b, c … that found one cluster together. Answers their ids. */
+  async found(size: number, options: Omit<MemberOptions, 'expect'> = {}): Promise<string[]> {
+    const ids = [...'abcdefgh'].slice(0, size)
+    await Promise.all(ids.map((id) => this.add(id, { ...options, expect: size })))
+    await this.leader()
+    return ids
+  }
+
   #peersOf(id: string): PeerInfo[] {
     return [...this.members]
       .filter(([other, { running }]) => other !== id && running)
-      .map(([other, { node, expect }]) => ({
+      .map(([other, { node, options }]) => ({
         id: other,
         alive: true,
         clusterId: node.client.status().clusterId,
-        bootstrapExpect: expect,
+        bootstrapExpect: options.expect,
       }))
   }
 
-  client(id: string): ConsensusClient {
+  member(id: string): Member {
     const member = this.members.get(id)
     if (member === undefined) throw new Error(`no node ${id}`)
-    return member.node.client
+    return member
+  }
+
+  client(id: string): ConsensusClient {
+    return this.member(id).node.client
   }
 
   /** Stops a node; its store keeps what was written. */
   async stop(id: string): Promise<void> {
-    const member = this.members.get(id)
-    if (member === undefined) return
+    const member = this.member(id)
     member.running = false
     this.network.unplug(id)
     await member.node.stop()
+    this.#tellLost(id)
+  }
+
+  /** Ends a node as the death of its process would: what was not on the disk is lost. */
+  kill(id: string): void {
+    const member = this.member(id)
+    member.running = false
+    this.network.unplug(id)
+    member.store = member.store.cut()
+    member.node.stop().catch(() => {
+      // It cannot write any more.
+    })
+    this.#tellLost(id)
+  }
+
+  /** Starts a node again on what it had stored. */
+  restart(id: string): Promise<Member> {
+    const { store, options } = this.member(id)
+    return this.add(id, { ...options, store })
+  }
+
+  #tellLost(id: string): void {
     for (const [other, { node, running }] of this.members) if (running && other !== id) node.peerLost(id)
   }
 

@@ -48,6 +48,7 @@ const HOST_PORT = 'HOST:PORT or [IPV6]:PORT, port 0-65535 (0 = any free port)'
 const DIAL = 'HOST:PORT or [IPV6]:PORT, port 1-65535'
 const NAME = '1-63 of [A-Za-z0-9._-], starting with a letter or digit'
 const SECTIONS = 'node, cluster, data_dir, mesh, http, dns, log, providers'
+const KEY_FILE = 'a file made with `constellation keygen` that only this user or group can read'
 const NEEDS_KEY =
   'cluster.key_file: not set, and a cluster of more than one node needs a cluster key; make one with `constellation keygen > FILE; chmod 600 FILE`, the same for every node'
 
@@ -223,11 +224,17 @@ const BAD: readonly (readonly [yaml: string, ...lines: string[]])[] = [
     `F:1: node.name: "${'x '.repeat(37)}x…" is 400 characters long; allowed: ${NAME}`,
   ],
   // The cluster key.
-  ['cluster:\n  key_file: nope.key', 'F:2: cluster.key_file: "DIR/nope.key" cannot be used: no such file'],
-  ['cluster:\n  key_file: .', 'F:2: cluster.key_file: "DIR" cannot be used: it is a folder'],
+  [
+    'cluster:\n  key_file: nope.key',
+    `F:2: cluster.key_file: "DIR/nope.key" cannot be used: no such file; allowed: ${KEY_FILE}`,
+  ],
+  [
+    'cluster:\n  key_file: .',
+    `F:2: cluster.key_file: "DIR" cannot be used: it is a folder; allowed: ${KEY_FILE}`,
+  ],
   [
     'cluster:\n  key_file: open.key',
-    'F:2: cluster.key_file: "DIR/open.key" cannot be used: every user of this machine can open it (mode 644); run chmod 600 DIR/open.key',
+    `F:2: cluster.key_file: "DIR/open.key" cannot be used: every user of this machine can open it (mode 644); run chmod 600 DIR/open.key; allowed: ${KEY_FILE}`,
   ],
   ['cluster:\n\n  join: ["10.0.0.1:7946"]', `F:3: ${NEEDS_KEY}`],
   ['cluster: { bootstrap_expect: 3 }', `F:1: ${NEEDS_KEY}`],

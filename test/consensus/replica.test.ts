@@ -1,0 +1,325 @@
+import t from 'tap'
+import { systemClock } from '../../consensus/clock.ts'
+import { initialConfiguration } from '../../consensus/raft/configuration.ts'
+import type { SnapshotMeta } from '../../consensus/raft/types.ts'
+import { Replica } from '../../consensus/replica.ts'
+import { decodeRecord, encodeRecord } from '../../consensus/state/codec.ts'
+import { StateMachine } from '../../consensus/state/state-machine.ts'
+import { MemoryStore } from '../../consensus/storage/memory-store.ts'
+import { eventually, get, set, silent, TestCluster } from './cluster.ts'
+import { FaultyStore } from './faulty-store.ts'
+import { operationOf, TestNetwork } from './network.ts'
+import { SESSION } from './state/machine.ts'
+
+/** A replica that waits for a snapshot, on this disk; what stops it is in `fatal`. */
+async function joiner(t: Tap, disk: MemoryStore) {
+  const store = new FaultyStore(disk)
+  const fatal: Error[] = []
+  const replica = new Replica(
+    { nodeId: 'b', tickMs: 10 },
+    {
+      store,
+      transport: new TestNetwork().transport('b'),
+      log: silent,
+      clock: systemClock,
+      random: Math.random,
+      metrics: null,
+      onFatal: (error) => fatal.push(error),
+    },
+  )
+  t.teardown(() => replica.stop())
+  await replica.start()
+  await replica.initialise('home', null)
+  return { replica, store, fatal }
+}
+interface Tap {
+  teardown(fn: () => Promise<void>): void
+}
+
+/** A whole snapshot in one part. */
+function snapshot(index: number, term: number, keys: number) {
+  const state = new StateMachine()
+  for (let i = 1; i <= keys; i++) {
+    const command = set(`k/${i}`, `${index}`)
+    state.apply(index - 1, { at: 0, origin: 'o', sequence: i, acknowledged: i, command })
+  }
+  state.skip(index)
+  const meta: SnapshotMeta = { index, term, configuration: initialConfiguration(['a', 'b', 'c']) }
+  const records = [...state.snapshot()]
+  return {
+    op: 'snapshot',
+    clusterId: 'home',
+    transfer: `${index}`,
+    term,
+    meta,
+    part: 0,
+    records,
+    last: true,
+  } as const
+}
+
+t.test(
+  'a stored snapshot holds the state of its own index, also when the next came before it was written',
+  async (t) => {
+    const installed: { meta: SnapshotMeta; appliedIndex: number }[] = []
+    class Recorder extends MemoryStore {
+      override async installSnapshot(...args: Parameters<MemoryStore['installSnapshot']>): Promise<void> {
+        const records = [...args[1]]
+        installed.push({ meta: args[0], appliedIndex: (await StateMachine.restore(records)).appliedIndex })
+        await super.installSnapshot(args[0], records, args[2])
+      }
+    }
+    const { replica, store, fatal } = await joiner(t, new Recorder())
+    store.hold('installSnapshot')
+    await replica.receiveSnapshot('a', snapshot(10, 1, 2))
+    await replica.receiveSnapshot('a', snapshot(20, 1, 2))
+    await replica.receiveSnapshot('a', snapshot(30, 1, 2))
+    store.release()
+    await eventually('all are written', () => installed.length === 3)
+    for (const { meta, appliedIndex } of installed) t.equal(appliedIndex, meta.index)
+    t.same(fatal, [])
+  },
+)
+
+t.test('two snapshots that complete at the same time do not take each other for the other', async (t) => {
+  for (const [first, second] of [
+    [1, 1],
+    [1, 2],
+    [2, 1],
+    [3, 2],
+    [600, 1],
+    [600, 600],
+  ] as const) {
+    const { replica, fatal } = await joiner(t, new MemoryStore())
+    await Promise.all([
+      replica.receiveSnapshot('a', snapshot(10, 5, first)),
+      replica.receiveSnapshot('c', snapshot(20, 6, second)),
+    ])
+    t.same(fatal, [], `${first} and ${second} records`)
+    t.equal(replica.state.appliedIndex, 20)
+    await replica.stop()
+  }
+})
+
+t.test('a snapshot of its own that is being saved does not mix with one of the leader', async (t) => {
+  const order: string[] = []
+  class Recorder extends MemoryStore {
+    override async saveSnapshot(...args: Parameters<MemoryStore['saveSnapshot']>): Promise<void> {
+      order.push(`save ${args[0].index}`)
+      await super.saveSnapshot(...args)
+      await new Promise((resolve) => setImmediate(resolve))
+      order.push('saved')
+    }
+
+    override async installSnapshot(...args: Parameters<MemoryStore['installSnapshot']>): Promise<void> {
+      order.push(`install ${args[0].index}`)
+      await super.installSnapshot(...args)
+    }
+  }
+  const store = new FaultyStore(new Recorder())
+  const cluster = new TestCluster()
+  t.teardown(() => {
+    store.release()
+    return cluster.close()
+  })
+  await Promise.all(
+    ['a', 'b', 'c'].map((id) =>
+      cluster.add(id, { expect: 3, snapshotEntries: 30, ...(id === 'c' ? { store } : {}) }),
+    ),
+  )
+  await cluster.leader()
+  const client = cluster.client('a')
+  store.hold('saveSnapshot')
+  for (let i = 0; i < 40; i++) await client.propose(set('k', `${i}`))
+  await eventually('c saves a snapshot', () => store.waiting > 0)
+  cluster.network.partition(['a', 'b'], ['c'])
+  await eventually('a leader among the rest', async () => (await client.propose(set('k', 'x'))).ok)
+  for (let i = 0; i < 80; i++) await client.propose(set('k', `${i}`))
+  cluster.network.heal()
+  await eventually('c takes over a snapshot', () => cluster.client('c').status().snapshotIndex > 60)
+  store.release()
+  await eventually('c stores the snapshot of the leader', () =>
+    order.some((step) => step.startsWith('install')),
+  )
+  const installAt = order.findIndex((step) => step.startsWith('install'))
+  t.equal(order[installAt - 1], 'saved', order.join(', '))
+  t.same(cluster.fatal, [])
+})
+
+t.test('a listener that throws harms neither the node nor the other listeners', async (t) => {
+  const cluster = new TestCluster()
+  t.teardown(() => cluster.close())
+  await cluster.found(1)
+  const client = cluster.client('a')
+  let told = 0
+  client.watch({ kind: 'key', key: 'k' }, () => {
+    throw new Error('a bug of the listener')
+  })
+  client.watch({ kind: 'key', key: 'k' }, () => {
+    told++
+  })
+  client.onStatus(() => {
+    throw new Error('a bug of the listener')
+  })
+  t.equal((await client.propose(set('k', '1'))).ok, true)
+  t.equal((await client.propose(set('k', '2'))).ok, true)
+  t.equal(told, 2)
+  t.same(cluster.fatal, [])
+})
+
+t.test('a node whose disk fails stops, says so, and the others go on', async (t) => {
+  const cluster = new TestCluster()
+  t.teardown(() => cluster.close())
+  const ids = await cluster.found(3)
+  const leader = await cluster.leader()
+  await cluster.client(leader).propose(set('k', '1'))
+  cluster.member(leader).store.fail(new Error('no space left on device'))
+  // Written nowhere durably, but sent to the others: they may keep it.
+  await t.rejects(cluster.client(leader).propose(set('k', '2')), { code: 'CST_OUTCOME_UNKNOWN' })
+  t.match(cluster.fatal, [{ message: /no space left/ }])
+  const status = cluster.client(leader).status()
+  t.match(status, { failure: /no space left/, role: 'follower', leader: null })
+  await t.rejects(cluster.client(leader).propose(set('k', '3')), { code: 'CST_STORAGE_FAILED' })
+  await t.rejects(cluster.client(leader).read('consistent'), { code: 'CST_STORAGE_FAILED' })
+  t.ok(await get(cluster.client(leader), 'k', 'stale'), 'stale reads go on')
+  const other = ids.find((id) => id !== leader) ?? ''
+  t.equal((await cluster.client(other).propose(set('k', '4'), { timeoutMs: 5000 })).ok, true)
+})
+
+t.test('B26: a leader whose disk hangs gives up, and the others go on', async (t) => {
+  const cluster = new TestCluster()
+  const ids = await cluster.found(3)
+  const leader = await cluster.leader()
+  const { store } = cluster.member(leader)
+  t.teardown(() => {
+    store.release()
+    return cluster.close()
+  })
+  store.hold('write')
+  const other = ids.find((id) => id !== leader) ?? ''
+  const [stuck, through] = await Promise.allSettled([
+    cluster.client(leader).propose(set('k', '1'), { timeoutMs: 5000 }),
+    cluster.client(other).propose(set('k', '2'), { timeoutMs: 5000 }),
+  ])
+  t.equal(through.status, 'fulfilled')
+  t.equal(stuck.status, 'fulfilled', 'it forwards to the new leader')
+  t.not(cluster.client(leader).status().role, 'leader')
+  t.same(cluster.fatal, [])
+})
+
+t.test('what waits when a node stops is refused: in the log as unknown, else as stopped', async (t) => {
+  const cluster = new TestCluster()
+  t.teardown(() => cluster.close())
+  await cluster.found(1)
+  const { node, store } = cluster.member('a')
+  store.hold('write')
+  const logged = node.client.propose(set('k', '1'))
+  await eventually('it is being written', () => store.waiting > 0)
+  const stopping = node.stop()
+  await t.rejects(logged, { code: 'CST_OUTCOME_UNKNOWN' })
+  await t.rejects(node.client.propose(set('k', '2')), { code: 'CST_STOPPED' })
+  await t.rejects(node.client.read('default'), { code: 'CST_STOPPED' })
+  t.equal(node.client.status().role, 'follower')
+  store.release()
+  await stopping
+  await node.stop()
+})
+
+t.test('what a dead process had not written is gone, what it acknowledged is not (B20, B22)', async (t) => {
+  const cluster = new TestCluster()
+  t.teardown(() => cluster.close())
+  await cluster.found(1)
+  await cluster.client('a').propose(set('k', 'kept'))
+  cluster.member('a').store.hold('write')
+  const lost = cluster.client('a').propose(set('k', 'lost'), { timeoutMs: 50 })
+  await t.rejects(lost, { code: 'CST_OUTCOME_UNKNOWN' })
+  cluster.kill('a')
+  await cluster.restart('a')
+  t.equal(await get(cluster.client('a'), 'k'), 'kept')
+})
+
+t.test('B24: a voter that comes back without its log is refused', async (t) => {
+  const cluster = new TestCluster()
+  t.teardown(() => cluster.close())
+  const ids = await cluster.found(3)
+  const leader = await cluster.leader()
+  const wiped = ids.find((id) => id !== leader) ?? ''
+  cluster.kill(wiped)
+  let refusals = 0
+  cluster.network.drops = (passing) => {
+    if (passing.kind === 'answer' && operationOf(passing) === 'join' && passing.from === wiped) refusals++
+    return false
+  }
+  await cluster.add(wiped, { expect: 3 })
+  await eventually('it was answered several times', () => refusals > 5)
+  t.equal(cluster.client(wiped).status().clusterId, null)
+  t.equal((await cluster.client(leader).propose(set('k', '1'))).ok, true, 'the others go on')
+})
+
+t.test('a proposal that could not be applied is refused before it is in the log', async (t) => {
+  const cluster = new TestCluster()
+  t.teardown(() => cluster.close())
+  await cluster.found(1)
+  const peer = cluster.network.transport('x')
+  const before = cluster.client('a').status().lastLogIndex
+  for (const command of [
+    undefined,
+    { type: 'kv.set', key: 1 },
+    { type: 'session.create' },
+    { type: 'new' },
+  ]) {
+    const record = { origin: 'x', sequence: 1, acknowledged: 1, command }
+    const answer = await peer.request('a', encodeRecord({ op: 'propose', record }), { timeoutMs: 1000 })
+    t.match(decodeRecord(answer), { ok: false, code: 'CST_PROPOSAL_DROPPED' })
+  }
+  t.equal(cluster.client('a').status().lastLogIndex, before)
+  t.same(cluster.fatal, [])
+})
+
+t.test('the end of many sessions takes one place among the remembered proposers', async (t) => {
+  const cluster = new TestCluster()
+  t.teardown(() => cluster.close())
+  await cluster.found(1)
+  const client = cluster.client('a')
+  for (let i = 0; i < 20; i++) {
+    const session = { ...SESSION, id: `s${i}`, expiresAfterMs: 20 }
+    await client.propose({ type: 'session.create', session })
+  }
+  const { view } = await client.read('stale')
+  await eventually('all have expired', () => view.sessions().length === 0)
+  const origins = [...(view as StateMachine).snapshot()]
+    .map((record) => decodeRecord(record) as { kind: string })
+    .filter(({ kind }) => kind === 'origin')
+  t.equal(origins.length, 2, 'the client and the expiry')
+})
+
+t.test('storage that contradicts itself is refused with a way out', async (t) => {
+  class Odd extends MemoryStore {
+    override async open() {
+      return { ...(await super.open()), hardState: { term: 1, vote: '', commit: 99 } }
+    }
+  }
+  const disk = new Odd()
+  await disk.initialise(
+    { nodeId: 'a', clusterId: 'home' },
+    { index: 1, term: 1, configuration: initialConfiguration(['a']) },
+    [...new StateMachine().snapshot()],
+    { term: 1, vote: '', commit: 1 },
+  )
+  const cluster = new TestCluster()
+  await t.rejects(cluster.add('a', { expect: 1, store: new FaultyStore(disk) }), { code: 'CST_LOG_DAMAGED' })
+  await t.rejects(cluster.add('b', { expect: 1, store: new FaultyStore(disk) }), {
+    code: 'CST_LOG_DAMAGED',
+    message: /belongs to node a/,
+  })
+})
+
+t.test('a malformed message is dropped and logged', async (t) => {
+  const cluster = new TestCluster()
+  t.teardown(() => cluster.close())
+  await cluster.found(1)
+  const peer = cluster.network.transport('x')
+  for (const junk of [new Uint8Array(0), new Uint8Array(60).fill(1), new Uint8Array(10)]) peer.send('a', junk)
+  t.equal((await cluster.client('a').propose(set('k', '1'))).ok, true)
+  t.same(cluster.fatal, [])
+})
