@@ -12,6 +12,8 @@ import type {
   Update,
 } from './types.ts'
 
+/** A claim to a name that was not repeated for this long is void: the claimant is gone. Above the interval of the exchange. */
+const CLAIM_KEPT_MS = 60_000
 const CONFLICTS_REMEMBERED_MAX = 256
 const WAITING_MAX = 64
 
@@ -35,7 +37,7 @@ export class MemberTable {
   readonly #suspicions = new Map<NodeId, Suspicion>()
   readonly #conflicts = new Set<string>()
   /** Newcomers whose name is held by a member that is not given up yet, by name. */
-  readonly #waiting = new Map<string, AliveUpdate>()
+  readonly #waiting = new Map<string, { readonly update: AliveUpdate; readonly heardAt: number }>()
   #fullReported = false
 
   constructor(self: MemberRecord, now: number, ctx: CoreContext, queue: BroadcastQueue) {
@@ -263,7 +265,7 @@ export class MemberTable {
       return true
     }
     if (this.#waiting.has(update.name) || this.#waiting.size < WAITING_MAX) {
-      this.#waiting.set(update.name, update)
+      this.#waiting.set(update.name, { update, heardAt: now })
     }
     // A suspect is probably the newcomer's own former life: wait for the verdict before calling it a conflict.
     if (holder.status === 'alive') this.#reportConflict(holder, update)
@@ -271,10 +273,10 @@ export class MemberTable {
   }
 
   #admitWaiting(name: string, now: number): void {
-    const update = this.#waiting.get(name)
-    if (!update) return
+    const claim = this.#waiting.get(name)
+    if (!claim) return
     this.#waiting.delete(name)
-    this.#alive(update, now)
+    if (now - claim.heardAt < CLAIM_KEPT_MS) this.#alive(claim.update, now)
   }
 
   #reportConflict(holder: MemberRecord, newcomer: AliveUpdate): void {
@@ -332,8 +334,8 @@ export class MemberTable {
 
   /** The holder of a name refuted its suspicion: now the newcomer that waited for it is a conflict. */
   #stillWaiting(holder: MemberRecord): void {
-    const newcomer = this.#waiting.get(holder.name)
-    if (newcomer) this.#reportConflict(holder, newcomer)
+    const claim = this.#waiting.get(holder.name)
+    if (claim) this.#reportConflict(holder, claim.update)
   }
 }
 

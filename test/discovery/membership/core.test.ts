@@ -525,6 +525,17 @@ t.test('names: a living holder keeps it, a suspect decides it, a dead one gives 
     'it refuted: now it is a conflict',
   )
 
+  for (const [waitMs, heir] of [
+    [59_000, 'alive'],
+    [61_000, undefined],
+  ] as const) {
+    const w = new Bench(['a', 'c', 'd'])
+    w.hear('c', newcomer)
+    w.now += waitMs
+    w.hear('c', failed('a', 1))
+    t.equal(w.status('a2'), heir, `a claim last heard ${waitMs} ms ago`)
+  }
+
   const self = new Bench(['a'])
   t.match(self.hear('a', alive('m2', 1, { name: 'me' })), [{ type: 'conflict', holder: { id: 'me' } }])
 })
