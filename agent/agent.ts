@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
@@ -19,6 +18,7 @@ import { VERSION } from './cli/version.ts'
 import { formatHostPort } from './config/host-port.ts'
 import type { Config } from './config/types.ts'
 import { meshTransport } from './consensus-transport.ts'
+import { prepareDataDir } from './data-dir.ts'
 import { ForeignCluster } from './foreign-cluster.ts'
 import { buildHttpServer } from './http/server.ts'
 import { leaseRank, packFacts, peerDirectory } from './member-meta.ts'
@@ -95,7 +95,7 @@ export class Agent {
   async start(): Promise<void> {
     const config = this.#config
     const { name } = config.node
-    await mkdir(join(config.dataDir, 'raft'), { recursive: true, mode: 0o700 })
+    await prepareDataDir(config.dataDir)
     const metrics = new Registry()
     metrics.setDefaultLabels({ node: name })
     collectDefaultMetrics({ register: metrics })
