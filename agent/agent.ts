@@ -207,6 +207,9 @@ export class Agent {
     await this.#startPart('dns', dns)
     await this.#startPart('consensus', consensus)
     await this.#startPart('leases', leases)
+    const catchingUp = new AbortController()
+    this.#parts.push({ name: 'catching up', stop: async () => catchingUp.abort() })
+    void readiness.catchUp(catchingUp.signal)
     const beat = setInterval(() => {
       foreign.check()
       // Two clusters, two holders: the smaller side gives its leases up.

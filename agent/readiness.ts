@@ -1,9 +1,10 @@
 import type { ConsensusClient } from '../consensus/client.ts'
+import { isConsensusError } from '../consensus/errors.ts'
 import type { Catalog } from '../discovery/catalog/types.ts'
 import type { ForeignCluster } from './foreign-cluster.ts'
 
-/** Behind the commit index by more than this, a node is still catching up. Entries. */
-const LAG_MAX = 1000
+/** One try to read what the leader has committed. Milliseconds. */
+const CATCH_UP_MS = 2000
 /** An event loop that was not seen to turn for this long is hung. Milliseconds. */
 const STALL_MS_MAX = 10_000
 
@@ -18,6 +19,7 @@ export class AgentReadiness {
   readonly #now: () => number
   #lastBeat: number
   #synced = false
+  #caughtUp = false
   #stopping = false
 
   constructor(collaborators: {
@@ -39,6 +41,22 @@ export class AgentReadiness {
     void this.synced()
   }
 
+  /**
+   * Waits until this node holds everything that was committed when it asked: from its own log it cannot know how far
+   * behind it is. Ends with the signal.
+   */
+  async catchUp(signal: AbortSignal): Promise<void> {
+    while (!this.#caughtUp && !signal.aborted) {
+      try {
+        await this.#consensus.read('default', { timeoutMs: CATCH_UP_MS, signal })
+        this.#caughtUp = true
+      } catch (error) {
+        // It has waited for a leader inside; any other failure ends the agent elsewhere.
+        if (!isConsensusError(error, 'CST_NO_LEADER')) return
+      }
+    }
+  }
+
   stopping(): void {
     this.#stopping = true
   }
@@ -51,9 +69,7 @@ export class AgentReadiness {
     if (status.clusterId === null) reasons.push('this node is not part of a cluster yet')
     else if (status.leader === null)
       reasons.push('no leader is known: a majority of the voters cannot be reached')
-    else if (status.appliedIndex === 0) reasons.push('this node has not received the state yet')
-    else if (status.commitIndex - status.appliedIndex > LAG_MAX)
-      reasons.push('this node is still catching up')
+    else if (!this.#caughtUp) reasons.push('this node has not caught up with the leader yet')
     if (this.#foreign.reason !== null) reasons.push(this.#foreign.reason)
     if (!this.#catalog.synced) reasons.push('the catalogue has not been exchanged with another node yet')
     return reasons

@@ -1,0 +1,64 @@
+import t from 'tap'
+import type { ForeignCluster } from '../../agent/foreign-cluster.ts'
+import { AgentReadiness } from '../../agent/readiness.ts'
+import type { ConsensusClient, ConsensusStatus } from '../../consensus/client.ts'
+import { noLeader } from '../../consensus/errors.ts'
+import type { Catalog } from '../../discovery/catalog/types.ts'
+
+function bench() {
+  const status = { clusterId: 'c', leader: 'x' as string | null, failure: null as string | null }
+  const catalog = { synced: true }
+  const reads: { resolve: () => void; reject: (error: Error) => void }[] = []
+  let now = 0
+  const consensus = {
+    status: () => status as ConsensusStatus,
+    read: () => new Promise<void>((resolve, reject) => reads.push({ resolve, reject })),
+  } as unknown as ConsensusClient
+  const foreign = { reason: null } as unknown as ForeignCluster
+  const readiness = new AgentReadiness({ consensus, catalog: catalog as Catalog, foreign, now: () => now })
+  const passMs = (ms: number) => {
+    now += ms
+  }
+  return { readiness, status, catalog, reads, passMs }
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+t.test('a node is ready once it holds what the leader had committed, however long that takes', async (t) => {
+  const { readiness, reads } = bench()
+  const caughtUp = readiness.catchUp(new AbortController().signal)
+  t.same(readiness.reasons(), ['this node has not caught up with the leader yet'])
+  reads.shift()?.reject(noLeader())
+  await turn()
+  t.equal(reads.length, 1, 'it asks again')
+  t.equal(readiness.ready(), false)
+  reads.shift()?.resolve()
+  await caughtUp
+  t.equal(readiness.ready(), true)
+})
+
+t.test('without a leader it is not ready, but its views go on once they were complete', async (t) => {
+  const { readiness, status, reads } = bench()
+  t.equal(readiness.synced(), false)
+  const caughtUp = readiness.catchUp(new AbortController().signal)
+  reads.shift()?.resolve()
+  await caughtUp
+  t.equal(readiness.synced(), true)
+  status.leader = null
+  t.match(readiness.reasons()[0], /no leader is known/)
+  t.equal(readiness.synced(), true)
+})
+
+t.test('it names what is missing, and says when only a restart can help', async (t) => {
+  const { readiness, status, catalog, passMs } = bench()
+  catalog.synced = false
+  readiness.stopping()
+  t.match(readiness.reasons().join(' '), /stopping.*caught up.*catalogue/)
+  readiness.beat()
+  t.equal(readiness.alive(), true)
+  passMs(10_001)
+  t.equal(readiness.alive(), false, 'the main loop stands still')
+  readiness.beat()
+  status.failure = 'disk'
+  t.equal(readiness.alive(), false)
+})
