@@ -109,6 +109,8 @@ export class Raft {
   /** Evidence from outside says that the leader is gone: its lease no longer protects it here. */
   #leaderLost = false
   #transferTo: NodeId = ''
+  /** Ticks since the transfer began. It has a time of its own: asking again must not put off the quorum check. */
+  #transferElapsed = 0
   /** No change of the configuration may be proposed before this index is applied. */
   #pendingConfigIndex = 0
   #uncommittedBytes = 0
@@ -183,6 +185,7 @@ export class Raft {
     if (this.role !== 'leader' || !this.progress.has(this.id)) return { dropped: 'not-leader' }
     if (this.#transferTo !== '') return { dropped: 'transferring' }
     if (this.#uncommittedBytes > this.#options.uncommittedBytesMax) return { dropped: 'overloaded' }
+    invariant(payloads.length > 0, 'a proposal holds something')
     const result = { index: this.log.lastIndex + 1, term: this.term }
     this.#appendOwn(payloads.map((data) => ({ type: 'normal', data })))
     this.#broadcastAppend()
@@ -221,11 +224,11 @@ export class Raft {
 
   /** Hands leadership to `to`, a voter. False if this node does not lead or `to` cannot take over. */
   transferLeadership(to: NodeId): boolean {
-    if (this.role !== 'leader' || to === this.id || !isVoter(this.configuration, to)) return false
+    if (this.role !== 'leader' || to === this.id || !this.configuration.voters.includes(to)) return false
     const progress = this.progress.get(to)
     if (progress === undefined) return false
+    if (this.#transferTo !== to) this.#transferElapsed = 0
     this.#transferTo = to
-    this.#electionElapsed = 0
     if (progress.matchIndex === this.log.lastIndex) this.#send('timeoutNow', to, {})
     else this.#sendAppend(to, true)
     return true
@@ -640,9 +643,10 @@ export class Raft {
 
   #tickLeader(): void {
     this.#heartbeatElapsed++
+    this.#transferElapsed++
+    if (this.#transferElapsed >= this.#options.electionTicks) this.#transferTo = ''
     if (this.#electionElapsed >= this.#options.electionTicks) {
       this.#electionElapsed = 0
-      this.#transferTo = ''
       const active = new Map([...this.progress].map(([id, p]) => [id, id === this.id || p.recentActive]))
       if (jointVote(this.configuration, active) !== 'won') {
         this.#becomeFollower(this.term, '')
