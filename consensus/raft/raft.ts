@@ -374,6 +374,9 @@ export class Raft {
       this.#stepOldTerm(message)
       return
     }
+    const isRefusal =
+      message.reject && (message.type === 'voteResponse' || message.type === 'preVoteResponse')
+    if (isRefusal) this.#learnCommit(message)
     if (message.type === 'vote' || message.type === 'preVote') this.#handleVoteRequest(message)
     else if (this.role === 'leader') this.#stepLeader(message)
     else this.#stepFollower(message)
@@ -406,8 +409,20 @@ export class Raft {
         this.vote = message.from
       }
     } else {
-      this.#sendAfterPersist(type, message.from, { reject: true })
+      const commit = this.log.committedIndex
+      const logTerm = this.log.termAt(commit) ?? 0
+      this.#sendAfterPersist(type, message.from, { reject: true, commit, logTerm })
     }
+  }
+
+  /**
+   * A refusal tells how far the refuser knows the log to be committed. Without it two nodes can wait for each other for
+   * ever: n1 and n2 vote, n2 leads, commits its own removal, steps down and no longer campaigns; n1 has the entry but was
+   * not told that it is committed, so it needs the vote of n2, whose log is longer. An entry both have is committed for
+   * both (log matching, paper §5.3).
+   */
+  #learnCommit({ commit, logTerm }: Message): void {
+    if (logTerm > 0 && this.log.matches(commit, logTerm)) this.log.commitTo(commit)
   }
 
   #stepFollower(message: Message): void {
