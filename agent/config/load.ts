@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { ConfigError, type ConfigProblem, fileReason, formatProblem, quoteValue } from './errors.ts'
@@ -126,12 +126,26 @@ function assemble(
 
 function readText(file: string): string {
   try {
-    const bytes = readFileSync(file)
-    if (bytes.length > FILE_BYTES_MAX) throw new Error(`larger than ${FILE_BYTES_MAX} bytes`)
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    return new TextDecoder('utf-8', { fatal: true }).decode(readBytes(file))
   } catch (error) {
     const what = `the configuration file cannot be read: ${fileReason(error)}`
     throw new ConfigError('CFG_UNREADABLE', [{ where: file, key: null, what, allowed: null }])
+  }
+}
+
+/** Reads at most what is allowed: a pipe or a device has no size to ask for. */
+function readBytes(file: string): Uint8Array {
+  const bytes = Buffer.alloc(FILE_BYTES_MAX + 1)
+  const descriptor = openSync(file, 'r')
+  try {
+    let length = 0
+    for (let read = -1; read !== 0 && length < bytes.length; length += read) {
+      read = readSync(descriptor, bytes, length, bytes.length - length, null)
+    }
+    if (length > FILE_BYTES_MAX) throw new Error(`larger than ${FILE_BYTES_MAX} bytes`)
+    return bytes.subarray(0, length)
+  } finally {
+    closeSync(descriptor)
   }
 }
 
