@@ -69,6 +69,8 @@ export class Agent {
   #membership: SwimMembership | null = null
   #setEntryPoints = (_entryPoints: readonly string[]) => {}
   #priority: number
+  /** Where the HTTP interface can be reached: the setting, with the port it got in place of 0. */
+  #http: string
   /** Tells the others what changed about this node. */
   #announce = () => {}
   #stopping: Promise<void> | null = null
@@ -78,6 +80,7 @@ export class Agent {
     this.#collaborators = collaborators
     this.#log = collaborators.log
     this.#priority = config.node.priority
+    this.#http = formatHostPort(config.http.listen)
   }
 
   get readiness(): AgentReadiness | null {
@@ -104,7 +107,7 @@ export class Agent {
     const facts = (clusterId: string | null) =>
       packFacts({
         version: VERSION,
-        http: formatHostPort(config.http.listen),
+        http: this.#http,
         priority: this.#priority,
         bootstrapExpect: config.cluster.bootstrapExpect,
         clusterId,
@@ -121,7 +124,11 @@ export class Agent {
     this.#membership = membership
 
     const consensus = new ConsensusNode(
-      { nodeId: mesh.id, bootstrapExpect: config.cluster.bootstrapExpect },
+      {
+        nodeId: mesh.id,
+        bootstrapExpect: config.cluster.bootstrapExpect,
+        votersTarget: config.cluster.voters,
+      },
       {
         store: new LevelStore(join(config.dataDir, 'raft')),
         transport: meshTransport(mesh),
@@ -164,8 +171,10 @@ export class Agent {
     })
     this.#announce = () => {
       const meta = facts(client.status().clusterId)
-      const { cluster, priority } = membership.local().meta
-      if (cluster !== meta.cluster || priority !== meta.priority) membership.setMeta(meta)
+      const { cluster, http, priority } = membership.local().meta
+      if (cluster !== meta.cluster || http !== meta.http || priority !== meta.priority) {
+        membership.setMeta(meta)
+      }
     }
 
     const http = buildHttpServer(
@@ -204,6 +213,7 @@ export class Agent {
     await this.#startPart('health', health)
     this.#parts.push({ name: 'http', stop: () => http.close() })
     await this.#listen(http)
+    this.#announce()
     await this.#startPart('dns', dns)
     await this.#startPart('consensus', consensus)
     await this.#startPart('leases', leases)
@@ -217,9 +227,8 @@ export class Agent {
       readiness.beat()
     }, BEAT_MS)
     this.#parts.push({ name: 'beat', stop: async () => clearInterval(beat) })
-    const listening = formatHostPort(config.http.listen)
     this.#log.info(
-      { http: listening, mesh: mesh.advertise, id: mesh.id, dataDir: config.dataDir },
+      { http: this.#http, mesh: mesh.advertise, id: mesh.id, dataDir: config.dataDir },
       `agent ${name} is up`,
     )
   }
@@ -273,6 +282,8 @@ export class Agent {
     const { listen } = this.#config.http
     try {
       await http.listen({ host: listen.host, port: listen.port })
+      const [address] = http.addresses()
+      if (typeof address === 'object') this.#http = formatHostPort({ host: listen.host, port: address.port })
     } catch (error) {
       throw new ListenError(formatHostPort(listen), '--http or http.listen', error as NodeJS.ErrnoException)
     }
