@@ -85,6 +85,18 @@ export interface ConsensusClient {
    * Answers null if there is no such session. @throws ConsensusError as `read`.
    */
   renewSession(id: string, options?: CallOptions): Promise<Session | null>
+  /**
+   * Hands leadership to `to` (an id), or to the voter whose log is furthest, and waits until it leads. Answers who.
+   * @throws ConsensusError `CST_REFUSED` with the reason, `CST_OUTCOME_UNKNOWN` if nobody has taken over in time,
+   *   `CST_NO_LEADER`.
+   */
+  transferLeadership(to?: string, options?: CallOptions): Promise<string>
+  /**
+   * Takes a dead node (an id) out of the configuration; resolves once that is committed.
+   * @throws ConsensusError `CST_REFUSED` with the reason (it leads, it answers, it is no member, too few voters answer),
+   *   `CST_MEMBERSHIP_CHANGE_IN_PROGRESS`, `CST_OUTCOME_UNKNOWN`, `CST_NO_LEADER`.
+   */
+  removePeer(id: string, options?: CallOptions): Promise<void>
   /** Calls `listener` after each applied change that matches. Returns the way to stop. */
   watch(selector: WatchSelector, listener: () => void): () => void
   status(): ConsensusStatus

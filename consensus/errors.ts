@@ -6,6 +6,7 @@ export type ConsensusErrorCode =
   | 'CST_OUTCOME_UNKNOWN'
   | 'CST_NOT_INITIALISED'
   | 'CST_MEMBERSHIP_CHANGE_IN_PROGRESS'
+  | 'CST_REFUSED'
   | 'CST_STORAGE_FAILED'
   | 'CST_LOG_DAMAGED'
   | 'CST_STOPPED'
@@ -39,6 +40,11 @@ export function outcomeUnknown(cause?: unknown): ConsensusError {
     'outcome unknown: the write was sent but not confirmed; read back before repeating it',
     { cause },
   )
+}
+
+/** What an operator asked for would harm the cluster or makes no sense; `sentence` says why. Nothing was done. */
+export function refused(sentence: string): ConsensusError {
+  return new ConsensusError('CST_REFUSED', sentence)
 }
 
 /** True if `error` is a ConsensusError with this code. */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
+import type { Clock } from './clock.ts'
 import { ConsensusError, isConsensusError } from './errors.ts'
 import type { Replica } from './replica.ts'
 import { callRpc, RpcRefusal, type RpcRequest, type RpcResponses } from './rpc.ts'
@@ -22,11 +23,14 @@ export interface PeerDirectory {
 }
 
 const STEP_MS = 200
+/** A member that knows no leader for this many ticks asks whether it still is one. */
+const ORPHAN_TICKS = 50
 const CALL_TIMEOUT_MS = 2000
 const REPORT_MS = 10_000
 
 /**
- * How a node without a cluster gets one: it joins the one its peers have; else, if it may, it founds one together with
+ * How a node without a cluster gets one, and one that was removed while it was away comes back: it joins the one its
+ * peers have; else, if it may, it founds one together with
  * exactly `bootstrapExpect` − 1 others. Founding is a two-phase commit with the smallest id as proposer: every founder
  * durably pledges itself to one attempt only, so two attempts that share a founder cannot both succeed, and whoever
  * crashes in between finds its pledge again. A proposer that was refused gives its attempt up; only it may do so.
@@ -35,6 +39,8 @@ const REPORT_MS = 10_000
  */
 export class Formation {
   readonly #expect: number
+  readonly #orphanMs: number
+  readonly #clock: Clock
   readonly #replica: Replica
   readonly #transport: Transport
   readonly #directory: PeerDirectory
@@ -42,17 +48,28 @@ export class Formation {
   #timer: NodeJS.Timeout | null = null
   #stepping: Promise<void> | null = null
   readonly #abort = new AbortController()
-  #lastReport = 0
+  #lastReport = Number.NEGATIVE_INFINITY
+  /** When a leader was known last, or the others were last asked for one. */
+  #lastLeaderAt: number
   /** The last change of pledge or identity. They are made one after the other, each on what the one before left. */
   #deciding: Promise<unknown> = Promise.resolve()
   /** Set while the answers to this node's own attempt come in: the pledge is then not given up behind its back. */
   #proposing = ''
 
   constructor(
-    options: { readonly bootstrapExpect: number },
-    collaborators: { replica: Replica; transport: Transport; directory: PeerDirectory; log: Logger },
+    options: { readonly bootstrapExpect: number; readonly tickMs: number },
+    collaborators: {
+      replica: Replica
+      transport: Transport
+      directory: PeerDirectory
+      clock: Clock
+      log: Logger
+    },
   ) {
     this.#expect = options.bootstrapExpect
+    this.#orphanMs = ORPHAN_TICKS * options.tickMs
+    this.#clock = collaborators.clock
+    this.#lastLeaderAt = this.#clock.now()
     this.#replica = collaborators.replica
     this.#transport = collaborators.transport
     this.#directory = collaborators.directory
@@ -85,7 +102,7 @@ export class Formation {
   }
 
   #schedule(): void {
-    if (this.#abort.signal.aborted || this.#isDone()) return
+    if (this.#abort.signal.aborted) return
     this.#timer = setTimeout(() => {
       this.#stepping = this.#step()
         .catch((error: Error) => this.#log.warn({ err: error }, 'forming a cluster failed; trying again'))
@@ -94,11 +111,21 @@ export class Formation {
   }
 
   #isDone(): boolean {
-    return this.#replica.identity !== null && this.#replica.isMember
+    return this.#replica.identity !== null && this.#replica.isMember && !this.#isOrphan()
+  }
+
+  /**
+   * True if this member has known no leader for long. It may have been removed while it was away: what it has stored does
+   * not say so, and nobody sends it anything any more. Asking to join does no harm if it still is a member.
+   */
+  #isOrphan(): boolean {
+    return this.#clock.now() - this.#lastLeaderAt > this.#orphanMs
   }
 
   async #step(): Promise<void> {
+    if (this.#replica.leader !== '') this.#lastLeaderAt = this.#clock.now()
     if (this.#isDone()) return
+    if (this.#replica.isMember) this.#lastLeaderAt = this.#clock.now()
     const peers = this.#directory.peers().filter((peer) => peer.alive)
     const settled = peers.filter((peer) => peer.clusterId !== null)
     // First: the cluster this node has agreed to found cannot admit it, and may have no leader without it.
@@ -111,11 +138,11 @@ export class Formation {
     else this.#report('waiting for a member of our cluster to answer')
   }
 
-  #report(sentence: string): void {
-    const now = Date.now()
+  #report(sentence: string, level: 'info' | 'warn' = 'info'): void {
+    const now = this.#clock.now()
     if (now - this.#lastReport < REPORT_MS) return
     this.#lastReport = now
-    this.#log.info(sentence)
+    this.#log[level](sentence)
   }
 
   #call<R extends RpcRequest>(to: string, request: R): Promise<RpcResponses[R['op']]> {
@@ -143,12 +170,16 @@ export class Formation {
         return
       } catch (error) {
         if (error instanceof RpcRefusal) leader = error.leader
-        if (isConsensusError(error, 'CST_LOG_DAMAGED')) this.#report(error.message)
+        if (isConsensusError(error, 'CST_LOG_DAMAGED')) this.#report(error.message, 'warn')
         this.#log.debug({ target, err: error }, 'could not join through this node')
       }
       target = leader !== '' && !tried.has(leader) ? leader : targets.find((id) => !tried.has(id))
     }
-    this.#report('waiting to be admitted to the cluster')
+    this.#report(
+      this.#replica.isMember
+        ? 'no leader is known; asking the others whether this node is still a member'
+        : 'waiting to be admitted to the cluster',
+    )
   }
 
   async #found(peers: readonly PeerInfo[]): Promise<void> {

@@ -15,27 +15,39 @@ export class ReplicaMetrics {
 
   constructor(registry: Registry) {
     const registers = [registry]
-    this.#term = new Gauge({ name: 'raft_term', help: 'Current Raft term', registers })
-    this.#isLeader = new Gauge({ name: 'raft_is_leader', help: '1 if this node leads', registers })
+    this.#term = new Gauge({ name: 'constellation_raft_term', help: 'Current Raft term', registers })
+    this.#isLeader = new Gauge({
+      name: 'constellation_raft_is_leader',
+      help: '1 if this node leads',
+      registers,
+    })
     this.#leaderChanges = new Counter({
-      name: 'raft_leader_changes_total',
+      name: 'constellation_raft_leader_changes_total',
       help: 'Changes of the known leader',
       registers,
     })
-    this.#applied = new Gauge({ name: 'raft_applied_index', help: 'Last applied log index', registers })
-    this.#committed = new Gauge({ name: 'raft_commit_index', help: 'Last committed log index', registers })
+    this.#applied = new Gauge({
+      name: 'constellation_raft_applied_index',
+      help: 'Last applied log index',
+      registers,
+    })
+    this.#committed = new Gauge({
+      name: 'constellation_raft_commit_index',
+      help: 'Last committed log index',
+      registers,
+    })
     this.#appliedEntries = new Counter({
-      name: 'raft_applied_entries_total',
+      name: 'constellation_raft_applied_entries_total',
       help: 'Entries applied',
       registers,
     })
     this.#writtenEntries = new Counter({
-      name: 'raft_written_entries_total',
+      name: 'constellation_raft_written_entries_total',
       help: 'Entries written to disk',
       registers,
     })
     this.#writeSeconds = new Histogram({
-      name: 'raft_fsync_seconds',
+      name: 'constellation_raft_fsync_seconds',
       help: 'Time of a synced write',
       buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1],
       registers,

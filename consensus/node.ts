@@ -1,11 +1,12 @@
 import type { Logger } from 'pino'
 import type { ConsensusClient } from './client.ts'
 import type { Clock } from './clock.ts'
-import { ConsensusError } from './errors.ts'
+import { ConsensusError, isConsensusError } from './errors.ts'
 import { Formation, type PeerDirectory } from './formation.ts'
 import type { ReplicaMetrics } from './metrics.ts'
 import { RaftClient } from './raft-client.ts'
-import { Replica, type ReplicaOptions } from './replica.ts'
+import { Replica } from './replica.ts'
+import { REPLICA_DEFAULTS, type ReplicaOptions } from './replica-options.ts'
 import { answerRpc, type RpcRequest, type RpcResponses } from './rpc.ts'
 import type { LogStore } from './storage/log-store.ts'
 import type { Transport } from './transport.ts'
@@ -45,7 +46,10 @@ export class ConsensusNode {
     this.#replica = new Replica(options, collaborators)
     this.#raftClient = new RaftClient({ replica: this.#replica, transport, clock, log })
     this.client = this.#raftClient
-    this.#formation = new Formation(options, { replica: this.#replica, transport, directory, log })
+    this.#formation = new Formation(
+      { ...options, tickMs: options.tickMs ?? REPLICA_DEFAULTS.tickMs },
+      { replica: this.#replica, transport, directory, clock, log },
+    )
     transport.onMessage((from, payload) => this.#replica.receive(from, payload))
     transport.onRequest((from, payload) =>
       answerRpc(
@@ -70,7 +74,12 @@ export class ConsensusNode {
 
   /** Hands leadership over if this node leads, waiting for it a little. */
   async handOver(): Promise<void> {
-    if (!this.#replica.transferLeadership()) return
+    try {
+      this.#replica.transferLeadership()
+    } catch (error) {
+      if (isConsensusError(error)) return
+      throw error
+    }
     await new Promise<void>((resolve) => {
       const timer = setTimeout(finish, HANDOVER_MS)
       const stop = this.#replica.onStatus((status) => {
@@ -114,6 +123,11 @@ export class ConsensusNode {
           session: await this.#raftClient.renewHere(request.session),
           index: this.#replica.state.appliedIndex,
         }
+      case 'transfer':
+        return { to: this.#replica.transferLeadership(request.to ?? undefined) }
+      case 'remove':
+        await this.#replica.removePeer(request.node)
+        return {}
       case 'join':
         return this.#admit(from, request.empty)
       case 'snapshot':
@@ -141,14 +155,15 @@ export class ConsensusNode {
     if (!this.#replica.isLeader || identity === null) {
       throw new ConsensusError('CST_NOT_LEADER', 'this node does not lead')
     }
-    if (empty && this.#replica.mustRemember(from)) {
+    if (empty && this.#replica.members.mustRemember(from)) {
       throw new ConsensusError(
         'CST_LOG_DAMAGED',
         `${from} is a member of this cluster but comes without its log: move its whole data directory away, ` +
-          'identity.key included, and start it again as a new node',
+          'identity.key included, and start it again as a new node; or take its old self out of the cluster with ' +
+          '"constellation raft remove"',
       )
     }
-    if (!this.#replica.hasPeer(from)) {
+    if (!this.#replica.members.has(from)) {
       // Whom the membership does not admit, because its name is taken, gets no place here either.
       if (!this.#directory.peers().some(({ id, alive }) => id === from && alive)) {
         throw new ConsensusError('CST_PROPOSAL_DROPPED', `${from} is not a living member`, {

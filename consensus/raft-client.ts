@@ -243,4 +243,58 @@ export class RaftClient implements ConsensusClient {
     await this.#replica.waitApplied(index).promise
     return this.#replica.renew(id)
   }
+
+  async transferLeadership(to?: string, options?: CallOptions): Promise<string> {
+    const deadline = new Deadline(this.#clock, options)
+    const { to: heir } = await this.#order({ op: 'transfer', to: to ?? null }, deadline, async () => ({
+      to: this.#replica.transferLeadership(to),
+    }))
+    await this.#awaitLeadershipOf(heir, deadline)
+    return heir
+  }
+
+  async removePeer(id: string, options?: CallOptions): Promise<void> {
+    const deadline = new Deadline(this.#clock, options)
+    await this.#order({ op: 'remove', node: id }, deadline, async () => {
+      await this.#replica.removePeer(id)
+      return {}
+    })
+  }
+
+  /** Has the leader do something that is not worth repeating once it may have been done; `here`: if this node leads. */
+  async #order<R extends RpcRequest>(
+    request: R,
+    deadline: Deadline,
+    here: () => Promise<RpcResponses[R['op']]>,
+  ): Promise<RpcResponses[R['op']]> {
+    for (;;) {
+      const leader = await this.#awaitLeader(deadline, false)
+      try {
+        if (leader === this.#replica.id) return await deadline.race(here(), outcomeUnknown)
+        const { signal } = deadline
+        const options = {
+          timeoutMs: Math.max(1, deadline.leftMs),
+          ...(signal === undefined ? {} : { signal }),
+        }
+        return await callRpc(this.#transport, leader, request, options)
+      } catch (error) {
+        if (mayHaveHappened(error)) throw outcomeUnknown(error)
+        if (isConsensusError(error) && error.code !== 'CST_NOT_LEADER') throw error
+        await this.#pause(deadline, error)
+      }
+    }
+  }
+
+  #awaitLeadershipOf(id: string, deadline: Deadline): Promise<void> {
+    if (this.#replica.leader === id) return Promise.resolve()
+    let stop = () => {}
+    const done = new Promise<void>((resolve) => {
+      stop = this.#replica.onStatus(() => {
+        if (this.#replica.leader === id) resolve()
+      })
+    })
+    const late = () =>
+      new ConsensusError('CST_OUTCOME_UNKNOWN', `${id} was told to take over and does not lead yet`)
+    return deadline.race(done, late).finally(() => stop())
+  }
 }

@@ -10,6 +10,9 @@ export type RpcRequest =
   | { readonly op: 'propose'; readonly record: Omit<LogRecord, 'at'> }
   | { readonly op: 'readIndex' }
   | { readonly op: 'renew'; readonly session: string }
+  /** `to`: who is to lead; null = whoever is furthest. */
+  | { readonly op: 'transfer'; readonly to: string | null }
+  | { readonly op: 'remove'; readonly node: string }
   /** `empty`: the node has no log; true unless it restarted as a member. */
   | { readonly op: 'join'; readonly empty: boolean }
   | { readonly op: 'pledge'; readonly pledge: Pledge }
@@ -32,6 +35,8 @@ export interface RpcResponses {
   propose: CommandResult
   readIndex: { readonly index: number }
   renew: { readonly session: Session | null; readonly index: number }
+  transfer: { readonly to: string }
+  remove: Record<string, never>
   join: { readonly clusterId: string }
   pledge: { readonly accepted: boolean; readonly clusterId: string | null }
   release: Record<string, never>

@@ -105,6 +105,7 @@ function assemble(
       keyFile: key,
       join: joinList,
       bootstrapExpect: expect,
+      voters: get('cluster.voters') ?? 5,
     },
     dataDir: absolute(get('data_dir') ?? defaultDataDir(env), env),
     mesh: { listen, advertise: get('mesh.advertise') ?? null },

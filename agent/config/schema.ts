@@ -9,6 +9,7 @@ import {
   listenAddress,
   name,
   oneOf,
+  oneOfNumbers,
   path,
   type ValueKind,
 } from './values.ts'
@@ -22,6 +23,7 @@ export interface SettingValues {
   'cluster.key_file': string
   'cluster.join': readonly HostPort[]
   'cluster.bootstrap_expect': number
+  'cluster.voters': Config['cluster']['voters']
   data_dir: string
   'mesh.listen': HostPort
   'mesh.advertise': HostPort
@@ -109,6 +111,14 @@ export const SETTINGS: { readonly [Path in SettingPath]: Setting<SettingValues[P
     doc: 'How many nodes make the first cluster together; 0 = this node waits for a cluster that exists.',
     reloadable: false,
     read: (config) => config.cluster.bootstrapExpect,
+  },
+  'cluster.voters': {
+    kind: oneOfNumbers([3, 5]),
+    default: '5',
+    flag: null,
+    doc: 'How many nodes vote at most; the others hold a copy and stand in for a voter that dies. The same on every node.',
+    reloadable: false,
+    read: (config) => config.cluster.voters,
   },
   data_dir: {
     kind: path(),

@@ -95,6 +95,27 @@ export function oneOf<const T extends string>(words: readonly T[]): ScalarKind<T
   })
 }
 
+/** One of a few whole numbers. */
+export function oneOfNumbers<const T extends number>(numbers: readonly T[]): ScalarKind<T> {
+  const check = (value: number): T => {
+    const found = numbers.find((number) => number === value)
+    if (found === undefined) throw new Error('is not one of the allowed numbers')
+    return found
+  }
+  return {
+    shape: 'scalar',
+    allowed: numbers.join(', '),
+    fromText(value) {
+      if (!/^\d+$/.test(value)) throw new Error('is not a whole number')
+      return check(Number(value))
+    },
+    fromYaml(value) {
+      if (typeof value !== 'number') throw new Error('is not a number')
+      return check(value)
+    },
+  }
+}
+
 /** The name of a node, a cluster or an entry point. It appears in URLs, DNS answers, logs and file names. */
 export function name(): ScalarKind<string> {
   return text('1-63 of [A-Za-z0-9._-], starting with a letter or digit', (value) => {

@@ -1,19 +1,16 @@
 import { Type } from 'typebox'
 import type { RaftPeer } from '../../consensus/client.ts'
+import { FAILURES, Failure } from './api-failures.ts'
 import type { HttpContext } from './collaborators.ts'
 import { notFound } from './errors.ts'
+import { nodeName } from './peers.ts'
+import { addRaftOperations } from './raft-operations.ts'
 import { sendJson, sendJsonText } from './replies.ts'
-import type { ResponseSpec, RouteTable } from './routes.ts'
+import type { RouteTable } from './routes.ts'
 
 const RETRY_AFTER_SECONDS = 2
 const nullable = (schema: ReturnType<typeof Type.String> | ReturnType<typeof Type.Integer>) =>
   Type.Union([schema, Type.Null()])
-
-const Failure = Type.Object({ error: Type.Object({ code: Type.String(), message: Type.String() }) })
-const FAILURES: Readonly<Record<number, ResponseSpec>> = {
-  403: { description: 'Permission denied', json: Failure },
-  500: { description: 'Internal error', json: Failure },
-}
 
 /** Schemas of the answers below /api/v1. */
 export const ApiSchemas = {
@@ -162,6 +159,7 @@ export function addApiRoutes(routes: RouteTable, context: HttpContext): void {
   get('raft', { permission: 'operator:read', summary: 'State of Raft on this node.' }, ApiSchemas.raft, () =>
     raft(context),
   )
+  addRaftOperations(routes, context)
   addTraefikRoutes(routes, context)
 }
 
@@ -267,9 +265,4 @@ function raft(context: HttpContext) {
 function peerRole(peer: RaftPeer | undefined): string {
   if (peer === undefined) return 'none'
   return peer.leader ? 'leader' : peer.voter ? 'voter' : 'learner'
-}
-
-/** The name of a node by its identity; the identity itself while the membership does not know it. */
-function nodeName(context: HttpContext, id: string | null): string | null {
-  return id === null ? null : (context.membership.get(id)?.name ?? id)
 }

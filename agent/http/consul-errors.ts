@@ -11,7 +11,7 @@ export interface ErrorAnswer {
 }
 
 /**
- * The status and text of each consensus error. All are 500: the retry test of Consul's clients is that status, and some
+ * The text of each consensus error. Their status is 500, except for a refused operation, which only /api/v1 has: the retry test of Consul's clients is that status, and some
  * match the text from its first character, so no node puts anything in front of it. Null = the error's own message.
  */
 const CONSENSUS_ANSWERS: Readonly<Record<ConsensusErrorCode, string | null>> = {
@@ -22,6 +22,7 @@ const CONSENSUS_ANSWERS: Readonly<Record<ConsensusErrorCode, string | null>> = {
   CST_OUTCOME_UNKNOWN: null,
   CST_PROPOSAL_DROPPED: null,
   CST_MEMBERSHIP_CHANGE_IN_PROGRESS: null,
+  CST_REFUSED: null,
   CST_STORAGE_FAILED: null,
   CST_LOG_DAMAGED: null,
 }
@@ -41,7 +42,8 @@ const CATALOG_STATUS: Readonly<Partial<Record<CatalogErrorCode, number>>> = {
 export function answerFor(error: unknown): ErrorAnswer {
   if (error instanceof HttpError) return { status: error.statusCode, text: error.message, code: error.code }
   if (error instanceof ConsensusError) {
-    return { status: 500, text: CONSENSUS_ANSWERS[error.code] ?? error.message, code: error.code }
+    const status = error.code === 'CST_REFUSED' ? 409 : 500
+    return { status, text: CONSENSUS_ANSWERS[error.code] ?? error.message, code: error.code }
   }
   if (error instanceof CatalogError) {
     const status = CATALOG_STATUS[error.code]

@@ -15,6 +15,7 @@ import { installConsulParams } from './consul-params.ts'
 import { answerConnectionError, installFailureReplies, sendFailure } from './failure-replies.ts'
 import { addHealthRoutes } from './health.ts'
 import { addKvRoutes } from './kv.ts'
+import { closeLingering } from './lingering-close.ts'
 import { addOpsRoutes } from './ops.ts'
 import { allowAll, enforcePermissions } from './permissions.ts'
 import { routableUrl } from './raw-path.ts'
@@ -122,6 +123,7 @@ function installClosing(app: FastifyInstance, parking: ParkingLot): void {
     // An answer that comes before the body was read: the rest of the body is not worth reading.
     const unread = hasBody(request) && request.raw.complete === false
     if (parking.closed || unread) reply.header('connection', 'close')
+    if (unread) closeLingering(request.raw.socket)
   })
 }
 

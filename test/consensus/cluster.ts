@@ -66,6 +66,9 @@ export interface MemberOptions {
   readonly snapshotEntries?: number
   readonly clock?: Clock
   readonly random?: () => number
+  readonly deadVoterGraceMs?: number
+  readonly deadLearnerGraceMs?: number
+  readonly votersTarget?: number
 }
 
 /** Consensus nodes in one process on a network in memory, with ticks of 10 ms. */
@@ -77,13 +80,14 @@ export class TestCluster {
   async add(id: string, options: MemberOptions): Promise<Member> {
     const store = options.store ?? new FaultyStore(new MemoryStore())
     const directory = { peers: (): PeerInfo[] => this.#peersOf(id) }
+    const { store: _store, clock: _clock, random: _random, expect, ...settings } = options
     const node = new ConsensusNode(
       {
         nodeId: id,
         tickMs: 10,
-        bootstrapExpect: options.expect,
+        bootstrapExpect: expect,
         keepEntries: 16,
-        ...(options.snapshotEntries === undefined ? {} : { snapshotEntries: options.snapshotEntries }),
+        ...settings,
       },
       {
         store,

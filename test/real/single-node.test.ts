@@ -12,9 +12,9 @@ import { reservePorts } from './ports.ts'
 import { until } from './until.ts'
 
 const READY_MS_MAX = 500
-/** On a machine busy with other things: so many times what it takes to start the program and print its version. */
-const VERSIONS_MAX = 3
-const ATTEMPTS_MAX = 5
+/** On a machine busy with other things: so many times what printing the version takes at the same moment. */
+const VERSIONS_MAX = 6
+const ATTEMPTS_MAX = 8
 
 t.test('a single node is ready in a moment, from a copied file alone', { timeout: 60_000 }, async (t) => {
   const ports = reservePorts()
@@ -27,8 +27,8 @@ t.test('a single node is ready in a moment, from a copied file alone', { timeout
   const times: number[] = []
   // The best of several: other tests may keep this machine busy.
   const yardsticks: number[] = []
-  const limitMs = (): number => Math.max(READY_MS_MAX, VERSIONS_MAX * Math.min(...yardsticks))
-  const isFast = (): boolean => Math.min(...times) < limitMs()
+  const isFast = (): boolean =>
+    times.some((time, i) => time < Math.max(READY_MS_MAX, VERSIONS_MAX * (yardsticks[i] ?? 0)))
   for (let attempt = 0; attempt < ATTEMPTS_MAX && !isFast(); attempt++) {
     yardsticks.push((await runCommand('./constellation', ['version'], { cwd: empty })).ms)
     const [http, mesh, dns] = [await ports.next(), await ports.next(), await ports.next()]
@@ -61,7 +61,7 @@ t.test('a single node is ready in a moment, from a copied file alone', { timeout
       await exited
     }
   }
-  t.ok(isFast(), `ready within ${ms(limitMs())}: ${times.map(ms).join(', ')}`)
+  t.ok(isFast(), `ready within ${ms(READY_MS_MAX)} once: ${times.map(ms).join(', ')}`)
   t.comment(`start to /readyz 200: ${times.map(ms).join(', ')}; version: ${yardsticks.map(ms).join(', ')}`)
   const left = readdirSync(empty).filter((name) => !/^(constellation|data\d)$/.test(name))
   t.strictSame(left, [], 'nothing else is written')

@@ -11,6 +11,9 @@ import {
 import type { CliIo } from '../io.ts'
 import { cell, printable, renderTable } from '../table.ts'
 
+/** Longer than the agent takes to answer, so that its own words arrive. */
+const ORDER_TIMEOUT_MS = 10_000
+
 /** `constellation raft`: the consensus group. */
 export function raftCommand(io: CliIo): Command {
   const status = clientCommand('status', 'Show the state of Raft as one node sees it.', [
@@ -25,9 +28,51 @@ export function raftCommand(io: CliIo): Command {
       io.stdout.write(statusText(record(api.parse(body))))
     })
   return new Command('raft')
-    .description('Inspect the consensus group.')
+    .description('Inspect and change the consensus group.')
     .addCommand(status)
-    .addHelpText('after', examplesText(['constellation raft status']))
+    .addCommand(transferCommand(io))
+    .addCommand(removeCommand(io))
+    .addHelpText('after', examplesText(['constellation raft status', 'constellation raft transfer n2']))
+}
+
+function transferCommand(io: CliIo): Command {
+  return clientCommand('transfer', 'Hand leadership to another voter and wait until it leads.', [
+    'constellation raft transfer          # to the voter whose log is furthest',
+    'constellation raft transfer n2',
+    'constellation raft transfer n2 --json',
+  ])
+    .argument('[node]', 'name or id of the node that is to lead')
+    .option('--json', 'print the answer of the API')
+    .action(async (node: string | undefined, options: ClientOptions) => {
+      const query = node === undefined ? '' : `?to=${encodeURIComponent(node)}`
+      await order(io, options, 'PUT', `/api/v1/raft/transfer${query}`, (name) => `${name} leads`)
+    })
+}
+
+function removeCommand(io: CliIo): Command {
+  return clientCommand('remove', 'Take a dead node out of the consensus group.', [
+    'constellation raft remove n3',
+    'constellation raft remove 12D3KooWSBVWEqB4W1ws5EyhYnPf3ig4xxXDvT9AUDkZ8BC7VovF --json',
+  ])
+    .argument('<node>', 'name or id of the node, which must be stopped')
+    .option('--json', 'print the answer of the API')
+    .action(async (node: string, options: ClientOptions) => {
+      const path = `/api/v1/raft/peers/${encodeURIComponent(node)}`
+      await order(io, options, 'DELETE', path, (name) => `removed: ${name}`)
+    })
+}
+
+async function order(
+  io: CliIo,
+  options: ClientOptions,
+  method: 'PUT' | 'DELETE',
+  path: string,
+  sentence: (name: string) => string,
+): Promise<void> {
+  const api = await connect(options, io)
+  const body = await api.expect(path, { method, timeoutMs: ORDER_TIMEOUT_MS })
+  if (options.json === true) return printBody(io, body)
+  io.stdout.write(`${sentence(printable(cell(record(api.parse(body)).name)))}\n`)
 }
 
 function statusText(status: Readonly<Record<string, unknown>>): string {

@@ -19,6 +19,8 @@ const COMMANDS = [
   ['leases'],
   ['raft'],
   ['raft', 'status'],
+  ['raft', 'transfer'],
+  ['raft', 'remove'],
   ['traefik'],
   ['validate'],
   ['keygen'],

@@ -43,6 +43,13 @@ const agent = await stubAgent({
   'GET /api/v1/services': { body: SERVICES },
   'GET /api/v1/leases': { body: LEASES },
   'GET /api/v1/raft': { body: RAFT },
+  'PUT /api/v1/raft/transfer': { body: '{"name":"n3","id":"id3"}' },
+  'PUT /api/v1/raft/transfer?to=n%202': { body: '{"name":"n 2","id":"id2"}' },
+  'DELETE /api/v1/raft/peers/n2': { body: '{"name":"n2","id":"id2"}' },
+  'DELETE /api/v1/raft/peers/n1': {
+    status: 409,
+    body: '{"error":{"code":"CST_REFUSED","message":"n1 leads the cluster"}}',
+  },
   'GET /api/v1/traefik': { body: '{"http":{"routers":{}}}' },
   'GET /v1/kv/a%20b/%C3%A7?raw': { body: Buffer.of(0xff, 0x00) },
   'GET /v1/kv/a%20b/%C3%A7': { body: ENTRY },
@@ -67,6 +74,8 @@ t.test('--json prints exactly what the API answered', async (t) => {
     [['services'], SERVICES],
     [['leases'], LEASES],
     [['raft', 'status'], RAFT],
+    [['raft', 'transfer'], '{"name":"n3","id":"id3"}'],
+    [['raft', 'remove', 'n2'], '{"name":"n2","id":"id2"}'],
     [['traefik'], '{"http":{"routers":{}}}'],
     [['kv', 'list'], '["a/b","c"]'],
     [['kv', 'list', 'none/'], '[]'],
@@ -117,6 +126,18 @@ n3    learner  -      id3
 `,
   )
   t.equal(await print('traefik'), '{\n  "http": {\n    "routers": {}\n  }\n}\n')
+})
+
+t.test('raft transfer and remove say what was done, or why not', async (t) => {
+  const run = (...args: string[]) => constellation(['raft', ...args, ...at])
+  t.equal((await run('transfer')).out, 'n3 leads\n')
+  t.equal((await run('transfer', 'n 2')).out, 'n 2 leads\n')
+  t.equal((await run('remove', 'n2')).out, 'removed: n2\n')
+  t.strictSame(await run('remove', 'n1'), {
+    code: 1,
+    out: '',
+    err: `constellation: the agent at ${agent.address} answered 409: n1 leads the cluster\n`,
+  })
 })
 
 t.test('empty lists say so', async (t) => {

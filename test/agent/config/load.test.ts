@@ -186,6 +186,8 @@ const BAD: readonly (readonly [yaml: string, ...lines: string[]])[] = [
     'cluster: { bootstrap_expect: -1 }',
     'F:1: cluster.bootstrap_expect: -1 is out of range; allowed: a whole number 0–99',
   ],
+  ['cluster: { voters: 4 }', 'F:1: cluster.voters: 4 is not one of the allowed numbers; allowed: 3, 5'],
+  ['cluster: { voters: "5" }', 'F:1: cluster.voters: "5" is not a number; allowed: 3, 5'],
   [
     'cluster: { bootstrap_expect: .nan }',
     'F:1: cluster.bootstrap_expect: .nan is not a whole number; allowed: a whole number 0–99',
@@ -282,7 +284,7 @@ t.test('a file that cannot be read is refused', (t) => {
 t.test('an empty configuration is one node on loopback', (t) => {
   const expected = {
     node: { name: 'host1', priority: 100, meta: {} },
-    cluster: { name: 'constellation', keyFile: null, join: [], bootstrapExpect: 1 },
+    cluster: { name: 'constellation', keyFile: null, join: [], bootstrapExpect: 1, voters: 5 },
     dataDir: '/srv/state',
     mesh: { listen: { host: '127.0.0.1', port: 7946 }, advertise: null },
     http: { listen: { host: '127.0.0.1', port: 8500 } },
@@ -315,7 +317,7 @@ t.test('an anchor stands for its value', (t) => {
 t.test('a full file is read as it is written', (t) => {
   const config = load(`
 node:    { name: n1, priority: 5, meta: { zone: a, rack: "2" } }
-cluster: { name: home, key_file: cluster.key, join: [ "10.0.0.1:7946", "[fd00::1]:7946", "10.0.0.1:7946" ], bootstrap_expect: 3 }
+cluster: { name: home, key_file: cluster.key, join: [ "10.0.0.1:7946", "[fd00::1]:7946", "10.0.0.1:7946" ], bootstrap_expect: 3, voters: 3 }
 data_dir: data
 mesh:    { listen: "0.0.0.0:7946", advertise: "n1.example.com:7946" }
 http:    { listen: "[::]:0" }
@@ -333,6 +335,7 @@ providers: { traefik: { entry_points: [ websecure, web ] } }
         { host: 'fd00::1', port: 7946 },
       ],
       bootstrapExpect: 3,
+      voters: 3,
     },
     dataDir: join(dir, 'data'),
     mesh: { listen: { host: '0.0.0.0', port: 7946 }, advertise: { host: 'n1.example.com', port: 7946 } },

@@ -50,6 +50,31 @@ t.test('/api/v1', async (t) => {
   })
 })
 
+t.test('leadership is handed over and a dead peer removed, by name or id', async (t) => {
+  const { app, consensus } = harness()
+  t.teardown(() => app.close())
+  const ask = async (method: 'PUT' | 'DELETE', path: string) => {
+    const answer = await app.inject({ method, url: `/api/v1/raft/${path}` })
+    return [answer.statusCode, answer.json()]
+  }
+  t.same(await ask('PUT', 'transfer?to=n2'), [200, { name: 'n2', id: 'peer-2' }])
+  t.same(await ask('PUT', 'transfer?to=peer-1'), [200, { name: 'n1', id: 'peer-1' }])
+  t.same(await ask('PUT', 'transfer?to=peer-9'), [
+    409,
+    { error: { code: 'CST_REFUSED', message: 'peer-9 does not vote and cannot lead' } },
+  ])
+  t.match(await ask('PUT', 'transfer?to=n3'), [
+    404,
+    { error: { message: 'no peer has the name or id "n3"' } },
+  ])
+  t.match(await ask('DELETE', 'peers/n1'), [409, { error: { message: /^n1 leads the cluster/ } }])
+  t.same(await ask('DELETE', 'peers/n2'), [200, { name: 'n2', id: 'peer-2' }])
+  t.same(await ask('DELETE', 'peers/peer-9'), [200, { name: 'peer-9', id: 'peer-9' }])
+  t.match(await ask('DELETE', 'peers/'), [404, {}])
+  t.same(consensus.removed, ['peer-2', 'peer-9'])
+  t.same(await ask('PUT', 'transfer'), [200, { name: 'n2', id: 'peer-2' }])
+})
+
 t.test('errors are JSON', async (t) => {
   const { app } = harness({
     leases: {

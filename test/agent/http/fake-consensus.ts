@@ -12,7 +12,7 @@ import type {
   StateView,
   WatchSelector,
 } from '../../../consensus/client.ts'
-import { type ConsensusError, noLeader } from '../../../consensus/errors.ts'
+import { type ConsensusError, noLeader, refused } from '../../../consensus/errors.ts'
 
 /** A one-node KV in memory that behaves as the contract says. Sessions are just names it is told of. */
 export class FakeConsensus implements ConsensusClient, StateView {
@@ -22,6 +22,7 @@ export class FakeConsensus implements ConsensusClient, StateView {
   /** Thrown by the next write instead of applying it. */
   nextError: ConsensusError | null = null
   readonly knownSessions = new Set<string>()
+  readonly removed: string[] = []
   readonly proposals: { command: Command; options: CallOptions | undefined }[] = []
   readonly reads: { consistency: Consistency; options: CallOptions | undefined }[] = []
   readonly #entries = new Map<ByteKey, KvEntry>()
@@ -57,6 +58,18 @@ export class FakeConsensus implements ConsensusClient, StateView {
 
   async renewSession(): Promise<Session | null> {
     return null
+  }
+
+  async transferLeadership(to = 'peer-2'): Promise<string> {
+    if (to === 'peer-9') throw refused(`${to} does not vote and cannot lead`)
+    this.leader = to
+    return to
+  }
+
+  async removePeer(id: string): Promise<void> {
+    if (id === this.leader)
+      throw refused(`${id} leads the cluster: transfer leadership to another node first`)
+    this.removed.push(id)
   }
 
   watch(selector: WatchSelector, listener: () => void): () => void {

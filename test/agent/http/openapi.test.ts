@@ -104,6 +104,8 @@ t.test('every route is described, with its permission', async (t) => {
     'GET /api/v1/services',
     'GET /api/v1/leases',
     'GET /api/v1/raft',
+    'PUT /api/v1/raft/transfer',
+    'DELETE /api/v1/raft/peers/*',
     'GET /api/v1/traefik',
     'GET /api/v1/traefik/explain',
     'GET /',

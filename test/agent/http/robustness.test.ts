@@ -57,6 +57,35 @@ t.test('an endless upload is cut and never held', async (t) => {
   t.ok(process.memoryUsage().arrayBuffers - before < 64 * 1024 * 1024)
 })
 
+t.test('a client that reads only after it has sent a lot reads the refusal', async (t) => {
+  const { app, consensus } = harness()
+  t.teardown(() => app.close())
+  const port = await listen(app)
+  const bodyBytes = 8 * 1024 * 1024
+  for (const [request, status] of [
+    ['POST /v1/kv/big', 405],
+    ['GET /v1/kv/big', 404],
+    ['PUT /v1/kv/big', 413],
+  ] as const) {
+    const head = `${request} HTTP/1.1\r\nHost: x\r\nContent-Length: ${bodyBytes}\r\n\r\n`
+    const socket = await dial(port, head)
+    socket.pause()
+    const errors: Error[] = []
+    socket.on('error', (error) => errors.push(error))
+    const closed = new Promise((resolve) => socket.once('close', resolve))
+    const chunk = Buffer.alloc(1024 * 1024, 1)
+    for (let sent = 0; sent < bodyBytes && !socket.destroyed; sent += chunk.length) {
+      if (!socket.write(chunk)) await Promise.race([once(socket, 'drain').catch(() => {}), closed])
+    }
+    // Whatever follows a refused body is no request.
+    socket.write('PUT /v1/kv/smuggled HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx')
+    socket.resume()
+    t.match(await readAll(socket), new RegExp(`^HTTP/1\\.1 ${status} `), request)
+    t.strictSame(errors, [], request)
+  }
+  t.equal(consensus.proposals.length, 0)
+})
+
 t.test('a declared gigabyte is refused before it is sent', async (t) => {
   const { app } = harness()
   t.teardown(() => app.close())
