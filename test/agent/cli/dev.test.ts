@@ -144,7 +144,7 @@ t.test('three nodes: ready, a table, a death, and an end that leaves nothing', a
       'm',
     ),
   )
-  t.match(text, /^n1: WARN loud line$/m)
+  await until('the warning of n1', () => /^n1: WARN loud line$/m.test(dev.text()))
   t.notMatch(text, /quiet line/)
   t.equal(statSync(join(folder, 'cluster.key')).mode & 0o777, 0o600)
   t.match(readFileSync(join(folder, 'n3.log'), 'utf8'), /quiet line/)
