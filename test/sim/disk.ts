@@ -1,0 +1,217 @@
+import type { Entry, HardState, SnapshotMeta } from '../../consensus/raft/types.ts'
+import { decodeEntry, encodeEntry } from '../../consensus/storage/entry-codec.ts'
+import type { World } from './world.ts'
+import { check } from './world.ts'
+
+/** What a node finds on its disk. */
+export interface DiskState {
+  readonly hardState: HardState
+  readonly snapshot: SnapshotMeta
+  readonly records: readonly Uint8Array[]
+  readonly entries: readonly Entry[]
+  readonly logStart: { readonly index: number; readonly term: number }
+}
+
+interface Stored {
+  readonly term: number
+  readonly bytes: Uint8Array
+}
+
+interface Batch {
+  readonly hardState: HardState | null
+  readonly entries: readonly Entry[]
+}
+
+interface Operation {
+  /** Encoded batch, for a write; a snapshot takes effect as a whole, with one last record, or not at all. */
+  readonly bytes: Uint8Array | null
+  readonly takeEffect: () => void
+}
+
+/** A batch on disk: a sequence of encoded entries, each behind its length; the first describes the rest. */
+function encodeBatch({ hardState, entries }: Batch): Uint8Array {
+  const head = new TextEncoder().encode(JSON.stringify({ hardState, count: entries.length }))
+  const parts = [
+    encodeEntry({ index: 0, term: 0, type: 'normal', data: head }),
+    ...entries.map((e) => encodeEntry(e)),
+  ]
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + 4 + part.length, 0))
+  const view = new DataView(bytes.buffer)
+  let offset = 0
+  for (const part of parts) {
+    view.setUint32(offset, part.length)
+    bytes.set(part, offset + 4)
+    offset += 4 + part.length
+  }
+  return bytes
+}
+
+/** Reads a batch back. Throws whatever the entry codec throws if it is torn. */
+function decodeBatch(bytes: Uint8Array): Batch {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  let offset = 0
+  const part = () => {
+    const start = offset + 4
+    if (start > bytes.length) throw new RangeError('the batch is cut short')
+    offset = start + view.getUint32(offset)
+    return decodeEntry(bytes.subarray(start, offset))
+  }
+  const head = JSON.parse(new TextDecoder().decode(part().data)) as {
+    hardState: HardState | null
+    count: number
+  }
+  return { hardState: head.hardState, entries: Array.from({ length: head.count }, part) }
+}
+
+/**
+ * The disk of one node, behaving as a LogStore does: a write takes time and is durable when it is done; a crash before
+ * that keeps all of it, nothing, or torn bytes that the entry codec must recognise.
+ */
+export class SimDisk {
+  hardState: HardState = { term: 0, vote: '', commit: 0 }
+  snapshot: SnapshotMeta
+  records: readonly Uint8Array[]
+  /** Multiplies the time of every write. */
+  slowness = 1
+  /** The next write fails. */
+  failNext = false
+  readonly #world: World
+  readonly #id: string
+  #logStart: { index: number; term: number }
+  #log: Stored[] = []
+  readonly #underWay = new Set<Operation>()
+
+  constructor(world: World, id: string, snapshot: SnapshotMeta, records: readonly Uint8Array[]) {
+    this.#world = world
+    this.#id = id
+    this.snapshot = snapshot
+    this.records = records
+    this.hardState = { term: snapshot.term, vote: '', commit: snapshot.index }
+    this.#logStart = { index: snapshot.index, term: snapshot.term }
+  }
+
+  get lastIndex(): number {
+    return this.#logStart.index + this.#log.length
+  }
+
+  /** Term of the durable entry at `index`, or undefined. */
+  termAt(index: number): number | undefined {
+    if (index === this.#logStart.index) return this.#logStart.term
+    return this.#log[index - this.#logStart.index - 1]?.term
+  }
+
+  /** True if this disk holds (`index`, `term`) or a snapshot that covers it. */
+  holds(index: number, term: number): boolean {
+    return index <= Math.max(this.snapshot.index, this.#logStart.index) || this.termAt(index) === term
+  }
+
+  open(): DiskState {
+    const entries = this.#log.map(({ bytes }) => decodeEntry(bytes))
+    entries.forEach((entry, i) => {
+      check(
+        entry.index === this.#logStart.index + 1 + i,
+        'contiguous log',
+        () => `${this.#id}: ${entry.index}`,
+      )
+    })
+    const { hardState, snapshot, records } = this
+    return { hardState, snapshot, records, entries, logStart: this.#logStart }
+  }
+
+  /** `done` gets false if the write failed; what is on the disk then is uncertain. */
+  write(hardState: HardState | null, entries: readonly Entry[], done: (ok: boolean) => void): void {
+    const bytes = encodeBatch({ hardState, entries })
+    this.#begin({ bytes, takeEffect: () => this.#apply(decodeBatch(bytes)) }, 1, done)
+  }
+
+  #apply({ hardState, entries }: Batch): void {
+    if (hardState !== null) this.hardState = hardState
+    const first = entries[0]
+    if (first === undefined) return
+    this.#log.length = Math.min(this.#log.length, first.index - this.#logStart.index - 1)
+    for (const entry of entries) this.#log.push({ term: entry.term, bytes: encodeEntry(entry) })
+  }
+
+  /** The records are read when the snapshot is complete, as late as a store may. */
+  saveSnapshot(
+    meta: SnapshotMeta,
+    records: Iterable<Uint8Array>,
+    compactTo: number,
+    done: (ok: boolean) => void,
+  ): void {
+    const takeEffect = () => {
+      this.records = [...records]
+      this.snapshot = meta
+      const term = this.termAt(compactTo)
+      if (term === undefined || compactTo <= this.#logStart.index) return
+      this.#log.splice(0, compactTo - this.#logStart.index)
+      this.#logStart = { index: compactTo, term }
+    }
+    this.#begin({ bytes: null, takeEffect }, 5, done)
+  }
+
+  installSnapshot(
+    meta: SnapshotMeta,
+    records: Iterable<Uint8Array>,
+    hardState: HardState,
+    done: (ok: boolean) => void,
+  ): void {
+    const takeEffect = () => {
+      this.records = [...records]
+      this.snapshot = meta
+      this.hardState = hardState
+      this.#log = []
+      this.#logStart = { index: meta.index, term: meta.term }
+    }
+    this.#begin({ bytes: null, takeEffect }, 5, done)
+  }
+
+  #begin(operation: Operation, cost: number, done: (ok: boolean) => void): void {
+    const { random, options, faulty } = this.#world
+    this.#underWay.add(operation)
+    const mean = faulty ? options.diskMeanMs : 0.5
+    const delay = (0.05 + random.exponential(mean)) * cost * this.slowness
+    const fails = this.failNext
+    this.failNext = false
+    this.#world.after(delay, () => {
+      // A crash settled it meanwhile.
+      if (!this.#underWay.delete(operation)) return
+      // In a healed world nobody would restart the node.
+      const failed = fails && this.#world.faulty
+      if (failed) {
+        this.#world.count('write error')
+        this.#settle(operation)
+      } else {
+        operation.takeEffect()
+      }
+      done(!failed)
+    })
+  }
+
+  /** The node died: what was not durable yet survives, is lost, or is torn. */
+  crash(): void {
+    for (const operation of this.#underWay) this.#settle(operation)
+    this.#underWay.clear()
+    this.failNext = false
+  }
+
+  #settle({ bytes, takeEffect }: Operation): void {
+    const { random } = this.#world
+    const fate = random.pick(['whole', 'lost', 'torn', 'torn'] as const)
+    this.#world.log(this.#id, 'unsynced write', fate, bytes?.length ?? 0)
+    this.#world.count(fate === 'lost' ? 'unsynced write lost' : `unsynced write ${fate}`)
+    if (fate === 'whole') takeEffect()
+    if (fate !== 'torn' || bytes === null) return
+    const torn = random.chance(0.5) ? bytes.slice(0, random.below(bytes.length)) : bytes.slice()
+    if (torn.length === bytes.length) {
+      // A sector that never reached the platter.
+      const from = random.below(bytes.length)
+      torn.fill(0, from, from + 1 + random.below(bytes.length - from))
+    }
+    try {
+      this.#apply(decodeBatch(torn))
+    } catch {
+      this.#world.count('torn write recognised')
+    }
+  }
+}
