@@ -12,7 +12,7 @@ import { clientSignal, renderJson, sendJsonText } from './replies.ts'
  * How long /v1 waits for a leader: shorter than the read timeout of Patroni (3.3 s), so that its clients see the
  * answer, and long enough for an election.
  */
-export const LEADER_WAIT_MS = 2_300
+export const LEADER_WAIT_MS = 2_000
 
 /** Beyond this the header says no more: a client multiplies it into nanoseconds in 64 bits. */
 const LAST_CONTACT_MAX_MS = 2 ** 31 - 1

@@ -214,8 +214,8 @@ t.test('without a leader', async (t) => {
     t.equal(answer.statusCode, 500)
     t.equal(answer.body, 'No cluster leader')
   }
-  t.equal(consensus.proposals.at(-1)?.options?.timeoutMs, 2_300)
-  t.equal(consensus.reads.at(-1)?.options?.timeoutMs, 2_300)
+  t.equal(consensus.proposals.at(-1)?.options?.timeoutMs, 2_000)
+  t.equal(consensus.reads.at(-1)?.options?.timeoutMs, 2_000)
   const stale = await app.inject('/v1/kv/k?stale')
   t.equal(stale.statusCode, 200)
   t.match(stale.headers, {
