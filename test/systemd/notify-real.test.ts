@@ -1,5 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { pino } from 'pino'
@@ -11,6 +13,13 @@ const missing = ['python3', 'systemd-notify'].filter(
   (program) => spawnSync(program, ['--version'], { stdio: 'ignore' }).status !== 0,
 )
 const skip = missing.length > 0 ? `not installed: ${missing.join(', ')}` : false
+
+/** A new directory with a short path: the path of a unix socket holds at most 107 bytes, whatever the checkout's is. */
+async function shortDirectory(t: Test): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'cst-'))
+  t.teardown(() => rm(directory, { recursive: true, force: true }))
+  return directory
+}
 
 /** Starts a receiver of datagrams; `next` answers the next one that is not a barrier. */
 async function receiver(t: Test, socket: string) {
@@ -35,7 +44,7 @@ async function receiver(t: Test, socket: string) {
 }
 
 t.test('systemd-notify delivers every kind of message', { skip }, async (t) => {
-  for (const socket of [join(t.testdir(), 's'), `@constellation-test-${process.pid}`]) {
+  for (const socket of [join(await shortDirectory(t), 's'), `@constellation-test-${process.pid}`]) {
     const next = await receiver(t, socket)
     const notifier = new SystemdNotifier({ socket, watchdogUsec: 60_000_000 }, { logger })
     const before = process.hrtime.bigint() / 1_000n
@@ -55,7 +64,7 @@ t.test('systemd-notify delivers every kind of message', { skip }, async (t) => {
 
 t.test('a socket that nobody listens on does no harm', { skip }, async (t) => {
   const notifier = new SystemdNotifier(
-    { socket: join(t.testdir(), 'nobody'), watchdogUsec: null },
+    { socket: join(await shortDirectory(t), 'nobody'), watchdogUsec: null },
     { logger },
   )
   await notifier.ready('up')
