@@ -66,6 +66,7 @@ export class AgentReadiness {
     const status = this.#consensus.status()
     if (this.#stopping) reasons.push('the agent is stopping')
     if (status.failure !== null) reasons.push(`consensus has stopped on this node: ${status.failure}`)
+    if (status.diskFull !== null) reasons.push(`no writes are taken here: ${status.diskFull}`)
     if (status.clusterId === null) reasons.push('this node is not part of a cluster yet')
     else if (status.leader === null)
       reasons.push('no leader is known: a majority of the voters cannot be reached')

@@ -56,6 +56,8 @@ export interface ConsensusStatus {
   readonly peers: readonly RaftPeer[]
   /** Set once storage failed: the node serves stale reads only. */
   readonly failure: string | null
+  /** Set while the disk is full: no writes are taken here, and the node does not lead unless it is the only voter. */
+  readonly diskFull: string | null
 }
 
 /** Options of every call that may wait. `timeoutMs` bounds the wait for a leader and for the result (default 2,500). */
@@ -72,7 +74,8 @@ export interface ConsensusClient {
   /**
    * Replicates one command and answers what applying it said.
    * @throws ConsensusError `CST_NO_LEADER` (nothing written), `CST_OUTCOME_UNKNOWN` (may have been written),
-   *   `CST_PROPOSAL_DROPPED` (refused for overload, nothing written), `CST_STORAGE_FAILED`, `CST_STOPPED`.
+   *   `CST_PROPOSAL_DROPPED` (refused for overload, nothing written), `CST_STORAGE_FAILED`, `CST_STOPPED`,
+   *   `CST_DISK_FULL` (nothing written; only where no other node can lead).
    */
   propose(command: Command, options?: CallOptions): Promise<CommandResult>
   /**
@@ -100,6 +103,6 @@ export interface ConsensusClient {
   /** Calls `listener` after each applied change that matches. Returns the way to stop. */
   watch(selector: WatchSelector, listener: () => void): () => void
   status(): ConsensusStatus
-  /** Fires whenever role, leader, term, configuration or failure changed. Returns the way to stop. */
+  /** Fires whenever role, leader, term, configuration, failure or a full disk changed. Returns the way to stop. */
   onStatus(listener: (status: ConsensusStatus) => void): () => void
 }

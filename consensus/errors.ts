@@ -8,6 +8,7 @@ export type ConsensusErrorCode =
   | 'CST_MEMBERSHIP_CHANGE_IN_PROGRESS'
   | 'CST_REFUSED'
   | 'CST_STORAGE_FAILED'
+  | 'CST_DISK_FULL'
   | 'CST_LOG_DAMAGED'
   | 'CST_STOPPED'
 
@@ -35,9 +36,10 @@ export function noLeader(): ConsensusError {
 
 /** A proposal was handed on and its result never came back: it may or may not be in the log. */
 export function outcomeUnknown(cause?: unknown): ConsensusError {
+  const why = isConsensusError(cause, 'CST_DISK_FULL') ? ` (${cause.message})` : ''
   return new ConsensusError(
     'CST_OUTCOME_UNKNOWN',
-    'outcome unknown: the write was sent but not confirmed; read back before repeating it',
+    `outcome unknown: the write was sent but not confirmed; read back before repeating it${why}`,
     { cause },
   )
 }

@@ -9,6 +9,10 @@ interface QueuedWrite {
   readonly records: Iterable<Uint8Array> | null
 }
 
+function bytesOf(ready: Ready): number {
+  return ready.entries.reduce((sum, entry) => sum + entry.data.length, 0)
+}
+
 /** What a log writer works with. */
 export interface LogWriterCollaborators {
   readonly store: LogStore
@@ -18,6 +22,8 @@ export interface LogWriterCollaborators {
   readonly snapshotSaved: () => Promise<void>
 }
 
+/** Entry bytes that may wait for the disk; what comes then is refused. */
+const QUEUE_BYTES_MAX = 64 << 20
 /** Ticks after which a write that does not come back says that the disk hangs. */
 const STALLED_TICKS = 50
 
@@ -29,6 +35,8 @@ export class LogWriter {
   readonly #with: LogWriterCollaborators
   readonly #queue: QueuedWrite[] = []
   #lazyHardState: HardState | null = null
+  /** Entry bytes queued and being written. */
+  #bytes = 0
   #isWriting = false
   #ticks = 0
 
@@ -40,6 +48,12 @@ export class LogWriter {
   add(ready: Ready, records: Iterable<Uint8Array> | null): void {
     if (ready.hardState !== null || ready.entries.length > 0 || ready.messagesAfterPersist.length > 0)
       this.#queue.push({ ready, records })
+    this.#bytes += bytesOf(ready)
+  }
+
+  /** True while so much waits that nothing more should be taken. */
+  get isOverloaded(): boolean {
+    return this.#bytes > QUEUE_BYTES_MAX
   }
 
   get hasQueued(): boolean {
@@ -66,6 +80,7 @@ export class LogWriter {
       this.#isWriting = false
       this.#ticks = 0
     }
+    for (const { ready } of batch) this.#bytes -= bytesOf(ready)
     return batch.map(({ ready }) => ready)
   }
 

@@ -11,6 +11,7 @@ export class ReplicaMetrics {
   readonly #appliedEntries: Counter
   readonly #writtenEntries: Counter
   readonly #writeSeconds: Histogram
+  readonly #diskFull: Gauge
   #leader: string | null = null
 
   constructor(registry: Registry) {
@@ -46,12 +47,21 @@ export class ReplicaMetrics {
       help: 'Entries written to disk',
       registers,
     })
+    this.#diskFull = new Gauge({
+      name: 'constellation_raft_disk_full',
+      help: '1 while writes wait because the disk is full',
+      registers,
+    })
     this.#writeSeconds = new Histogram({
       name: 'constellation_raft_fsync_seconds',
       help: 'Time of a synced write',
       buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1],
       registers,
     })
+  }
+
+  diskFull(isFull: boolean): void {
+    this.#diskFull.set(isFull ? 1 : 0)
   }
 
   statusChanged(status: ConsensusStatus): void {

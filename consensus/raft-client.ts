@@ -105,12 +105,13 @@ export class RaftClient implements ConsensusClient {
     let uncertain = false
     try {
       for (;;) {
-        const leader = await this.#awaitLeader(deadline, uncertain)
+        const leader = await this.#awaitLeader(deadline, uncertain, this.#replica.diskFull)
         const [oldest = sequence] = this.#outstanding
         const record = { origin: this.#origin, sequence, acknowledged: oldest, command }
         try {
           return await this.#proposeAt(leader, record, deadline)
         } catch (error) {
+          if (isConsensusError(error, 'CST_DISK_FULL')) throw uncertain ? outcomeUnknown(error) : error
           if (isConsensusError(error, 'CST_PROPOSAL_DROPPED') && !uncertain) throw error
           uncertain ||= mayHaveHappened(error)
           await this.#pause(deadline, error)
@@ -154,8 +155,12 @@ export class RaftClient implements ConsensusClient {
   }
 
   /** Waits for a leader. What it throws when there is none says whether the write may have happened. */
-  #awaitLeader(deadline: Deadline, uncertain: boolean): Promise<string> {
-    const late = () => (uncertain ? outcomeUnknown() : noLeader())
+  #awaitLeader(
+    deadline: Deadline,
+    uncertain: boolean,
+    reason: ConsensusError | null = null,
+  ): Promise<string> {
+    const late = () => (uncertain ? outcomeUnknown(reason) : (reason ?? noLeader()))
     const { leader, ended } = this.#replica
     if (ended !== null) return Promise.reject(uncertain ? outcomeUnknown(ended) : ended)
     if (deadline.leftMs <= 0) return Promise.reject(late())

@@ -21,6 +21,8 @@ export interface ReplicaOptions {
   readonly deadVoterGraceMs?: number
   /** A learner silent for this long is removed. Default 24 hours. */
   readonly deadLearnerGraceMs?: number
+  /** A full disk is tried again this often. Default 1,000. */
+  readonly diskRetryMs?: number
 }
 
 /** Settings of everything but identity. */
@@ -32,6 +34,7 @@ export const REPLICA_DEFAULTS = {
   votersTarget: 5,
   deadVoterGraceMs: 60_000,
   deadLearnerGraceMs: 24 * 60 * 60_000,
+  diskRetryMs: 1000,
 } as const
 
 /** What a replica works with. */

@@ -19,6 +19,7 @@ import { StateMachine } from './state/state-machine.ts'
 import type { CommandResult, Session } from './state/types.ts'
 import { composeStatus, StatusListeners } from './status.ts'
 import type { Pledge, StoredState, StoreIdentity } from './storage/log-store.ts'
+import { PatientStore } from './storage/patient-store.ts'
 import { Watchers } from './watchers.ts'
 import { decodeMessage, encodeMessage } from './wire.ts'
 
@@ -46,6 +47,7 @@ export class Replica {
   readonly #sessions: SessionExpiry
   readonly #members: Members
   readonly #snapshots: Snapshots
+  readonly #store: PatientStore
   readonly #writer: LogWriter
   #state = new StateMachine()
   #raft: Raft | null = null
@@ -82,8 +84,13 @@ export class Replica {
     const aliveMs = ALIVE_ELECTIONS * RAFT_DEFAULTS.electionTicks * this.#options.tickMs
     this.#members = new Members({ ...this.#options, aliveMs }, { ...collaborators, raft: () => this.#raft })
     const retryMs = SNAPSHOT_RETRY_TICKS * this.#options.tickMs
-    this.#snapshots = new Snapshots({ ...this.#options, retryMs }, collaborators)
-    this.#writer = new LogWriter({ ...collaborators, snapshotSaved: () => this.#snapshots.saved() })
+    const store = new PatientStore({ retryMs: this.#options.diskRetryMs }, collaborators.store, {
+      full: (error) => this.#diskFilled(error),
+      recovered: () => this.#diskHasRoom(),
+    })
+    this.#store = store
+    this.#snapshots = new Snapshots({ ...this.#options, retryMs }, { ...collaborators, store })
+    this.#writer = new LogWriter({ ...collaborators, store, snapshotSaved: () => this.#snapshots.saved() })
   }
 
   get id(): string {
@@ -107,6 +114,11 @@ export class Replica {
     if (this.#stopped) return new ConsensusError('CST_STOPPED', 'the node is stopping', { retryable: true })
     if (this.#failure === null) return null
     return new ConsensusError('CST_STORAGE_FAILED', this.#failure.message, { cause: this.#failure })
+  }
+
+  /** Why nothing can be written here for now: this node serves reads and passes writes on, if there is another leader. */
+  get diskFull(): ConsensusError | null {
+    return this.#store.full
   }
 
   get #hasEnded(): boolean {
@@ -136,7 +148,7 @@ export class Replica {
   }
 
   async #start(): Promise<void> {
-    const stored = await this.#with.store.open()
+    const stored = await this.#store.open()
     this.#pledge = stored.pledge
     if (stored.identity !== null) {
       if (stored.identity.nodeId !== this.id) {
@@ -164,7 +176,7 @@ export class Replica {
 
   async #run(stored: StoredState): Promise<void> {
     const snapshot = stored.snapshot ?? EMPTY_STATE.snapshot
-    const saved = snapshot.index > 0 ? this.#with.store.readSnapshot() : null
+    const saved = snapshot.index > 0 ? this.#store.readSnapshot() : null
     if (saved !== null) this.#state = await StateMachine.restore(saved.records)
     const state: RaftState = {
       hardState: stored.hardState,
@@ -190,18 +202,20 @@ export class Replica {
   async #stop(): Promise<void> {
     if (this.#ticker !== null) clearInterval(this.#ticker)
     this.#end()
+    this.#store.giveUp()
     try {
       await this.#writing
       await this.#snapshots.saved()
-      if (this.#failure === null) await this.#writer.finish()
+      // The commit index is all that can be left; a full disk may go without it.
+      if (this.#failure === null && this.diskFull === null) await this.#writer.finish()
     } finally {
-      await this.#with.store.close()
+      await this.#store.close()
     }
   }
 
   /** @throws ConsensusError `CST_STORAGE_FAILED`, after which the node does nothing any more. */
   async setPledge(pledge: Pledge | null): Promise<void> {
-    await this.#orFail(this.#with.store.setPledge(pledge))
+    await this.#orFail(this.#store.setPledge(pledge))
     this.#pledge = pledge
   }
 
@@ -227,7 +241,7 @@ export class Replica {
         ? { index: 0, term: 0, configuration: EMPTY_CONFIGURATION }
         : { index: 1, term: 1, configuration: initialConfiguration(founders) }
     const hardState: HardState = { term: meta.term, vote: '', commit: meta.index }
-    await this.#orFail(this.#with.store.initialise(identity, meta, first.snapshot(), hardState))
+    await this.#orFail(this.#store.initialise(identity, meta, first.snapshot(), hardState))
     this.#identity = identity
     this.#state = first
     const start = { index: meta.index, term: meta.term }
@@ -263,6 +277,29 @@ export class Replica {
     this.#noticeStatus()
   }
 
+  /** Another node takes over, if there is one. What waits for this disk may be written when there is room again. */
+  #diskFilled(error: ConsensusError): void {
+    this.#with.log.error(`${error.message}; this node takes no writes until then`)
+    const raft = this.#raft
+    if (raft !== null) {
+      raft.canCampaign = false
+      raft.stepDown()
+    }
+    this.#proposals.rejectQueued(error)
+    this.#proposals.rejectPending(outcomeUnknown(error))
+    this.#storageChanged()
+  }
+
+  #diskHasRoom(): void {
+    this.#with.log.info('there is room on the disk again; this node takes writes')
+    this.#storageChanged()
+  }
+
+  #storageChanged(): void {
+    this.#with.metrics?.diskFull(this.diskFull !== null)
+    this.#noticeStatus()
+  }
+
   // ---- status ------------------------------------------------------------------------------------------------
 
   status(): ConsensusStatus {
@@ -274,6 +311,7 @@ export class Replica {
       hasEnded: this.#hasEnded,
       lastContactMs: this.lastContactMs,
       failure: this.#failure?.message ?? null,
+      diskFull: this.diskFull?.message ?? null,
     })
   }
 
@@ -288,7 +326,12 @@ export class Replica {
 
   #noticeStatus(): void {
     if (this.#raft === null) return
-    const changed = this.#statusListeners.changed(this.#raft, this.leader, this.isLeader)
+    const changed = this.#statusListeners.changed(
+      this.#raft,
+      this.leader,
+      this.isLeader,
+      this.diskFull !== null,
+    )
     if (changed === null) return
     const status = this.status()
     const { role, term, leader } = status
@@ -326,6 +369,7 @@ export class Replica {
     this.#lastTick = now
     this.#ticks++
     this.#writer.tick()
+    raft.canCampaign = this.diskFull === null && !this.#writer.isStalled
     try {
       raft.tick()
       if (this.isLeader) this.#leaderDuties(raft, now)
@@ -393,6 +437,8 @@ export class Replica {
       return
     }
     const { clusterId, message } = decoded
+    // As if the network had lost it: the leader sends it again.
+    if (message.entries.length > 0 && this.#writer.isOverloaded) return
     const isOurs = clusterId === this.#identity?.clusterId && message.from === from && message.to === this.id
     // A snapshot comes with its data through `receiveSnapshot`, never as a bare message.
     if (!isOurs || message.type === 'snapshot') return
@@ -550,6 +596,14 @@ export class Replica {
     const { ended } = this
     if (ended !== null) return Promise.reject(ended)
     if (!this.isLeader) return Promise.reject(new ConsensusError('CST_NOT_LEADER', 'this node does not lead'))
+    if (this.diskFull !== null) return Promise.reject(this.diskFull)
+    if (this.#writer.isOverloaded) {
+      return Promise.reject(
+        new ConsensusError('CST_PROPOSAL_DROPPED', 'too many writes are waiting for the disk', {
+          retryable: true,
+        }),
+      )
+    }
     if (!isCommand(record.command) || typeof record.origin !== 'string') {
       return Promise.reject(new ConsensusError('CST_PROPOSAL_DROPPED', 'the proposal is malformed'))
     }

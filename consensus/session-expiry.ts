@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import type { Clock } from './clock.ts'
-import { noLeader } from './errors.ts'
+import { isConsensusError, noLeader } from './errors.ts'
 import { SessionTimers } from './session-timers.ts'
 import type { LogRecord } from './state/codec.ts'
 import type { StateMachine } from './state/state-machine.ts'
@@ -72,9 +72,13 @@ export class SessionExpiry {
     const sequence = ++this.#sequence
     this.#with.log.info({ session: id }, 'session expired')
     const command: Command = { type: 'session.destroy', id }
-    this.#with.propose({ origin: this.#origin, sequence, acknowledged: sequence, command }).catch(() => {
-      // Not applied: whoever leads next gives the session its time again. If that is still this node, so does it.
-      this.#arm(id)
-    })
+    this.#with
+      .propose({ origin: this.#origin, sequence, acknowledged: sequence, command })
+      .catch((error: unknown) => {
+        // It may be in the log still, and be applied later: no renewal may promise time until that is known.
+        if (isConsensusError(error, 'CST_OUTCOME_UNKNOWN')) return
+        // Not applied: whoever leads next gives the session its time again. If that is still this node, so does it.
+        this.#arm(id)
+      })
   }
 }

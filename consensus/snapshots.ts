@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import type { Clock } from './clock.ts'
+import { isConsensusError } from './errors.ts'
 import type { Raft } from './raft/raft.ts'
 import { invariant, type Message, type NodeId, type SnapshotMeta } from './raft/types.ts'
 import { type ReceivedSnapshot, SnapshotReceiver, sendSnapshot } from './snapshot-transfer.ts'
@@ -36,6 +37,8 @@ export class Snapshots {
   /** Handed over while the protocol decides whether it takes it. */
   #offered: ReceivedSnapshot | null = null
   #bytesSince = 0
+  /** After a full disk none is taken before this time. */
+  #notBefore = 0
   #saving: Promise<void> | null = null
 
   constructor(options: SnapshotOptions, collaborators: SnapshotCollaborators) {
@@ -54,18 +57,23 @@ export class Snapshots {
     const index = state.appliedIndex
     const due = index - raft.latestSnapshot.index >= snapshotEntries || this.#bytesSince >= snapshotBytes
     const term = raft.log.termAt(index)
-    if (!due || this.#saving !== null || term === undefined) return
+    const { clock, log, store } = this.#with
+    if (!due || this.#saving !== null || term === undefined || clock.now() < this.#notBefore) return
     this.#bytesSince = 0
     const meta: SnapshotMeta = { index, term, configuration: raft.configuration }
     const compactTo = Math.max(raft.log.snapshotIndex, index - keepEntries)
     const records = state.snapshot()
-    this.#saving = this.#with.store
+    this.#saving = store
       .saveSnapshot(meta, records, compactTo)
       .then(() => {
         raft.snapshotSaved(meta, compactTo)
-        this.#with.log.info({ index }, 'took a snapshot')
+        log.info({ index }, 'took a snapshot')
       })
-      .catch(onError)
+      .catch((error: Error) => {
+        if (!isConsensusError(error, 'CST_DISK_FULL')) return onError(error)
+        this.#notBefore = clock.now() + this.#options.retryMs
+        log.warn({ index }, 'no snapshot was taken: the disk is full')
+      })
       .finally(() => {
         this.#saving = null
       })

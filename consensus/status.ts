@@ -12,11 +12,12 @@ export interface StatusContext {
   readonly hasEnded: boolean
   readonly lastContactMs: number
   readonly failure: string | null
+  readonly diskFull: string | null
 }
 
 /** The status of a node; `raft` is null until it belongs to a cluster. */
 export function composeStatus(raft: Raft | null, context: StatusContext): ConsensusStatus {
-  const { id, clusterId, leader, isLeader, hasEnded, lastContactMs, failure } = context
+  const { id, clusterId, leader, isLeader, hasEnded, lastContactMs, failure, diskFull } = context
   if (raft === null) {
     return {
       id,
@@ -32,6 +33,7 @@ export function composeStatus(raft: Raft | null, context: StatusContext): Consen
       lastContactMs,
       peers: [],
       failure,
+      diskFull,
     }
   }
   const members = allNodes(raft.configuration)
@@ -56,6 +58,7 @@ export function composeStatus(raft: Raft | null, context: StatusContext): Consen
     lastContactMs,
     peers,
     failure,
+    diskFull,
   }
 }
 
@@ -63,7 +66,14 @@ export function composeStatus(raft: Raft | null, context: StatusContext): Consen
 export class StatusListeners {
   readonly #onError: (error: unknown) => void
   readonly #listeners = new Set<(status: ConsensusStatus) => void>()
-  #seen = { isLeader: false, role: 'none', term: -1, leader: '', configuration: EMPTY_CONFIGURATION }
+  #seen = {
+    isLeader: false,
+    role: 'none',
+    term: -1,
+    leader: '',
+    configuration: EMPTY_CONFIGURATION,
+    diskFull: false,
+  }
 
   constructor(onError: (error: unknown) => void) {
     this.#onError = onError
@@ -76,7 +86,12 @@ export class StatusListeners {
   }
 
   /** Compares with what was seen last. Answers what changed; null if nothing did. */
-  changed(raft: Raft, leader: string, isLeader: boolean): { readonly leadership: boolean } | null {
+  changed(
+    raft: Raft,
+    leader: string,
+    isLeader: boolean,
+    diskFull: boolean,
+  ): { readonly leadership: boolean } | null {
     const before = this.#seen
     const { role, term, configuration } = raft
     if (
@@ -84,11 +99,12 @@ export class StatusListeners {
       role === before.role &&
       term === before.term &&
       leader === before.leader &&
-      configuration === before.configuration
+      configuration === before.configuration &&
+      diskFull === before.diskFull
     ) {
       return null
     }
-    this.#seen = { isLeader, role, term, leader, configuration }
+    this.#seen = { isLeader, role, term, leader, configuration, diskFull }
     return { leadership: isLeader !== before.isLeader }
   }
 

@@ -24,6 +24,9 @@ export const ApiSchemas = {
     role: Type.String(),
     ready: Type.Boolean(),
     version: Type.String(),
+    diskFull: Type.Optional(
+      Type.String({ description: 'Set while the disk is full: no writes are taken here' }),
+    ),
     failure: Type.Optional(
       Type.String({ description: 'Why storage failed; the node serves stale reads only' }),
     ),
@@ -82,6 +85,7 @@ export const ApiSchemas = {
     snapshotIndex: Type.Integer(),
     lastContactMs: Type.Union([Type.Number(), Type.Null()]),
     failure: nullable(Type.String()),
+    diskFull: nullable(Type.String()),
     peers: Type.Array(
       Type.Object({
         id: Type.String(),
@@ -127,6 +131,7 @@ export function addApiRoutes(routes: RouteTable, context: HttpContext): void {
       ready: readiness.ready(),
       version,
       ...(status.failure === null ? {} : { failure: status.failure }),
+      ...(status.diskFull === null ? {} : { diskFull: status.diskFull }),
     }
   })
   get(

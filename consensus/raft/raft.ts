@@ -101,6 +101,8 @@ export class Raft {
   readonly #options: RaftOptions
   readonly #reads = new ReadQueue()
   readonly #votes = new Map<NodeId, boolean>()
+  /** False while this node's disk takes no writes: an election it wins would leave the cluster without a leader. */
+  canCampaign = true
   #messages: Message[] = []
   #messagesAfterPersist: Message[] = []
   #electionElapsed = 0
@@ -615,7 +617,7 @@ export class Raft {
   }
 
   #mayCampaign(): boolean {
-    return this.isVoter() && this.#pendingSnapshot === null && !this.#hasUnappliedChange()
+    return this.canCampaign && this.isVoter() && this.#pendingSnapshot === null && !this.#hasUnappliedChange()
   }
 
   /** Who votes may be about to change: wait until it is applied (catalogue B11). */

@@ -3,6 +3,7 @@ import { ClassicLevel } from 'classic-level'
 import { ConsensusError } from '../errors.ts'
 import type { Entry, HardState, SnapshotMeta } from '../raft/types.ts'
 import { decodeEntry, encodeEntry } from './entry-codec.ts'
+import { cannotOpen, cannotWrite, levelError } from './level-errors.ts'
 import type { LogStore, LogWrite, Pledge, StoredState, StoreIdentity } from './log-store.ts'
 
 const FORMAT = 1
@@ -10,6 +11,7 @@ const FORMAT = 1
 const SNAPSHOT_BATCH_BYTES = 1 << 20
 
 type BatchOperation = { type: 'put'; key: Uint8Array; value: Uint8Array } | { type: 'del'; key: Uint8Array }
+type KeyRange = { gte: Uint8Array } & ({ lt: Uint8Array } | { lte: Uint8Array })
 type Database = ClassicLevel<Uint8Array, Uint8Array>
 
 interface StoredSnapshot {
@@ -66,6 +68,8 @@ export class LevelStore implements LogStore {
   readonly #db: Database
   #firstIndex = 1
   #lastIndex = 0
+  /** The log must reach this far, whether the last write was made or not. */
+  #lastIndexMin = 0
   #snapshot: StoredSnapshot | null = null
   #failure: unknown = null
 
@@ -80,17 +84,25 @@ export class LevelStore implements LogStore {
   async open(): Promise<StoredState> {
     try {
       await this.#db.open()
+      return await this.#load()
     } catch (error) {
-      const cause = (error as { cause?: { code?: string; message?: string } }).cause
-      if (cause?.code === 'LEVEL_LOCKED') {
-        throw new ConsensusError('CST_STORAGE_FAILED', `${this.#directory} is in use by another process`, {
-          cause: error,
-        })
-      }
-      throw this.#damaged(cause?.message ?? String(error), error)
+      if (error instanceof ConsensusError) throw error
+      throw cannotOpen(this.#directory, error) ?? this.#damaged(levelError(error).message, error)
     }
+  }
+
+  async recover(): Promise<void> {
+    await this.#db.close()
+    this.#failure = null
+    await this.open()
+    if (this.#lastIndex < this.#lastIndexMin)
+      throw this.#damaged(`entries ${this.#lastIndex + 1} to ${this.#lastIndexMin} are missing`)
+  }
+
+  async #load(): Promise<StoredState> {
     const format = await this.#get<number>(KEY.format)
-    if (format === undefined) await this.#db.put(KEY.format, json(FORMAT), { sync: true })
+    if (format === undefined)
+      await this.#commit([{ type: 'put', key: KEY.format, value: json(FORMAT) }], true)
     else if (format !== FORMAT) throw this.#damaged(`it has format ${format}, this program knows ${FORMAT}`)
     const logStart = (await this.#get<{ index: number; term: number }>(KEY.logStart)) ?? { index: 0, term: 0 }
     const lastIndex = (await this.#get<number>(KEY.lastIndex)) ?? 0
@@ -99,7 +111,7 @@ export class LevelStore implements LogStore {
     this.#snapshot = (await this.#get<StoredSnapshot>(KEY.snapshot)) ?? null
     await this.#removeOrphans()
     // A crash may have cut off the removal of entries that a snapshot covers.
-    await this.#db.clear({ gte: logKey(0), lt: logKey(this.#firstIndex) })
+    await this.#clear({ gte: logKey(0), lt: logKey(this.#firstIndex) })
     return {
       identity: (await this.#get<StoreIdentity>(KEY.identity)) ?? null,
       pledge: (await this.#get<Pledge | null>(KEY.pledge)) ?? null,
@@ -156,26 +168,28 @@ export class LevelStore implements LogStore {
   /** Records of a snapshot whose writing was cut off belong to no generation that is named. */
   async #removeOrphans(): Promise<void> {
     const current = this.#snapshot?.generation ?? 0
-    if (current > 0) await this.#db.clear({ gte: snapshotKey(0, 0), lt: snapshotKey(current, 0) })
-    await this.#db.clear({ gte: snapshotKey(current + 1, 0), lt: text('T') })
+    if (current > 0) await this.#clear({ gte: snapshotKey(0, 0), lt: snapshotKey(current, 0) })
+    await this.#clear({ gte: snapshotKey(current + 1, 0), lt: text('T') })
   }
 
-  /** Runs one write. After the first failure every further one is refused. */
-  async #commit(operations: BatchOperation[], sync: boolean): Promise<void> {
+  /** Removes what nothing refers to any more. */
+  #clear(range: KeyRange): Promise<void> {
+    return this.#change(() => this.#db.clear(range))
+  }
+
+  #commit(operations: BatchOperation[], sync: boolean): Promise<void> {
+    return this.#change(() => this.#db.batch(operations, { sync }))
+  }
+
+  /** Makes one change. After the first failure every further one is refused until `recover`. */
+  async #change(make: () => Promise<void>): Promise<void> {
     if (this.#failure !== null)
       throw new ConsensusError('CST_STORAGE_FAILED', 'storage has failed', { cause: this.#failure })
     try {
-      await this.#db.batch(operations, { sync })
+      await make()
     } catch (error) {
       this.#failure = error
-      const cause = (error as { cause?: { message?: string } }).cause
-      throw new ConsensusError(
-        'CST_STORAGE_FAILED',
-        `cannot write to ${this.#directory}: ${cause?.message ?? error}`,
-        {
-          cause: error,
-        },
-      )
+      throw cannotWrite(this.#directory, error)
     }
   }
 
@@ -207,6 +221,7 @@ export class LevelStore implements LogStore {
       operations.push({ type: 'put', key: KEY.lastIndex, value: json(lastIndex) })
     }
     if (operations.length === 0) return
+    this.#lastIndexMin = Math.min(this.#lastIndex, lastIndex)
     await this.#commit(operations, sync)
     this.#lastIndex = lastIndex
   }
@@ -243,7 +258,7 @@ export class LevelStore implements LogStore {
     // The earlier batches are in the same write-ahead log before this one, so one sync makes them durable with it.
     await this.#commit(operations, true)
     if (bytes !== undefined) {
-      await this.#db.clear({ gte: logKey(this.#firstIndex), lte: logKey(compactTo) })
+      await this.#clear({ gte: logKey(this.#firstIndex), lte: logKey(compactTo) })
       this.#firstIndex = compactTo + 1
     }
     this.#snapshot = snapshot
@@ -273,6 +288,7 @@ export class LevelStore implements LogStore {
       { type: 'put', key: KEY.lastIndex, value: json(index) },
     )
     for (let i = this.#firstIndex; i <= this.#lastIndex; i++) operations.push({ type: 'del', key: logKey(i) })
+    this.#lastIndexMin = Math.min(this.#lastIndex, index)
     await this.#commit(operations, true)
     this.#snapshot = snapshot
     this.#firstIndex = index + 1

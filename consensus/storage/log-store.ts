@@ -36,11 +36,15 @@ export interface LogWrite {
 
 /**
  * Durable log, vote and snapshots of one Raft node. Calls are made one after the other. Once a write failed the store is
- * unusable: a failed sync must not be repeated, because the kernel may have dropped the pages.
+ * unusable: a failed sync must not be repeated, because the kernel may have dropped the pages. Only after `CST_DISK_FULL`
+ * it can be made usable again, by `recover`.
  * Every implementation must pass the conformance suite in `test/consensus/storage/conformance.ts`.
  */
 export interface LogStore {
-  /** @throws ConsensusError `CST_LOG_DAMAGED` naming what is damaged and the way out. */
+  /**
+   * @throws ConsensusError `CST_LOG_DAMAGED` naming what is damaged and the way out, `CST_DISK_FULL`, or
+   *   `CST_STORAGE_FAILED` when the store cannot be reached; nothing is lost then.
+   */
   open(): Promise<StoredState>
   /** Null gives a pledge up. */
   setPledge(pledge: Pledge | null): Promise<void>
@@ -64,5 +68,11 @@ export interface LogStore {
   installSnapshot(meta: SnapshotMeta, records: Iterable<Uint8Array>, hardState: HardState): Promise<void>
   /** The current snapshot as of now; a newer one saved meanwhile does not show in its records. Null if there is none. */
   readSnapshot(): { readonly meta: SnapshotMeta; readonly records: AsyncIterable<Uint8Array> } | null
+  /**
+   * After a call failed with `CST_DISK_FULL` and no other is under way: reads everything from the disk anew, which makes
+   * what was acknowledged durable once more, so that the failed call may be repeated. @throws `CST_DISK_FULL` while there is
+   * no room, `CST_LOG_DAMAGED` if something acknowledged is missing.
+   */
+  recover(): Promise<void>
   close(): Promise<void>
 }

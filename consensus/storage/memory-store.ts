@@ -78,5 +78,7 @@ export class MemoryStore implements LogStore {
     return { meta: this.#snapshot, records: read() }
   }
 
+  async recover(): Promise<void> {}
+
   async close(): Promise<void> {}
 }

@@ -6,7 +6,12 @@ import { noLeader } from '../../consensus/errors.ts'
 import type { Catalog } from '../../discovery/catalog/types.ts'
 
 function bench() {
-  const status = { clusterId: 'c', leader: 'x' as string | null, failure: null as string | null }
+  const status = {
+    clusterId: 'c',
+    leader: 'x' as string | null,
+    failure: null as string | null,
+    diskFull: null as string | null,
+  }
   const catalog = { synced: true }
   const reads: { resolve: () => void; reject: (error: Error) => void }[] = []
   let now = 0

@@ -69,6 +69,7 @@ export interface MemberOptions {
   readonly deadVoterGraceMs?: number
   readonly deadLearnerGraceMs?: number
   readonly votersTarget?: number
+  readonly diskRetryMs?: number
 }
 
 /** Consensus nodes in one process on a network in memory, with ticks of 10 ms. */

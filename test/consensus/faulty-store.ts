@@ -1,3 +1,4 @@
+import { ConsensusError } from '../../consensus/errors.ts'
 import type { HardState, SnapshotMeta } from '../../consensus/raft/types.ts'
 import type {
   LogStore,
@@ -7,6 +8,10 @@ import type {
   StoreIdentity,
 } from '../../consensus/storage/log-store.ts'
 import type { MemoryStore } from '../../consensus/storage/memory-store.ts'
+
+function diskFull(): ConsensusError {
+  return new ConsensusError('CST_DISK_FULL', 'the disk is full', { retryable: true })
+}
 
 /** Opening and writes of a store, by name. */
 export type StoreWrite = 'open' | 'setPledge' | 'initialise' | 'write' | 'saveSnapshot' | 'installSnapshot'
@@ -19,6 +24,8 @@ export class FaultyStore implements LogStore {
   #open = () => {}
   #holds: ReadonlySet<StoreWrite> = new Set()
   #failure: Error | null = null
+  #full: (kind: StoreWrite) => boolean = () => false
+  #mustRecover = false
   /** How many writes wait at the gate. */
   waiting = 0
 
@@ -44,6 +51,20 @@ export class FaultyStore implements LogStore {
     this.#failure = error
   }
 
+  /** The disk is full for these writes, or for all: they fail until `free` was called and the store was recovered. */
+  fill(...kinds: StoreWrite[]): void {
+    this.#full = (kind) => kinds.length === 0 || kinds.includes(kind)
+  }
+
+  free(): void {
+    this.#full = () => false
+  }
+
+  async recover(): Promise<void> {
+    if (this.#full('open')) throw diskFull()
+    this.#mustRecover = false
+  }
+
   /** The process that used this store is dead: nothing it still wants to write reaches the disk. Answers a new store. */
   cut(): FaultyStore {
     this.#dead = true
@@ -62,6 +83,8 @@ export class FaultyStore implements LogStore {
     }
     if (this.#dead) throw new Error('this process is dead')
     if (this.#failure !== null) throw this.#failure
+    this.#mustRecover ||= this.#full(kind)
+    if (this.#mustRecover) throw diskFull()
   }
 
   async open(): Promise<StoredState> {

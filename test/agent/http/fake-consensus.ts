@@ -97,6 +97,7 @@ export class FakeConsensus implements ConsensusClient, StateView {
         { id: 'peer-9', voter: false, leader: false, matchIndex: null },
       ],
       failure: null,
+      diskFull: null,
     }
   }
 
