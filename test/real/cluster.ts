@@ -44,6 +44,8 @@ export interface NodeOptions {
   readonly join?: readonly string[]
   readonly bootstrapExpect?: number | null
   readonly args?: readonly string[]
+  /** Where it keeps its data; by default a directory of the cluster's folder. */
+  readonly dataDir?: string
 }
 
 /** Agents of the built executable on loopback, in a temporary folder that goes away with them. */
@@ -96,13 +98,17 @@ export class Cluster {
   }
 
   /** Adds agents that make a cluster together, without starting them. */
-  async addFounders(names: readonly string[]): Promise<readonly AgentProcess[]> {
+  async addFounders(
+    names: readonly string[],
+    options: (name: string) => NodeOptions = () => ({}),
+  ): Promise<readonly AgentProcess[]> {
     const meshPorts: number[] = []
     for (const _ of names) meshPorts.push(await this.freePort())
     const added: AgentProcess[] = []
     for (const [i, name] of names.entries()) {
       const join = meshPorts.filter((_, other) => other !== i).map((port) => `127.0.0.1:${port}`)
-      added.push(await this.add(name, { join, bootstrapExpect: names.length }, meshPorts[i]))
+      const own = options(name)
+      added.push(await this.add(name, { join, bootstrapExpect: names.length, ...own }, meshPorts[i]))
     }
     return added
   }
@@ -121,7 +127,7 @@ export class Cluster {
       name,
       program: this.#program,
       ports,
-      dataDir: join(this.folder, name),
+      dataDir: options.dataDir ?? join(this.folder, name),
       logFile: join(this.folder, `${name}.log`),
       args: [
         ...join_.flatMap((address) => ['--join', address]),
