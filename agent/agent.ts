@@ -128,6 +128,7 @@ export class Agent {
         nodeId: mesh.id,
         bootstrapExpect: config.cluster.bootstrapExpect,
         votersTarget: config.cluster.voters,
+        leaseReads: config.cluster.leaseReads,
       },
       {
         store: new LevelStore(join(config.dataDir, 'raft')),

@@ -117,7 +117,7 @@ export class ConsensusNode {
       case 'propose':
         return this.#replica.proposeLocal(request.record)
       case 'readIndex':
-        return { index: await this.#replica.confirmRead() }
+        return { index: await this.#replica.confirmRead(request.mayUseLease === true) }
       case 'renew':
         return {
           session: await this.#raftClient.renewHere(request.session),

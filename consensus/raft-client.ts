@@ -15,6 +15,7 @@ import type { Clock } from './clock.ts'
 import { ConsensusError, isConsensusError, noLeader, outcomeUnknown } from './errors.ts'
 import type { Replica } from './replica.ts'
 import { callRpc, mayHaveHappened, type RpcRequest, type RpcResponses } from './rpc.ts'
+import { SharedRounds } from './shared-rounds.ts'
 import type { LogRecord } from './state/codec.ts'
 import { type Transport, TransportError } from './transport.ts'
 
@@ -70,8 +71,8 @@ export class RaftClient implements ConsensusClient {
   #sequence = 0
   /** Sequences without a result yet, oldest first. */
   readonly #outstanding = new Set<number>()
-  #readRound: Promise<number> | null = null
-  #nextReadRound: Promise<number> | null = null
+  readonly #confirmed = new SharedRounds(() => this.#readIndexRound(false))
+  readonly #leased = new SharedRounds(() => this.#readIndexRound(true))
 
   constructor(collaborators: { replica: Replica; transport: Transport; clock: Clock; log: Logger }) {
     this.#replica = collaborators.replica
@@ -181,11 +182,12 @@ export class RaftClient implements ConsensusClient {
       const known = this.#replica.leader !== ''
       return { view: this.#replica.state, knownLeader: known, lastContactMs: this.#replica.lastContactMs }
     }
+    const mayUseLease = consistency === 'default' && this.#replica.leaseReads
     const deadline = new Deadline(this.#clock, options)
     for (;;) {
       await this.#awaitLeader(deadline, false)
       try {
-        const index = await deadline.race(this.#sharedReadIndex(), noLeader)
+        const index = await deadline.race(this.#readIndex(mayUseLease), noLeader)
         await this.#applied(index, deadline)
         return { view: this.#replica.state, knownLeader: true, lastContactMs: 0 }
       } catch (error) {
@@ -199,30 +201,16 @@ export class RaftClient implements ConsensusClient {
     await deadline.race(promise, noLeader).finally(cancel)
   }
 
-  /**
-   * An index that is at least as new as every write acknowledged before this call. Reads that begin while a round is
-   * under way share the next one: a round that began earlier could be too old for them.
-   */
-  #sharedReadIndex(): Promise<number> {
-    if (this.#replica.isLeader) return this.#replica.confirmRead()
-    if (this.#readRound === null) {
-      this.#readRound = this.#readIndexRound().finally(() => {
-        this.#readRound = null
-      })
-      return this.#readRound
-    }
-    this.#nextReadRound ??= this.#readRound
-      .catch(() => 0)
-      .then(() => {
-        this.#nextReadRound = null
-        return this.#sharedReadIndex()
-      })
-    return this.#nextReadRound
+  /** An index that is at least as new as every write acknowledged before this call. */
+  #readIndex(mayUseLease: boolean): Promise<number> {
+    if (this.#replica.isLeader) return this.#replica.confirmRead(mayUseLease)
+    return (mayUseLease ? this.#leased : this.#confirmed).join()
   }
 
-  async #readIndexRound(): Promise<number> {
+  async #readIndexRound(mayUseLease: boolean): Promise<number> {
+    if (this.#replica.isLeader) return this.#replica.confirmRead(mayUseLease)
     const deadline = new Deadline(this.#clock, undefined)
-    const { index } = await this.#call(this.#replica.leader, { op: 'readIndex' }, deadline)
+    const { index } = await this.#call(this.#replica.leader, { op: 'readIndex', mayUseLease }, deadline)
     return index
   }
 
@@ -244,7 +232,7 @@ export class RaftClient implements ConsensusClient {
 
   /** Renews on this node, the leader: only after a quorum confirmed that it still leads, else the time given is void. */
   async renewHere(id: string): Promise<Session | null> {
-    const index = await this.#replica.confirmRead()
+    const index = await this.#replica.confirmRead(false)
     await this.#replica.waitApplied(index).promise
     return this.#replica.renew(id)
   }

@@ -21,6 +21,8 @@ export interface ReplicaOptions {
   readonly deadVoterGraceMs?: number
   /** A learner silent for this long is removed. Default 24 hours. */
   readonly deadLearnerGraceMs?: number
+  /** Answer default reads from a lease of the leader, see `RaftOptions.leaseReads`. Default false. */
+  readonly leaseReads?: boolean
   /** A full disk is tried again this often. Default 1,000. */
   readonly diskRetryMs?: number
 }
@@ -34,6 +36,7 @@ export const REPLICA_DEFAULTS = {
   votersTarget: 5,
   deadVoterGraceMs: 60_000,
   deadLearnerGraceMs: 24 * 60 * 60_000,
+  leaseReads: false,
   diskRetryMs: 1000,
 } as const
 

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { ApplyWaiters } from './apply-waiters.ts'
 import type { ConsensusStatus } from './client.ts'
 import { ConsensusError, noLeader, outcomeUnknown } from './errors.ts'
+import { LeaderLease } from './leader-lease.ts'
 import { LogWriter } from './log-writer.ts'
 import { Members } from './members.ts'
 import { Proposals } from './proposals.ts'
@@ -41,7 +42,8 @@ export class Replica {
   readonly #options: Required<ReplicaOptions>
   readonly #with: ReplicaCollaborators
   readonly #proposals = new Proposals()
-  readonly #reads = new ReadConfirmations()
+  readonly #lease: LeaderLease
+  readonly #reads: ReadConfirmations
   readonly #applyWaiters = new ApplyWaiters()
   readonly #statusListeners: StatusListeners
   readonly #sessions: SessionExpiry
@@ -81,6 +83,8 @@ export class Replica {
       isLeader: () => this.isLeader,
       propose: (record) => this.proposeLocal(record),
     })
+    this.#lease = new LeaderLease(RAFT_DEFAULTS.electionTicks * this.#options.tickMs, collaborators.clock)
+    this.#reads = new ReadConfirmations(this.#lease)
     const aliveMs = ALIVE_ELECTIONS * RAFT_DEFAULTS.electionTicks * this.#options.tickMs
     this.#members = new Members({ ...this.#options, aliveMs }, { ...collaborators, raft: () => this.#raft })
     const retryMs = SNAPSHOT_RETRY_TICKS * this.#options.tickMs
@@ -128,6 +132,11 @@ export class Replica {
   /** Id of the leader as far as this node knows, or ''. */
   get leader(): string {
     return this.#hasEnded ? '' : (this.#raft?.leader ?? '')
+  }
+
+  /** True if default reads may be answered from a lease of the leader. */
+  get leaseReads(): boolean {
+    return this.#options.leaseReads
   }
 
   get isLeader(): boolean {
@@ -184,7 +193,8 @@ export class Replica {
       entries: stored.entries,
       logStart: stored.logStart,
     }
-    const raft = new Raft({ ...RAFT_DEFAULTS, id: this.id, random: this.#with.random }, state)
+    const { leaseReads } = this.#options
+    const raft = new Raft({ ...RAFT_DEFAULTS, id: this.id, random: this.#with.random, leaseReads }, state)
     this.#raft = raft
     this.#replayedTo = raft.log.lastIndex
     // The only voter has nobody to wait for.
@@ -333,6 +343,7 @@ export class Replica {
       this.diskFull !== null,
     )
     if (changed === null) return
+    this.#lease.drop()
     const status = this.status()
     const { role, term, leader } = status
     if (changed.leadership) this.#leadershipChanged(term)
@@ -570,6 +581,8 @@ export class Replica {
   #applyEntry(raft: Raft, entry: Entry): CommandResult | null {
     if (entry.type === 'config') {
       const configuration = raft.applyConfiguration(entry)
+      // Those who granted it may no longer be enough to keep others from electing.
+      this.#lease.drop()
       this.#state.skip(entry.index)
       const level = entry.index <= this.#replayedTo ? 'debug' : 'info'
       this.#with.log[level]({ configuration }, 'the configuration changed')
@@ -626,13 +639,18 @@ export class Replica {
     this.#pump()
   }
 
-  /** Confirms leadership with a quorum and answers the index a read must have applied. @throws ConsensusError */
-  confirmRead(): Promise<number> {
+  /**
+   * Confirms leadership with a quorum and answers the index a read must have applied. `mayUseLease`: a quorum that was asked
+   * a moment ago, and promised to elect nobody else meanwhile, is enough, if leases are on. @throws ConsensusError
+   */
+  confirmRead(mayUseLease: boolean): Promise<number> {
     const raft = this.#raft
     const { ended } = this
     if (ended !== null) return Promise.reject(ended)
     if (raft === null || !this.isLeader) return Promise.reject(noLeader())
-    const confirmed = this.#reads.wait((id) => raft.readIndex(id))
+    if (mayUseLease && this.leaseReads && !raft.leaseForfeited && this.#lease.isValid)
+      return Promise.resolve(raft.log.committedIndex)
+    const confirmed = this.#reads.wait((id) => raft.readIndex(id, mayUseLease))
     this.#pump()
     return confirmed
   }

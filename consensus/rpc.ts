@@ -8,7 +8,7 @@ import { type Transport, TransportError } from './transport.ts'
 /** Requests between the replicas of a cluster, and of nodes on their way into one. */
 export type RpcRequest =
   | { readonly op: 'propose'; readonly record: Omit<LogRecord, 'at'> }
-  | { readonly op: 'readIndex' }
+  | { readonly op: 'readIndex'; readonly mayUseLease: boolean }
   | { readonly op: 'renew'; readonly session: string }
   /** `to`: who is to lead; null = whoever is furthest. */
   | { readonly op: 'transfer'; readonly to: string | null }

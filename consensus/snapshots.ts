@@ -154,5 +154,6 @@ export function snapshotMessage(from: NodeId, to: NodeId, term: number, snapshot
     rejectHint: 0,
     context: 0,
     transfer: false,
+    lease: false,
   }
 }

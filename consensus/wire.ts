@@ -48,7 +48,7 @@ export function encodeMessage(clusterId: string, message: Message): Uint8Array {
   const view = new DataView(bytes.buffer)
   view.setUint8(0, VERSION)
   view.setUint8(1, TYPES.indexOf(message.type))
-  view.setUint8(2, (message.reject ? 1 : 0) | (message.transfer ? 2 : 0))
+  view.setUint8(2, (message.reject ? 1 : 0) | (message.transfer ? 2 : 0) | (message.lease ? 4 : 0))
   view.setUint32(4, entries.length)
   const numbers = [
     message.term,
@@ -118,6 +118,7 @@ export function decodeMessage(bytes: Uint8Array): { clusterId: string; message: 
     context: number(5),
     reject: (flags & 1) !== 0,
     transfer: (flags & 2) !== 0,
+    lease: (flags & 4) !== 0,
     entries,
     snapshot: snapshot === '' ? null : parseSnapshotMeta(snapshot),
   }

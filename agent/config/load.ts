@@ -106,6 +106,7 @@ function assemble(
       join: joinList,
       bootstrapExpect: expect,
       voters: get('cluster.voters') ?? 5,
+      leaseReads: get('cluster.lease_reads') ?? false,
     },
     dataDir: absolute(get('data_dir') ?? defaultDataDir(env), env),
     mesh: { listen, advertise: get('mesh.advertise') ?? null },

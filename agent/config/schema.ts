@@ -24,6 +24,7 @@ export interface SettingValues {
   'cluster.join': readonly HostPort[]
   'cluster.bootstrap_expect': number
   'cluster.voters': Config['cluster']['voters']
+  'cluster.lease_reads': boolean
   data_dir: string
   'mesh.listen': HostPort
   'mesh.advertise': HostPort
@@ -119,6 +120,14 @@ export const SETTINGS: { readonly [Path in SettingPath]: Setting<SettingValues[P
     doc: 'How many nodes vote at most; the others hold a copy and stand in for a voter that dies. The same on every node.',
     reloadable: false,
     read: (config) => config.cluster.voters,
+  },
+  'cluster.lease_reads': {
+    kind: flag(),
+    default: 'false',
+    flag: null,
+    doc: 'Whether the leader may answer default reads from a promise of the voters to elect nobody else for a second. The same on every node.',
+    reloadable: false,
+    read: (config) => config.cluster.leaseReads,
   },
   data_dir: {
     kind: path(),

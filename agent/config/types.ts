@@ -24,6 +24,7 @@ export interface Config {
     readonly bootstrapExpect: number
     /** How many nodes vote, as far as there are as many; the rest are learners. Default 5. */
     readonly voters: 3 | 5
+    readonly leaseReads: boolean
   }
   readonly dataDir: string
   readonly mesh: { readonly listen: HostPort; readonly advertise: HostPort | null }

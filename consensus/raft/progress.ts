@@ -28,6 +28,8 @@ export class Progress {
   paused = false
   /** Largest read position this follower confirmed. */
   readAck = 0
+  /** Largest read position this follower confirmed together with a lease. */
+  leaseAck = 0
   /** Commit index last sent, so that a follower that lags behind is told again. */
   sentCommit = 0
   readonly #limits: WindowLimits

@@ -45,6 +45,12 @@ export interface RaftOptions {
   readonly uncommittedBytesMax: number
   /** Entry bytes handed out for application in one Ready. */
   readonly applyBytesMax: number
+  /**
+   * Leases for reads (thesis 6.4.1): a leader asks for them, a follower grants them. Who grants one votes for nobody for
+   * `electionTicks`, whatever it hears of the leader, unless that leader hands over; after a start too, for a grant is not
+   * stored. Off, a leader that is gone is replaced sooner.
+   */
+  readonly leaseReads: boolean
 }
 
 /** What storage held when the node started. */
@@ -70,6 +76,7 @@ export const RAFT_DEFAULTS = {
   window: { messagesMax: 256, bytesMax: 8 << 20 },
   uncommittedBytesMax: 64 << 20,
   applyBytesMax: 4 << 20,
+  leaseReads: false,
 } as const
 
 const NO_HARD_STATE: HardState = { term: 0, vote: '', commit: 0 }
@@ -110,6 +117,9 @@ export class Raft {
   #electionTimeout = 0
   /** Evidence from outside says that the leader is gone: its lease no longer protects it here. */
   #leaderLost = false
+  /** Ticks for which this node votes for nobody: it granted the leader a lease, or may have before it was started. */
+  #leaseTicks: number
+  #leaseForfeited = false
   #transferTo: NodeId = ''
   /** Ticks since the transfer began. It has a time of its own: asking again must not put off the quorum check. */
   #transferElapsed = 0
@@ -136,6 +146,7 @@ export class Raft {
     )
     this.log.applyingIndex = state.snapshot.index
     this.log.appliedIndex = state.snapshot.index
+    this.#leaseTicks = options.leaseReads && this.term > 0 ? options.electionTicks : 0
     this.#syncProgress()
     this.#becomeFollower(this.term, '')
   }
@@ -149,6 +160,14 @@ export class Raft {
     return this.#transferTo
   }
 
+  /**
+   * True if this leader may hold no lease in this term any more: it has asked another to take over, and whoever it asked
+   * may do so at any later time, for the request can be late (catalogue B25).
+   */
+  get leaseForfeited(): boolean {
+    return this.#leaseForfeited
+  }
+
   get latestSnapshot(): SnapshotMeta {
     return this.#snapshot
   }
@@ -158,8 +177,9 @@ export class Raft {
   /** One unit of time passed. */
   tick(): void {
     this.#electionElapsed++
+    if (this.#leaseTicks > 0) this.#leaseTicks--
     if (this.role === 'leader') this.#tickLeader()
-    else if (this.#electionElapsed >= this.#electionTimeout && this.#mayCampaign()) {
+    else if (this.#electionElapsed >= this.#electionTimeout && this.#mayCampaign() && !this.#leaseBinds()) {
       this.#electionElapsed = 0
       this.#campaign('preVote')
     }
@@ -167,7 +187,7 @@ export class Raft {
 
   /** Starts an election now, as if the timeout had passed. */
   campaign(): void {
-    if (this.role !== 'leader' && this.#mayCampaign()) this.#campaign('preVote')
+    if (this.role !== 'leader' && this.#mayCampaign() && !this.#leaseBinds()) this.#campaign('preVote')
   }
 
   /**
@@ -212,14 +232,18 @@ export class Raft {
     return result
   }
 
-  /** Asks for confirmation of a read; the answer comes as a ReadState with this id. False if this node does not lead. */
-  readIndex(id: number): boolean {
+  /**
+   * Asks for confirmation of a read; the answer comes as a ReadState with this id. False if this node does not lead.
+   * `wantsLease`: whoever confirms is asked for a lease too.
+   */
+  readIndex(id: number, wantsLease = false): boolean {
     if (this.role !== 'leader') return false
+    const asksLease = wantsLease && this.#options.leaseReads && !this.#leaseForfeited
     if (!this.#committedInTerm()) {
-      this.#reads.park(id)
+      this.#reads.park(id, asksLease)
       return true
     }
-    this.#reads.add(id, this.log.committedIndex)
+    this.#reads.add(id, this.log.committedIndex, asksLease)
     this.#confirmReads()
     return true
   }
@@ -231,6 +255,7 @@ export class Raft {
     if (progress === undefined) return false
     if (this.#transferTo !== to) this.#transferElapsed = 0
     this.#transferTo = to
+    this.#leaseForfeited = true
     if (progress.matchIndex === this.log.lastIndex) this.#send('timeoutNow', to, {})
     else this.#sendAppend(to, true)
     return true
@@ -363,8 +388,9 @@ export class Raft {
 
   /** Handles one message, of a peer or of this node itself (its own vote after it was made durable). */
   step(message: Message): void {
+    const isVoteRequest = message.type === 'preVote' || message.type === 'vote'
+    if (isVoteRequest && !message.transfer && this.#leaseBinds()) return
     if (message.term > this.term) {
-      const isVoteRequest = message.type === 'preVote' || message.type === 'vote'
       // Stickiness (thesis 4.2.3): while a leader is heard, nobody can depose it with a higher term.
       if (isVoteRequest && !message.transfer && this.#leaderHolds()) return
       const keepsTerm = message.type === 'preVote' || (message.type === 'preVoteResponse' && !message.reject)
@@ -391,6 +417,11 @@ export class Raft {
     } else if (message.type === 'preVote') {
       this.#sendAfterPersist('preVoteResponse', message.from, { reject: true })
     }
+  }
+
+  /** A lease that this node granted, or may have granted before it was started, forbids it to vote. */
+  #leaseBinds(): boolean {
+    return this.#leaseTicks > 0 && this.role !== 'leader' && allVoters(this.configuration).length > 1
   }
 
   #leaderHolds(): boolean {
@@ -485,7 +516,9 @@ export class Raft {
 
   #handleHeartbeat(message: Message): void {
     this.log.commitTo(message.commit)
-    this.#send('heartbeatResponse', message.from, { context: message.context })
+    const lease = message.lease && this.#options.leaseReads
+    if (lease) this.#leaseTicks = this.#options.electionTicks
+    this.#send('heartbeatResponse', message.from, { context: message.context, lease })
   }
 
   #handleSnapshot(message: Message): void {
@@ -532,6 +565,7 @@ export class Raft {
       progress.paused = false
       if (progress.matchIndex < this.log.lastIndex || progress.state === 'probe')
         this.#sendAppend(message.from, true)
+      if (message.lease) progress.leaseAck = Math.max(progress.leaseAck, message.context)
       if (message.context > progress.readAck) {
         progress.readAck = message.context
         this.#confirmReads()
@@ -606,6 +640,7 @@ export class Raft {
     this.#reset(this.term)
     this.role = 'leader'
     this.leader = this.id
+    this.#leaseForfeited = false
     const own = this.progress.get(this.id)
     if (own !== undefined) {
       own.becomeReplicate()
@@ -708,10 +743,16 @@ export class Raft {
   }
 
   #confirmReads(): void {
-    const position = jointIndex(this.configuration, (id) =>
-      id === this.id ? this.#reads.position : (this.progress.get(id)?.readAck ?? 0),
+    const reached = (ack: (progress: Progress) => number) =>
+      jointIndex(this.configuration, (id) => {
+        const progress = this.progress.get(id)
+        return id === this.id ? this.#reads.position : progress === undefined ? 0 : ack(progress)
+      })
+    const leased = this.#leaseForfeited ? 0 : reached(({ leaseAck }) => leaseAck)
+    this.#reads.confirm(
+      reached(({ readAck }) => readAck),
+      leased,
     )
-    this.#reads.confirm(position)
   }
 
   #broadcastAppend(): void {
@@ -721,11 +762,12 @@ export class Raft {
   #broadcastHeartbeat(): void {
     this.#heartbeatElapsed = 0
     this.#reads.roundSent()
+    const lease = this.#reads.wantsLease()
     for (const [id, progress] of this.progress) {
       if (id === this.id) continue
       // Never more than the follower is known to have: the raw commit index could be beyond its log.
       const commit = Math.min(progress.matchIndex, this.log.committedIndex)
-      this.#send('heartbeat', id, { commit, context: this.#reads.position })
+      this.#send('heartbeat', id, { commit, context: this.#reads.position, lease })
     }
   }
 
@@ -803,6 +845,7 @@ export class Raft {
       rejectHint: fields.rejectHint ?? 0,
       context: fields.context ?? 0,
       transfer: fields.transfer ?? false,
+      lease: fields.lease ?? false,
       snapshot: fields.snapshot ?? null,
     }
   }

@@ -4,6 +4,12 @@ interface PendingRead {
   readonly id: number
   readonly index: number
   readonly position: number
+  readonly wantsLease: boolean
+}
+
+interface ParkedRead {
+  readonly id: number
+  readonly wantsLease: boolean
 }
 
 /**
@@ -11,26 +17,26 @@ interface PendingRead {
  * between two heartbeat rounds share one round: a follower that echoes position p confirms every read up to p.
  */
 export class ReadQueue {
-  #parked: number[] = []
+  #parked: ParkedRead[] = []
   #pending: PendingRead[] = []
   #position = 0
   #sentPosition = 0
   #done: ReadState[] = []
 
   /** Keeps a read until the leader has committed an entry of its own term. */
-  park(id: number): void {
-    this.#parked.push(id)
+  park(id: number, wantsLease: boolean): void {
+    this.#parked.push({ id, wantsLease })
   }
 
   /** Registers a read that may be answered with everything up to `index` once leadership is confirmed. */
-  add(id: number, index: number): void {
+  add(id: number, index: number, wantsLease: boolean): void {
     this.#position++
-    this.#pending.push({ id, index, position: this.#position })
+    this.#pending.push({ id, index, position: this.#position, wantsLease })
   }
 
   /** Moves the parked reads on, now that the commit index is of the leader's own term. */
   unpark(index: number): void {
-    for (const id of this.#parked.splice(0)) this.add(id, index)
+    for (const { id, wantsLease } of this.#parked.splice(0)) this.add(id, index, wantsLease)
   }
 
   /** Position to send with heartbeats; what it covers is confirmed by an echo of it. */
@@ -43,16 +49,22 @@ export class ReadQueue {
     return this.#pending.length > 0 && this.#sentPosition < this.#position
   }
 
+  /** True if a read that waits would have a lease granted with its confirmation. */
+  wantsLease(): boolean {
+    return this.#pending.some((read) => read.wantsLease)
+  }
+
   roundSent(): void {
     this.#sentPosition = this.#position
   }
 
-  /** A quorum echoed `position`. */
-  confirm(position: number): void {
+  /** A quorum echoed `position`, and granted a lease with an echo of `leased` or of something later. */
+  confirm(position: number, leased: number): void {
     let count = 0
     for (const read of this.#pending) {
       if (read.position > position) break
-      this.#done.push({ id: read.id, index: read.index })
+      const { id, index } = read
+      this.#done.push({ id, index, lease: read.wantsLease && read.position <= leased })
       count++
     }
     this.#pending.splice(0, count)
@@ -60,8 +72,8 @@ export class ReadQueue {
 
   /** Leadership is lost: nothing that waits can be confirmed any more. */
   fail(): void {
-    for (const id of this.#parked.splice(0)) this.#done.push({ id, index: -1 })
-    for (const { id } of this.#pending.splice(0)) this.#done.push({ id, index: -1 })
+    for (const { id } of [...this.#parked.splice(0), ...this.#pending.splice(0)])
+      this.#done.push({ id, index: -1, lease: false })
   }
 
   hasDone(): boolean {

@@ -83,6 +83,8 @@ export interface Message {
   readonly context: number
   /** vote: sent on behalf of a leadership transfer, so the leader's lease does not protect it. */
   readonly transfer: boolean
+  /** heartbeat: the leader asks for a lease; heartbeatResponse: granted, see `RaftOptions.leaseReads`. */
+  readonly lease: boolean
   readonly snapshot: SnapshotMeta | null
 }
 
@@ -120,6 +122,8 @@ export interface ReadState {
   readonly id: number
   /** −1: leadership was lost before it could be confirmed. */
   readonly index: number
+  /** Who confirmed it also granted a lease, counted from before the read was asked for. */
+  readonly lease: boolean
 }
 
 /** A violated invariant of the protocol. The node must stop: going on would risk the data. */

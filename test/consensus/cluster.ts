@@ -70,6 +70,7 @@ export interface MemberOptions {
   readonly deadLearnerGraceMs?: number
   readonly votersTarget?: number
   readonly diskRetryMs?: number
+  readonly leaseReads?: boolean
 }
 
 /** Consensus nodes in one process on a network in memory, with ticks of 10 ms. */

@@ -276,6 +276,7 @@ export class SimNode implements Observed {
         rejectHint: 0,
         context: 0,
         transfer: false,
+        lease: false,
       })
       this.#pump()
       this.#incoming = null

@@ -284,7 +284,14 @@ t.test('a file that cannot be read is refused', (t) => {
 t.test('an empty configuration is one node on loopback', (t) => {
   const expected = {
     node: { name: 'host1', priority: 100, meta: {} },
-    cluster: { name: 'constellation', keyFile: null, join: [], bootstrapExpect: 1, voters: 5 },
+    cluster: {
+      name: 'constellation',
+      keyFile: null,
+      join: [],
+      bootstrapExpect: 1,
+      voters: 5,
+      leaseReads: false,
+    },
     dataDir: '/srv/state',
     mesh: { listen: { host: '127.0.0.1', port: 7946 }, advertise: null },
     http: { listen: { host: '127.0.0.1', port: 8500 } },
@@ -317,7 +324,7 @@ t.test('an anchor stands for its value', (t) => {
 t.test('a full file is read as it is written', (t) => {
   const config = load(`
 node:    { name: n1, priority: 5, meta: { zone: a, rack: "2" } }
-cluster: { name: home, key_file: cluster.key, join: [ "10.0.0.1:7946", "[fd00::1]:7946", "10.0.0.1:7946" ], bootstrap_expect: 3, voters: 3 }
+cluster: { name: home, key_file: cluster.key, join: [ "10.0.0.1:7946", "[fd00::1]:7946", "10.0.0.1:7946" ], bootstrap_expect: 3, voters: 3, lease_reads: true }
 data_dir: data
 mesh:    { listen: "0.0.0.0:7946", advertise: "n1.example.com:7946" }
 http:    { listen: "[::]:0" }
@@ -336,6 +343,7 @@ providers: { traefik: { entry_points: [ websecure, web ] } }
       ],
       bootstrapExpect: 3,
       voters: 3,
+      leaseReads: true,
     },
     dataDir: join(dir, 'data'),
     mesh: { listen: { host: '0.0.0.0', port: 7946 }, advertise: { host: 'n1.example.com', port: 7946 } },

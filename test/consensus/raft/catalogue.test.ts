@@ -90,7 +90,7 @@ t.test('B4: a deposed leader answers no read', async (t) => {
   t.notOk(old.hasReady())
   group.heal()
   group.raft('a').step(message({ type: 'heartbeat', from: 'b', to: 'a', term: 2 }))
-  t.same(old.ready().reads, [{ id: 1, index: -1 }])
+  t.same(old.ready().reads, [{ id: 1, index: -1, lease: false }])
 })
 
 t.test('B4: a read that begins after a round was sent is not confirmed by it', async (t) => {
@@ -106,9 +106,9 @@ t.test('B4: a read that begins after a round was sent is not confirmed by it', a
   core.readIndex(2)
   const context = beat?.context ?? 0
   core.step(message({ type: 'heartbeatResponse', from: 'b', to: 'a', term: 1, context }))
-  t.same(core.ready().reads, [{ id: 1, index: 1 }])
+  t.same(core.ready().reads, [{ id: 1, index: 1, lease: false }])
   core.step(message({ type: 'heartbeatResponse', from: 'c', to: 'a', term: 1, context: context + 1 }))
-  t.same(core.ready().reads, [{ id: 2, index: 2 }])
+  t.same(core.ready().reads, [{ id: 2, index: 2, lease: false }])
 })
 
 t.test('B4: a new leader answers no read before it has committed in its term', async (t) => {
@@ -123,7 +123,7 @@ t.test('B4: a new leader answers no read before it has committed in its term', a
   const [beat] = drain(core).messages.filter(({ type }) => type === 'heartbeat')
   const context = beat?.context ?? 0
   core.step(message({ type: 'heartbeatResponse', from: 'c', to: 'a', term: 4, context }))
-  t.same(core.ready().reads, [{ id: 1, index: 3 }])
+  t.same(core.ready().reads, [{ id: 1, index: 3, lease: false }])
 })
 
 t.test('B5: a vote is neither sent nor counted before it is durable', async (t) => {

@@ -58,6 +58,7 @@ export function message(fields: Partial<Message> & Pick<Message, 'type' | 'from'
     rejectHint: 0,
     context: 0,
     transfer: false,
+    lease: false,
     snapshot: null,
     ...fields,
   }

@@ -68,8 +68,10 @@ export class Cluster {
       }
       member.writes.push(ready)
       this.#apply(member, ready)
-      for (const { id, index } of ready.reads)
-        this.#out.line(index < 0 ? `read ${id} fails` : `read ${id} sees ${index}`)
+      for (const { id, index, lease } of ready.reads)
+        this.#out.line(
+          index < 0 ? `read ${id} fails` : `read ${id} sees ${index}${lease ? ', lease granted' : ''}`,
+        )
       if (!member.slowDisk) this.#finishWrite(member, ' (after the write)')
     })
   }

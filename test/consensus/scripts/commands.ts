@@ -70,6 +70,7 @@ function takeRaftOptions(args: Arguments): Partial<RaftOptions> {
     },
     uncommittedBytesMax: args.numberOption('uncommitted-bytes') ?? RAFT_DEFAULTS.uncommittedBytesMax,
     applyBytesMax: args.numberOption('apply-bytes') ?? RAFT_DEFAULTS.applyBytesMax,
+    leaseReads: args.flag('lease-reads'),
   }
 }
 
@@ -208,7 +209,8 @@ const proposeChange: Command = (cluster, args, out) => {
 const readIndex: Command = (cluster, args, out) => {
   const member = takeRunning(cluster, args)
   const id = args.number('the read')
-  const asked = cluster.input(member, (raft) => raft.readIndex(id))
+  const lease = args.flag('lease')
+  const asked = cluster.input(member, (raft) => raft.readIndex(id, lease))
   out.line(asked ? `read ${id} waits` : `read ${id} refused: ${member.id} does not lead`)
 }
 
@@ -272,6 +274,7 @@ const step: Command = (cluster, args, out) => {
     rejectHint: args.numberOption('look-at') ?? 0,
     context: 0,
     transfer: args.flag('transfer'),
+    lease: args.flag('lease'),
     snapshot: null,
   }
   out.nested(describeMessage(message), () => cluster.input(member, (raft) => raft.step(message)))

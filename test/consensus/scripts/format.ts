@@ -65,8 +65,8 @@ function describeAnswer(message: Message): string {
 }
 
 function describeBody(message: Message): string {
-  const { index, logTerm, commit, context } = message
-  const read = context > 0 ? ` read=${context}` : ''
+  const { index, logTerm, commit, context, lease } = message
+  const read = `${context > 0 ? ` read=${context}` : ''}${lease ? ' lease' : ''}`
   switch (message.type) {
     case 'append':
       return `after=${index}@${logTerm} ${describeEntries(message.entries)} commit=${commit}`
