@@ -2,11 +2,12 @@ import { crc32 } from 'node:zlib'
 import { ClassicLevel } from 'classic-level'
 import { ConsensusError } from '../errors.ts'
 import type { Entry, HardState, SnapshotMeta } from '../raft/types.ts'
+import { databaseDamage } from './database-check.ts'
 import { decodeEntry, encodeEntry } from './entry-codec.ts'
 import { cannotOpen, cannotWrite, levelError } from './level-errors.ts'
 import type { LogStore, LogWrite, Pledge, StoredState, StoreIdentity } from './log-store.ts'
 
-const FORMAT = 1
+const FORMAT = 2
 /** Snapshot records are written in batches of about this size, so that appends are not blocked behind one large write. */
 const SNAPSHOT_BATCH_BYTES = 1 << 20
 
@@ -36,8 +37,14 @@ function text(value: string): Uint8Array {
   return new TextEncoder().encode(value)
 }
 
+/** A named record: the checksum of its JSON text, then the text. */
 function json(value: unknown): Uint8Array {
-  return text(JSON.stringify(value))
+  const body = JSON.stringify(value)
+  return text(`${checksum(body)} ${body}`)
+}
+
+function checksum(body: string): string {
+  return crc32(body).toString(16).padStart(8, '0')
 }
 
 /** 'L' + big-endian index: LevelDB's bytewise order is log order. No named key starts with an upper-case letter. */
@@ -60,35 +67,48 @@ function snapshotKey(generation: number, record: number): Uint8Array {
 
 /**
  * A LogStore on LevelDB. One synced batch carries term, vote, entries, truncation and the last index, so a crash leaves
- * either all or nothing of a step (catalogue B5, B6, B10). Every entry carries its own CRC, because LevelDB skips damaged
- * records of its write-ahead log silently; a gap or a bad entry refuses to start rather than lose what was acknowledged.
+ * either all or nothing of a step (catalogue B5, B6, B10). Every batch is synced: LevelDB changes to a new write-ahead log
+ * now and then, and a sync reaches the new one only. Every record carries its own CRC, because LevelDB does not check those
+ * of its tables; a gap or a bad record refuses to start rather than lose what was acknowledged.
  */
 export class LevelStore implements LogStore {
   readonly #directory: string
-  readonly #db: Database
+  #opened: Database | null = null
   #firstIndex = 1
   #lastIndex = 0
   /** The log must reach this far, whether the last write was made or not. */
   #lastIndexMin = 0
   #snapshot: StoredSnapshot | null = null
   #failure: unknown = null
+  #turn: Promise<void> = Promise.resolve()
 
   constructor(directory: string) {
     this.#directory = directory
-    this.#db = new ClassicLevel<Uint8Array, Uint8Array>(directory, {
-      keyEncoding: 'view',
-      valueEncoding: 'view',
-    })
   }
 
   async open(): Promise<StoredState> {
     try {
-      await this.#db.open()
+      // Once it is open, LevelDB has thrown away what it could not read, and merged what it did not look at.
+      const damage = await databaseDamage(this.#directory)
+      if (damage !== null) throw this.#damaged(damage)
+      // Made only now: a database opens by itself soon after it was made.
+      this.#opened = new ClassicLevel<Uint8Array, Uint8Array>(this.#directory, {
+        keyEncoding: 'view',
+        valueEncoding: 'view',
+        // The check of the tables reads them as they are.
+        compression: false,
+      })
+      await this.#opened.open()
       return await this.#load()
     } catch (error) {
       if (error instanceof ConsensusError) throw error
       throw cannotOpen(this.#directory, error) ?? this.#damaged(levelError(error).message, error)
     }
+  }
+
+  get #db(): Database {
+    if (this.#opened === null) throw new ConsensusError('CST_STORAGE_FAILED', 'the store was not opened')
+    return this.#opened
   }
 
   async recover(): Promise<void> {
@@ -100,10 +120,7 @@ export class LevelStore implements LogStore {
   }
 
   async #load(): Promise<StoredState> {
-    const format = await this.#get<number>(KEY.format)
-    if (format === undefined)
-      await this.#commit([{ type: 'put', key: KEY.format, value: json(FORMAT) }], true)
-    else if (format !== FORMAT) throw this.#damaged(`it has format ${format}, this program knows ${FORMAT}`)
+    await this.#checkFormat()
     const logStart = (await this.#get<{ index: number; term: number }>(KEY.logStart)) ?? { index: 0, term: 0 }
     const lastIndex = (await this.#get<number>(KEY.lastIndex)) ?? 0
     this.#firstIndex = logStart.index + 1
@@ -122,6 +139,15 @@ export class LevelStore implements LogStore {
     }
   }
 
+  /** The format is plain text, so that every version can read that of every other. */
+  async #checkFormat(): Promise<void> {
+    const stored = await this.#db.get(KEY.format)
+    const format = stored === undefined ? '' : new TextDecoder().decode(stored)
+    if (format === '') await this.#commit([{ type: 'put', key: KEY.format, value: text(`${FORMAT}`) }], true)
+    else if (format !== `${FORMAT}`)
+      throw this.#damaged(`it has format ${format}, this program knows ${FORMAT}`)
+  }
+
   #damaged(what: string, cause?: unknown): ConsensusError {
     // Never the log alone: a voter that forgot its votes could vote twice under its old identity.
     const way =
@@ -137,11 +163,11 @@ export class LevelStore implements LogStore {
   async #get<T>(key: Uint8Array): Promise<T | undefined> {
     const value = await this.#db.get(key)
     if (value === undefined) return undefined
-    try {
-      return JSON.parse(new TextDecoder().decode(value)) as T
-    } catch (error) {
-      throw this.#damaged(`the record "${new TextDecoder().decode(key)}" cannot be read`, error)
-    }
+    const stored = new TextDecoder().decode(value)
+    const body = stored.slice(9)
+    if (stored.slice(0, 9) !== `${checksum(body)} `)
+      throw this.#damaged(`the record "${new TextDecoder().decode(key)}" has a wrong checksum`)
+    return JSON.parse(body) as T
   }
 
   async #readEntries(): Promise<Entry[]> {
@@ -181,8 +207,17 @@ export class LevelStore implements LogStore {
     return this.#change(() => this.#db.batch(operations, { sync }))
   }
 
-  /** Makes one change. After the first failure every further one is refused until `recover`. */
-  async #change(make: () => Promise<void>): Promise<void> {
+  /**
+   * Makes one change after the other. After the first failure every further one is refused until `recover`: on a full disk a
+   * small batch could still succeed behind the torn beginning of a large one, and be thrown away with it later.
+   */
+  #change(make: () => Promise<void>): Promise<void> {
+    const change = this.#turn.then(() => this.#makeChange(make))
+    this.#turn = change.catch(() => {})
+    return change
+  }
+
+  async #makeChange(make: () => Promise<void>): Promise<void> {
     if (this.#failure !== null)
       throw new ConsensusError('CST_STORAGE_FAILED', 'storage has failed', { cause: this.#failure })
     try {
@@ -238,12 +273,12 @@ export class LevelStore implements LogStore {
       bytes += value.length
       count++
       if (bytes >= SNAPSHOT_BATCH_BYTES) {
-        await this.#commit(batch, false)
+        await this.#commit(batch, true)
         batch = []
         bytes = 0
       }
     }
-    if (batch.length > 0) await this.#commit(batch, false)
+    if (batch.length > 0) await this.#commit(batch, true)
     return { meta, generation, records: count, crc }
   }
 
@@ -255,7 +290,6 @@ export class LevelStore implements LogStore {
       const { index, term } = decodeEntry(bytes)
       operations.push({ type: 'put', key: KEY.logStart, value: json({ index, term }) })
     }
-    // The earlier batches are in the same write-ahead log before this one, so one sync makes them durable with it.
     await this.#commit(operations, true)
     if (bytes !== undefined) {
       await this.#clear({ gte: logKey(this.#firstIndex), lte: logKey(compactTo) })
@@ -317,6 +351,6 @@ export class LevelStore implements LogStore {
   }
 
   async close(): Promise<void> {
-    await this.#db.close()
+    await this.#opened?.close()
   }
 }
