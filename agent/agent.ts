@@ -1,8 +1,11 @@
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { collectDefaultMetrics, Registry } from 'prom-client'
+import type { ConsensusStatus } from '../consensus/client.ts'
 import { systemClock } from '../consensus/clock.ts'
+import { FeedMetrics } from '../consensus/feed-metrics.ts'
 import { LeaseKeeper } from '../consensus/leases.ts'
 import { ReplicaMetrics } from '../consensus/metrics.ts'
 import { ConsensusNode } from '../consensus/node.ts'
@@ -104,18 +107,19 @@ export class Agent {
     collectDefaultMetrics({ register: metrics })
 
     const mesh = await this.#createMesh(metrics)
-    const facts = (clusterId: string | null) =>
+    const facts = ({ clusterId, feed }: Pick<ConsensusStatus, 'clusterId' | 'feed'>) =>
       packFacts({
         version: VERSION,
         http: this.#http,
         priority: this.#priority,
         bootstrapExpect: config.cluster.bootstrapExpect,
         clusterId,
+        fedBy: feed?.feeder ?? null,
       })
     const membership = new SwimMembership(
       {
         name,
-        meta: facts(null),
+        meta: facts({ clusterId: null }),
         dataDir: config.dataDir,
         join: config.cluster.join.map(formatHostPort),
       },
@@ -129,6 +133,7 @@ export class Agent {
         bootstrapExpect: config.cluster.bootstrapExpect,
         votersTarget: config.cluster.voters,
         leaseReads: config.cluster.leaseReads,
+        learnersMax: config.cluster.learners,
       },
       {
         store: new LevelStore(join(config.dataDir, 'raft')),
@@ -138,6 +143,7 @@ export class Agent {
         clock: systemClock,
         random: Math.random,
         metrics: new ReplicaMetrics(metrics),
+        feedMetrics: new FeedMetrics(metrics),
         onFatal: this.#collaborators.onFatal,
       },
     )
@@ -171,11 +177,8 @@ export class Agent {
       if (member.status === 'failed' || member.status === 'left') consensus.peerLost(member.id)
     })
     this.#announce = () => {
-      const meta = facts(client.status().clusterId)
-      const { cluster, http, priority } = membership.local().meta
-      if (cluster !== meta.cluster || http !== meta.http || priority !== meta.priority) {
-        membership.setMeta(meta)
-      }
+      const meta = facts(client.status())
+      if (!isDeepStrictEqual(membership.local().meta, meta)) membership.setMeta(meta)
     }
 
     const http = buildHttpServer(

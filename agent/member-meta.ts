@@ -11,6 +11,8 @@ export interface AgentFacts {
   readonly bootstrapExpect: number
   /** Id of the cluster it belongs to; null before. */
   readonly clusterId: string | null
+  /** Id of the member that feeds it; null unless it is a client. */
+  readonly fedBy: string | null
 }
 
 /** Packs the facts into the few bytes that gossip carries. */
@@ -21,6 +23,7 @@ export function packFacts(facts: AgentFacts): MemberMeta {
     priority: String(facts.priority),
     expect: String(facts.bootstrapExpect),
     cluster: facts.clusterId ?? '',
+    ...(facts.fedBy === null ? {} : { fed: facts.fedBy }),
   }
 }
 

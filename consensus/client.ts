@@ -38,12 +38,22 @@ export interface RaftPeer {
   readonly matchIndex: number | null
 }
 
+/** How a client, which is no member of the Raft configuration, gets its copy of the state. */
+export interface FeedStatus {
+  /** Id of the member that feeds it; null while it looks for one. */
+  readonly feeder: string | null
+  /** Entries it is behind what that member knows to be committed. */
+  readonly lag: number
+  /** How often it took over a whole state. */
+  readonly restarts: number
+}
+
 /** A snapshot of this node's consensus state. Ids are identities (peer ids), not names. */
 export interface ConsensusStatus {
   readonly id: string
   /** Null until this node belongs to a cluster. */
   readonly clusterId: string | null
-  readonly role: 'leader' | 'follower' | 'candidate' | 'pre-candidate' | 'learner' | 'none'
+  readonly role: 'leader' | 'follower' | 'candidate' | 'pre-candidate' | 'learner' | 'client' | 'none'
   readonly term: number
   readonly leader: string | null
   readonly commitIndex: number
@@ -58,6 +68,10 @@ export interface ConsensusStatus {
   readonly failure: string | null
   /** Set while the disk is full: no writes are taken here, and the node does not lead unless it is the only voter. */
   readonly diskFull: string | null
+  /** Set on a client: who feeds it and how well. */
+  readonly feed?: FeedStatus
+  /** Set on a member that feeds clients: how many entries each is behind. */
+  readonly followers?: readonly { readonly id: string; readonly lag: number }[]
 }
 
 /** Options of every call that may wait. `timeoutMs` bounds the wait for a leader and for the result (default 2,500). */

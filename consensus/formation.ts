@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { Clock } from './clock.ts'
 import { ConsensusError, isConsensusError } from './errors.ts'
+import type { LocalCopy } from './local-copy.ts'
 import type { Replica } from './replica.ts'
 import { callRpc, RpcRefusal, type RpcRequest, type RpcResponses } from './rpc.ts'
 import type { Pledge } from './storage/log-store.ts'
@@ -25,6 +26,10 @@ export interface PeerDirectory {
 const STEP_MS = 200
 /** A member that knows no leader for this many ticks asks whether it still is one. */
 const ORPHAN_TICKS = 50
+/** A client asks again whether there is a place for it after about this many ticks. */
+const CLIENT_TICKS = 100
+/** How many others a client asks each time. */
+const CLIENT_ASKS_MAX = 3
 const CALL_TIMEOUT_MS = 2000
 const REPORT_MS = 10_000
 
@@ -40,8 +45,11 @@ const REPORT_MS = 10_000
 export class Formation {
   readonly #expect: number
   readonly #orphanMs: number
+  readonly #clientMs: number
   readonly #clock: Clock
   readonly #replica: Replica
+  readonly #copy: LocalCopy
+  readonly #random: () => number
   readonly #transport: Transport
   readonly #directory: PeerDirectory
   readonly #log: Logger
@@ -51,6 +59,8 @@ export class Formation {
   #lastReport = Number.NEGATIVE_INFINITY
   /** When a leader was known last, or the others were last asked for one. */
   #lastLeaderAt: number
+  /** A client does not ask again before. */
+  #askAgainAt = Number.NEGATIVE_INFINITY
   /** The last change of pledge or identity. They are made one after the other, each on what the one before left. */
   #deciding: Promise<unknown> = Promise.resolve()
   /** Set while the answers to this node's own attempt come in: the pledge is then not given up behind its back. */
@@ -60,6 +70,8 @@ export class Formation {
     options: { readonly bootstrapExpect: number; readonly tickMs: number },
     collaborators: {
       replica: Replica
+      copy: LocalCopy
+      random: () => number
       transport: Transport
       directory: PeerDirectory
       clock: Clock
@@ -68,9 +80,12 @@ export class Formation {
   ) {
     this.#expect = options.bootstrapExpect
     this.#orphanMs = ORPHAN_TICKS * options.tickMs
+    this.#clientMs = CLIENT_TICKS * options.tickMs
     this.#clock = collaborators.clock
     this.#lastLeaderAt = this.#clock.now()
     this.#replica = collaborators.replica
+    this.#copy = collaborators.copy
+    this.#random = collaborators.random
     this.#transport = collaborators.transport
     this.#directory = collaborators.directory
     this.#log = collaborators.log
@@ -123,9 +138,11 @@ export class Formation {
   }
 
   async #step(): Promise<void> {
+    this.#copy.settle()
     if (this.#replica.leader !== '') this.#lastLeaderAt = this.#clock.now()
     if (this.#isDone()) return
     if (this.#replica.isMember) this.#lastLeaderAt = this.#clock.now()
+    if (this.#copy.isClient && this.#clock.now() < this.#askAgainAt) return
     const peers = this.#directory.peers().filter((peer) => peer.alive)
     const settled = peers.filter((peer) => peer.clusterId !== null)
     // First: the cluster this node has agreed to found cannot admit it, and may have no leader without it.
@@ -154,6 +171,10 @@ export class Formation {
     const targets = settled
       .filter((peer) => ours === undefined || peer.clusterId === ours)
       .map((peer) => peer.id)
+      // Most of the others may be clients, which can only say who leads.
+      .sort((a, b) => Number(b === this.#copy.leader) - Number(a === this.#copy.leader))
+      .slice(0, this.#copy.isClient ? CLIENT_ASKS_MAX : undefined)
+    this.#askAgainAt = this.#clock.now() + this.#clientMs * (0.75 + 0.5 * this.#random())
     if (targets.length === 0) {
       this.#report(
         `the peers belong to another cluster than this node's data (${ours}); it waits for its own`,
@@ -165,12 +186,15 @@ export class Formation {
       tried.add(target)
       let leader = ''
       try {
-        const { clusterId } = await this.#call(target, { op: 'join', empty: ours === undefined })
+        const { clusterId, client } = await this.#call(target, { op: 'join', empty: this.#replica.isEmpty })
         await this.#exclusive(() => this.#replica.initialise(clusterId, null))
+        if (client !== null) this.#copy.follow(client, target)
         return
       } catch (error) {
         if (error instanceof RpcRefusal) leader = error.leader
-        if (isConsensusError(error, 'CST_LOG_DAMAGED')) this.#report(error.message, 'warn')
+        // What the leader sent may have arrived after the question left.
+        if (isConsensusError(error, 'CST_LOG_DAMAGED') && this.#replica.isEmpty)
+          this.#report(error.message, 'warn')
         this.#log.debug({ target, err: error }, 'could not join through this node')
       }
       target = leader !== '' && !tried.has(leader) ? leader : targets.find((id) => !tried.has(id))

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import { hasPlaceForLearner } from './admission.ts'
 import type { Clock } from './clock.ts'
 import { ConsensusError, refused } from './errors.ts'
 import { allNodes, isVoter } from './raft/configuration.ts'
@@ -11,6 +12,7 @@ import { isCaughtUp, nextVoterChange } from './voters.ts'
 export interface MembersOptions {
   readonly nodeId: NodeId
   readonly votersTarget: number
+  readonly learnersMax: number
   readonly deadVoterGraceMs: number
   readonly deadLearnerGraceMs: number
   /** Whoever answered within this time is alive as far as an operator's command is concerned. */
@@ -98,6 +100,26 @@ export class Members {
     const raft = this.#with.raft()
     if (raft === null) return false
     return isVoter(raft.configuration, id) || (raft.progress.get(id)?.matchIndex ?? 0) > 0
+  }
+
+  /** True if this leader has a place for one more learner: `hasPlaceForLearner`. A node silent for the grace is dead. */
+  hasPlace(): boolean {
+    const raft = this.#with.raft()
+    if (raft === null) return false
+    const { votersTarget, learnersMax, deadVoterGraceMs } = this.#options
+    const now = this.#with.clock.now()
+    const nodes = allNodes(raft.configuration)
+    const voters = nodes.filter((id) => isVoter(raft.configuration, id))
+    const learners = nodes.filter((id) => !voters.includes(id))
+    const living = (ids: readonly NodeId[]) =>
+      ids.filter((id) => this.#silentMs(id, now) <= deadVoterGraceMs).length
+    return hasPlaceForLearner({
+      learners: learners.length,
+      livingLearners: living(learners),
+      livingVoters: living(voters),
+      votersTarget,
+      learnersMax,
+    })
   }
 
   /**

@@ -2,8 +2,15 @@ import type { Logger } from 'pino'
 import type { ConsensusClient } from './client.ts'
 import type { Clock } from './clock.ts'
 import { ConsensusError, isConsensusError } from './errors.ts'
+import { FEED_DEFAULTS, Feed, type FeedOptions } from './feed.ts'
+import { FOLLOW_WAIT_TICKS } from './feed-follower.ts'
+import { type FeedMembers, feedMembers } from './feed-messages.ts'
+import type { FeedMetrics } from './feed-metrics.ts'
+import { replicaSource } from './feed-source.ts'
 import { Formation, type PeerDirectory } from './formation.ts'
+import { LocalCopy } from './local-copy.ts'
 import type { ReplicaMetrics } from './metrics.ts'
+import { EMPTY_CONFIGURATION } from './raft/configuration.ts'
 import { RaftClient } from './raft-client.ts'
 import { Replica } from './replica.ts'
 import { REPLICA_DEFAULTS, type ReplicaOptions } from './replica-options.ts'
@@ -15,6 +22,8 @@ import type { Transport } from './transport.ts'
 export interface ConsensusNodeOptions extends ReplicaOptions {
   /** With how many others it makes the first cluster: 1 = alone, 0 = never, it only joins. */
   readonly bootstrapExpect: number
+  /** Bounds of what this node feeds to clients, where they differ from the defaults. */
+  readonly feed?: Partial<FeedOptions>
 }
 
 /** What a consensus node works with. */
@@ -26,6 +35,7 @@ export interface ConsensusNodeCollaborators {
   readonly clock: Clock
   readonly random: () => number
   readonly metrics: ReplicaMetrics | null
+  readonly feedMetrics: FeedMetrics | null
   readonly onFatal: (error: Error) => void
 }
 
@@ -36,6 +46,8 @@ export class ConsensusNode {
   readonly client: ConsensusClient
   readonly #raftClient: RaftClient
   readonly #replica: Replica
+  readonly #copy: LocalCopy
+  readonly #feed: Feed
   readonly #formation: Formation
   readonly #directory: PeerDirectory
   #isOpen = false
@@ -44,17 +56,23 @@ export class ConsensusNode {
     const { transport, directory, log, clock } = collaborators
     this.#directory = directory
     this.#replica = new Replica(options, collaborators)
-    this.#raftClient = new RaftClient({ replica: this.#replica, transport, clock, log })
+    const tickMs = options.tickMs ?? REPLICA_DEFAULTS.tickMs
+    this.#feed = new Feed(
+      { ...FEED_DEFAULTS, waitMs: FOLLOW_WAIT_TICKS * tickMs, ...options.feed },
+      { source: replicaSource(this.#replica), clock, log, metrics: collaborators.feedMetrics },
+    )
+    this.#copy = new LocalCopy({ tickMs }, { ...collaborators, replica: this.#replica, feed: this.#feed })
+    this.#raftClient = new RaftClient({ replica: this.#copy, transport, clock, log })
     this.client = this.#raftClient
     this.#formation = new Formation(
-      { ...options, tickMs: options.tickMs ?? REPLICA_DEFAULTS.tickMs },
-      { replica: this.#replica, transport, directory, clock, log },
+      { ...options, tickMs },
+      { ...collaborators, replica: this.#replica, copy: this.#copy },
     )
     transport.onMessage((from, payload) => this.#replica.receive(from, payload))
     transport.onRequest((from, payload) =>
       answerRpc(
         payload,
-        () => this.#replica.leader,
+        () => this.#copy.leader,
         (request) => this.#handle(from, request),
       ),
     )
@@ -96,6 +114,8 @@ export class ConsensusNode {
   async stop(): Promise<void> {
     try {
       await this.#formation.stop()
+      this.#feed.stop()
+      await this.#copy.stop()
     } finally {
       await this.#replica.stop()
     }
@@ -104,6 +124,11 @@ export class ConsensusNode {
   /** The connection to a peer broke, or the failure detector gave it up. */
   peerLost(peer: string): void {
     this.#replica.peerLost(peer)
+    this.#copy.peerLost(peer)
+  }
+
+  #members(): FeedMembers {
+    return feedMembers(this.#replica.protocol?.configuration ?? EMPTY_CONFIGURATION)
   }
 
   async #handle(from: string, request: RpcRequest): Promise<RpcResponses[RpcRequest['op']]> {
@@ -130,6 +155,8 @@ export class ConsensusNode {
         return {}
       case 'join':
         return this.#admit(from, request.empty)
+      case 'follow':
+        return this.#feed.answer(from, request)
       case 'snapshot':
         await this.#replica.receiveSnapshot(from, request)
         return {}
@@ -147,10 +174,13 @@ export class ConsensusNode {
   }
 
   /**
-   * The leader takes a node in as a learner; it is promoted once it has caught up, if voters are wanted. A node whose
+   * The leader takes a node in as a learner if there is a place; it is promoted once it has caught up, if voters are
+   * wanted. Else the node is a client, and fed by any of the members. A node whose
    * storage was lost is refused: as a voter it could vote twice, as a learner it lacks what it has acknowledged.
    */
-  #admit(from: string, empty: boolean): RpcResponses['join'] {
+  async #admit(from: string, empty: boolean): Promise<RpcResponses['join']> {
+    // A leader that was deposed does not know whom the cluster has taken in since, and must not call it new.
+    await this.#replica.waitApplied(await this.#replica.confirmRead()).promise
     const { identity } = this.#replica
     if (!this.#replica.isLeader || identity === null) {
       throw new ConsensusError('CST_NOT_LEADER', 'this node does not lead')
@@ -170,8 +200,9 @@ export class ConsensusNode {
           retryable: true,
         })
       }
+      if (!this.#replica.members.hasPlace()) return { clusterId: identity.clusterId, client: this.#members() }
       this.#replica.proposeChange({ steps: [{ kind: 'addLearner', node: from }] })
     }
-    return { clusterId: identity.clusterId }
+    return { clusterId: identity.clusterId, client: null }
   }
 }

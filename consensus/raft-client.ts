@@ -13,7 +13,7 @@ import type {
 } from './client.ts'
 import type { Clock } from './clock.ts'
 import { ConsensusError, isConsensusError, noLeader, outcomeUnknown } from './errors.ts'
-import type { Replica } from './replica.ts'
+import type { LocalReplica } from './local-copy.ts'
 import { callRpc, mayHaveHappened, type RpcRequest, type RpcResponses } from './rpc.ts'
 import { SharedRounds } from './shared-rounds.ts'
 import type { LogRecord } from './state/codec.ts'
@@ -63,7 +63,7 @@ class Deadline {
  * all tries, so it is applied once however often it was sent.
  */
 export class RaftClient implements ConsensusClient {
-  readonly #replica: Replica
+  readonly #replica: LocalReplica
   readonly #transport: Transport
   readonly #clock: Clock
   readonly #log: Logger
@@ -74,7 +74,7 @@ export class RaftClient implements ConsensusClient {
   readonly #confirmed = new SharedRounds(() => this.#readIndexRound(false))
   readonly #leased = new SharedRounds(() => this.#readIndexRound(true))
 
-  constructor(collaborators: { replica: Replica; transport: Transport; clock: Clock; log: Logger }) {
+  constructor(collaborators: { replica: LocalReplica; transport: Transport; clock: Clock; log: Logger }) {
     this.#replica = collaborators.replica
     this.#transport = collaborators.transport
     this.#clock = collaborators.clock

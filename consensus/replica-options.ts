@@ -17,6 +17,8 @@ export interface ReplicaOptions {
   readonly keepEntries?: number
   /** How many voters the cluster aims at; the rest are learners. Odd. Default 5. */
   readonly votersTarget?: number
+  /** How many learners are kept; nodes beyond become clients, unless voters are wanting. Default 16. */
+  readonly learnersMax?: number
   /** A voter silent for this long is replaced. Default 60,000. */
   readonly deadVoterGraceMs?: number
   /** A learner silent for this long is removed. Default 24 hours. */
@@ -34,6 +36,7 @@ export const REPLICA_DEFAULTS = {
   snapshotBytes: 32 << 20,
   keepEntries: 1024,
   votersTarget: 5,
+  learnersMax: 16,
   deadVoterGraceMs: 60_000,
   deadLearnerGraceMs: 24 * 60 * 60_000,
   leaseReads: false,

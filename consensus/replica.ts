@@ -143,6 +143,16 @@ export class Replica {
     return !this.#hasEnded && this.#raft?.role === 'leader'
   }
 
+  /** True if this node has stored nothing of a log: it never was a member, or has lost what it had. */
+  get isEmpty(): boolean {
+    return this.#raft === null || this.#raft.log.lastIndex === 0
+  }
+
+  /** Term, log and configuration, for who feeds clients from them; null until this node belongs to a cluster. */
+  get protocol(): Pick<Raft, 'term' | 'log' | 'configuration'> | null {
+    return this.#raft
+  }
+
   /** True if this node is part of the configuration it knows. */
   get isMember(): boolean {
     return this.#raft !== null && allNodes(this.#raft.configuration).includes(this.id)
@@ -430,7 +440,7 @@ export class Replica {
     return heir
   }
 
-  get members(): Pick<Members, 'has' | 'mustRemember'> {
+  get members(): Pick<Members, 'has' | 'mustRemember' | 'hasPlace'> {
     return this.#members
   }
 

@@ -1,4 +1,5 @@
 import { ConsensusError, type ConsensusErrorCode, isConsensusError } from './errors.ts'
+import type { FeedMembers, FollowAnswer, FollowRequest } from './feed-messages.ts'
 import type { SnapshotMeta } from './raft/types.ts'
 import { CodecError, decodeRecord, encodeRecord, type LogRecord } from './state/codec.ts'
 import type { CommandResult, Session } from './state/types.ts'
@@ -13,8 +14,9 @@ export type RpcRequest =
   /** `to`: who is to lead; null = whoever is furthest. */
   | { readonly op: 'transfer'; readonly to: string | null }
   | { readonly op: 'remove'; readonly node: string }
-  /** `empty`: the node has no log; true unless it restarted as a member. */
+  /** `empty`: the node has nothing of a log. */
   | { readonly op: 'join'; readonly empty: boolean }
+  | FollowRequest
   | { readonly op: 'pledge'; readonly pledge: Pledge }
   | { readonly op: 'release'; readonly attempt: string }
   | { readonly op: 'attempt'; readonly attempt: string }
@@ -37,7 +39,9 @@ export interface RpcResponses {
   renew: { readonly session: Session | null; readonly index: number }
   transfer: { readonly to: string }
   remove: Record<string, never>
-  join: { readonly clusterId: string }
+  /** `client`: there is no place in the configuration; any of these members feeds the node. Null: it is a member. */
+  join: { readonly clusterId: string; readonly client: FeedMembers | null }
+  follow: FollowAnswer
   pledge: { readonly accepted: boolean; readonly clusterId: string | null }
   release: Record<string, never>
   attempt: { readonly state: 'open' | 'given-up'; readonly clusterId: string | null }

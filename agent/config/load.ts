@@ -107,6 +107,7 @@ function assemble(
       bootstrapExpect: expect,
       voters: get('cluster.voters') ?? 5,
       leaseReads: get('cluster.lease_reads') ?? false,
+      learners: get('cluster.learners') ?? 16,
     },
     dataDir: absolute(get('data_dir') ?? defaultDataDir(env), env),
     mesh: { listen, advertise: get('mesh.advertise') ?? null },

@@ -25,6 +25,7 @@ export interface SettingValues {
   'cluster.bootstrap_expect': number
   'cluster.voters': Config['cluster']['voters']
   'cluster.lease_reads': boolean
+  'cluster.learners': number
   data_dir: string
   'mesh.listen': HostPort
   'mesh.advertise': HostPort
@@ -117,7 +118,7 @@ export const SETTINGS: { readonly [Path in SettingPath]: Setting<SettingValues[P
     kind: oneOfNumbers([3, 5]),
     default: '5',
     flag: null,
-    doc: 'How many nodes vote at most; the others hold a copy and stand in for a voter that dies. The same on every node.',
+    doc: 'How many nodes vote at most; the others hold a copy, and as learners stand in for a voter that dies. The same on every node.',
     reloadable: false,
     read: (config) => config.cluster.voters,
   },
@@ -128,6 +129,14 @@ export const SETTINGS: { readonly [Path in SettingPath]: Setting<SettingValues[P
     doc: 'Whether the leader may answer default reads from a promise of the voters to elect nobody else for a second. The same on every node.',
     reloadable: false,
     read: (config) => config.cluster.leaseReads,
+  },
+  'cluster.learners': {
+    kind: integer(0, 256),
+    default: '16',
+    flag: null,
+    doc: 'How many nodes beside the voters keep the log and stand in. A node beyond is a client: it holds a copy that a member feeds. The same on every node.',
+    reloadable: false,
+    read: (config) => config.cluster.learners,
   },
   data_dir: {
     kind: path(),

@@ -22,9 +22,11 @@ export interface Config {
     readonly join: readonly HostPort[]
     /** How many nodes make the first cluster together. Default 1 without `join`, 0 (never) with it. */
     readonly bootstrapExpect: number
-    /** How many nodes vote, as far as there are as many; the rest are learners. Default 5. */
+    /** How many nodes vote, as far as there are as many. Default 5. */
     readonly voters: 3 | 5
     readonly leaseReads: boolean
+    /** How many of the others are learners; the rest are clients. Default 16. */
+    readonly learners: number
   }
   readonly dataDir: string
   readonly mesh: { readonly listen: HostPort; readonly advertise: HostPort | null }

@@ -1,6 +1,7 @@
 import { pino } from 'pino'
 import type { Command, ConsensusClient } from '../../consensus/client.ts'
 import { type Clock, systemClock } from '../../consensus/clock.ts'
+import type { FeedOptions } from '../../consensus/feed.ts'
 import type { PeerInfo } from '../../consensus/formation.ts'
 import { ConsensusNode } from '../../consensus/node.ts'
 import { textToKey } from '../../consensus/state/keys.ts'
@@ -71,6 +72,8 @@ export interface MemberOptions {
   readonly votersTarget?: number
   readonly diskRetryMs?: number
   readonly leaseReads?: boolean
+  readonly learnersMax?: number
+  readonly feed?: Partial<FeedOptions>
 }
 
 /** Consensus nodes in one process on a network in memory, with ticks of 10 ms. */
@@ -99,6 +102,7 @@ export class TestCluster {
         clock: options.clock ?? systemClock,
         random: options.random ?? Math.random,
         metrics: null,
+        feedMetrics: null,
         onFatal: (error) => this.fatal.push(error),
       },
     )

@@ -291,6 +291,7 @@ t.test('an empty configuration is one node on loopback', (t) => {
       bootstrapExpect: 1,
       voters: 5,
       leaseReads: false,
+      learners: 16,
     },
     dataDir: '/srv/state',
     mesh: { listen: { host: '127.0.0.1', port: 7946 }, advertise: null },
