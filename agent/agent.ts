@@ -114,7 +114,7 @@ export class Agent {
         priority: this.#priority,
         bootstrapExpect: config.cluster.bootstrapExpect,
         clusterId,
-        fedBy: feed?.feeder ?? null,
+        fedBy: feed === undefined ? null : (feed.feeder ?? ''),
       })
     const membership = new SwimMembership(
       {

@@ -11,7 +11,7 @@ export interface AgentFacts {
   readonly bootstrapExpect: number
   /** Id of the cluster it belongs to; null before. */
   readonly clusterId: string | null
-  /** Id of the member that feeds it; null unless it is a client. */
+  /** Id of the member that feeds it, '' while it looks for one; null unless it is a client. */
   readonly fedBy: string | null
 }
 

@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import type { RaftPeer } from '../../consensus/client.ts'
 import { FAILURES, Failure } from './api-failures.ts'
+import { ClientsSchema, FeedSchema, feedJson, followersJson, memberRole } from './clients.ts'
 import type { HttpContext } from './collaborators.ts'
 import { notFound } from './errors.ts'
 import { nodeName } from './peers.ts'
@@ -27,6 +28,7 @@ export const ApiSchemas = {
     diskFull: Type.Optional(
       Type.String({ description: 'Set while the disk is full: no writes are taken here' }),
     ),
+    feed: Type.Optional(FeedSchema),
     failure: Type.Optional(
       Type.String({ description: 'Why storage failed; the node serves stale reads only' }),
     ),
@@ -36,7 +38,8 @@ export const ApiSchemas = {
       name: Type.String(),
       status: Type.String({ description: 'alive, suspect, failed, left, or unknown to the membership' }),
       address: Type.String(),
-      role: Type.String({ description: 'leader, voter, learner or none' }),
+      role: Type.String({ description: 'leader, voter, learner, client or none' }),
+      fedBy: Type.Optional(Type.String({ description: 'Of a client: the name of the node that feeds it' })),
       id: Type.String(),
       incarnation: Type.Integer(),
       meta: Type.Record(Type.String(), Type.String()),
@@ -86,6 +89,8 @@ export const ApiSchemas = {
     lastContactMs: Type.Union([Type.Number(), Type.Null()]),
     failure: nullable(Type.String()),
     diskFull: nullable(Type.String()),
+    feed: Type.Optional(FeedSchema),
+    followers: Type.Optional(ClientsSchema),
     peers: Type.Array(
       Type.Object({
         id: Type.String(),
@@ -130,6 +135,7 @@ export function addApiRoutes(routes: RouteTable, context: HttpContext): void {
       role: status.role,
       ready: readiness.ready(),
       version,
+      ...feedJson(context, status),
       ...(status.failure === null ? {} : { failure: status.failure }),
       ...(status.diskFull === null ? {} : { diskFull: status.diskFull }),
     }
@@ -219,13 +225,14 @@ function addTraefikRoutes(routes: RouteTable, context: HttpContext): void {
 }
 
 /** One row for each member, and one for each Raft peer the membership does not know. */
-function nodes({ consensus, membership }: HttpContext) {
+function nodes(context: HttpContext) {
+  const { consensus, membership } = context
   const peers = new Map(consensus.status().peers.map((peer) => [peer.id, peer]))
   const rows = membership.members().map((member) => ({
     name: member.name,
     status: member.status as string,
     address: member.address,
-    role: peerRole(peers.get(member.id)),
+    ...memberRole(context, member, peerRole(peers.get(member.id))),
     id: member.id,
     incarnation: member.incarnation,
     meta: member.meta,
@@ -248,9 +255,11 @@ function nodes({ consensus, membership }: HttpContext) {
 }
 
 function raft(context: HttpContext) {
-  const { leader, peers, lastContactMs, ...status } = context.consensus.status()
+  const { leader, peers, lastContactMs, feed, followers, ...status } = context.consensus.status()
   return {
     ...status,
+    ...feedJson(context, { feed }),
+    ...followersJson(context, { followers }),
     name: context.config.node.name,
     leader: nodeName(context, leader),
     leaderId: leader,

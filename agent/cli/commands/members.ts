@@ -14,9 +14,10 @@ export function membersCommand(io: CliIo): Command {
       const api = await connect(options, io)
       const body = await api.expect('/api/v1/nodes')
       if (options.json === true) return printBody(io, body)
-      const rows = records(api.parse(body)).map((node) =>
-        [node.name, node.address, node.status, node.role, node.version].map(cell),
-      )
+      const rows = records(api.parse(body)).map((node) => {
+        const role = node.fedBy === undefined ? node.role : `${cell(node.role)} of ${cell(node.fedBy)}`
+        return [node.name, node.address, node.status, role, node.version].map(cell)
+      })
       io.stdout.write(renderTable(['NODE', 'ADDRESS', 'STATUS', 'ROLE', 'VERSION'], rows, 'no members'))
     })
 }

@@ -86,6 +86,7 @@ function statusText(status: Readonly<Record<string, unknown>>): string {
     ['commit index', cell(status.commitIndex)],
     ['applied index', cell(status.appliedIndex)],
     ['last log index', cell(status.lastLogIndex)],
+    ...feedFields(status),
   ]
   const rows = peers.map((peer) => [
     cell(peer.name),
@@ -94,5 +95,17 @@ function statusText(status: Readonly<Record<string, unknown>>): string {
     cell(peer.id),
   ])
   const head = fields.map(([label, value]) => `${`${label}:`.padEnd(16)}${printable(value)}\n`).join('')
-  return `${head}\n${renderTable(['PEER', 'ROLE', 'MATCH', 'ID'], rows, 'no peers: this node belongs to no cluster yet')}`
+  const clients = records(status.followers ?? []).map(({ name, lag, id }) => [name, lag, id].map(cell))
+  const fed = clients.length === 0 ? '' : `\n${renderTable(['FEEDS', 'LAG', 'ID'], clients, '')}`
+  return `${head}\n${renderTable(['PEER', 'ROLE', 'MATCH', 'ID'], rows, 'no peers: this node belongs to no cluster yet')}${fed}`
+}
+
+/** Of a client: who feeds it. */
+function feedFields(status: Readonly<Record<string, unknown>>): readonly (readonly [string, string])[] {
+  if (status.feed === undefined) return []
+  const { feeder, lag } = record(status.feed)
+  return [
+    ['fed by', cell(feeder)],
+    ['lag', `${cell(lag)} entries`],
+  ]
 }

@@ -1,0 +1,237 @@
+import t from 'tap'
+import { textToKey } from '../../consensus/state/keys.ts'
+import { eventually, get, type MemberOptions, set, TestCluster } from './cluster.ts'
+import { operationOf } from './network.ts'
+
+const SETTINGS = { votersTarget: 3, learnersMax: 1, deadVoterGraceMs: 400 } as const
+
+type Tap = { teardown(fn: () => Promise<void>): void }
+
+function role(cluster: TestCluster, id: string): string {
+  return cluster.client(id).status().role
+}
+
+/** Founders a, b, c; then d … join one after the other, so that it is known who gets the places. */
+async function grown(t: Tap, size: number, options: Partial<MemberOptions> = {}) {
+  const cluster = new TestCluster()
+  t.teardown(() => cluster.close())
+  const ids = await cluster.found(3, { ...SETTINGS, ...options })
+  for (const id of [...'defgh'].slice(0, size - 3)) {
+    await cluster.add(id, { expect: 0, ...SETTINGS, ...options })
+    await eventually(`${id} has its part`, () => ['learner', 'client'].includes(role(cluster, id)))
+    ids.push(id)
+  }
+  return { cluster, ids, clients: ids.filter((id) => role(cluster, id) === 'client') }
+}
+
+function text(cluster: TestCluster, id: string, key: string): Promise<string | undefined> {
+  return get(cluster.client(id), key, 'stale')
+}
+
+t.test('of seven nodes three vote, one learns and three are clients that serve everything', async (t) => {
+  const { cluster, ids, clients } = await grown(t, 7)
+  t.same(
+    ids
+      .map((id) => role(cluster, id))
+      .filter((r) => r !== 'leader')
+      .sort(),
+    ['client', 'client', 'client', 'follower', 'follower', 'learner'],
+  )
+  t.same(clients, ['e', 'f', 'g'])
+  const leader = await cluster.leader()
+  for (const id of ids) {
+    const { peers, clusterId, feed, lastLogIndex } = cluster.client(id).status()
+    t.same(
+      peers.map((peer) => `${peer.id}${peer.voter}`),
+      ['atrue', 'btrue', 'ctrue', 'dfalse'],
+      id,
+    )
+    t.equal(clusterId, cluster.client('a').status().clusterId)
+    if (!clients.includes(id)) continue
+    t.equal(lastLogIndex, 0, 'a client has no log')
+    t.ok(['a', 'b', 'c', 'd'].includes(feed?.feeder ?? ''))
+    t.not(feed?.feeder, leader, 'the leader is spared')
+  }
+
+  for (const [i, writer] of ids.entries()) {
+    await cluster.client(writer).propose(set('k', `${i}`))
+    for (const reader of ids) {
+      t.equal(await get(cluster.client(reader), 'k', 'consistent'), `${i}`, `${writer} → ${reader}`)
+      const { view, knownLeader } = await cluster.client(reader).read('default')
+      t.ok(view.kvGet(textToKey('k')))
+      t.ok(knownLeader)
+    }
+  }
+  await eventually('the feeders know whom they feed', () => {
+    const fed = ids.flatMap((id) => cluster.client(id).status().followers ?? [])
+    return new Set(fed.map(({ id }) => id)).size === 3
+  })
+  t.same(cluster.fatal, [])
+})
+
+t.test('a watch on a client fires once per change, whoever writes and whatever is restored', async (t) => {
+  const { cluster } = await grown(t, 5)
+  t.equal(role(cluster, 'e'), 'client')
+  const client = cluster.client('e')
+  await client.propose(set('other', '0'))
+  await client.read('consistent')
+  let fired = 0
+  t.teardown(async () => client.watch({ kind: 'key', key: textToKey('w') }, () => fired++)())
+  client.watch({ kind: 'key', key: textToKey('w') }, () => fired++)
+  fired = 0
+  for (let i = 1; i <= 20; i++) {
+    await cluster.client(i % 2 ? 'a' : 'e').propose(set('w', `${i}`))
+    await client.read('consistent')
+    t.equal(fired, i)
+    await cluster.client('b').propose(set('other', `${i}`))
+  }
+  await client.read('consistent')
+  t.equal(fired, 20)
+})
+
+t.test('clients write and read on when the leader dies, and when their feeder dies', async (t) => {
+  const { cluster, clients } = await grown(t, 7)
+  const leader = await cluster.leader()
+  await cluster.client('e').propose(set('before', '1'))
+  cluster.kill(leader)
+  for (const id of clients) {
+    await cluster.client(id).propose(set(id, '2'), { timeoutMs: 5000 })
+    t.equal(await get(cluster.client(id), 'before'), '1')
+  }
+  const feeder = cluster.client('e').status().feed?.feeder ?? ''
+  const alive = ['a', 'b', 'c', 'd'].filter((id) => id !== leader)
+  // The quorum of the three voters must survive: only a learner or the only feeder left may go.
+  await eventually('the dead voter is replaced', () => {
+    const { peers } = cluster.client(alive[0] ?? '').status()
+    return peers.filter(({ voter }) => voter).every(({ id }) => id !== leader)
+  })
+  cluster.kill(feeder)
+  for (const id of clients) {
+    await cluster.client(id).propose(set('after', id), { timeoutMs: 5000 })
+    for (const other of clients) t.equal(await get(cluster.client(other), 'after'), id)
+  }
+  t.not(cluster.client('e').status().feed?.feeder, feeder)
+  t.same(cluster.fatal, [])
+})
+
+t.test('a client becomes a learner and then a voter when a voter dies and no learner is there', async (t) => {
+  const { cluster } = await grown(t, 5, { learnersMax: 0 })
+  t.same([role(cluster, 'd'), role(cluster, 'e')], ['client', 'client'])
+  const client = cluster.client('d')
+  let last = 0
+  let backwards = 0
+  const observing = setInterval(() => {
+    const { appliedIndex } = client.status()
+    if (appliedIndex < last) backwards++
+    last = appliedIndex
+  }, 2)
+  t.teardown(async () => clearInterval(observing))
+  const leader = await cluster.leader()
+  const victim = ['a', 'b', 'c'].find((id) => id !== leader) ?? ''
+  for (let i = 0; i < 50; i++) await client.propose(set(`k/${i}`, `${i}`))
+  cluster.kill(victim)
+  await eventually('three living voters', () => {
+    const { peers } = cluster.client(leader).status()
+    const voters = peers.filter(({ voter }) => voter).map(({ id }) => id)
+    return voters.length === 3 && !voters.includes(victim)
+  })
+  await eventually('one of the clients votes', () =>
+    ['d', 'e'].some((id) => ['follower', 'leader'].includes(role(cluster, id))),
+  )
+  t.equal(['d', 'e'].filter((id) => role(cluster, id) === 'client').length, 1, 'the other stays a client')
+  await client.propose(set('after', '1'))
+  t.equal(await get(client, 'after'), '1')
+  t.equal(await get(client, 'k/49'), '49')
+  t.equal(backwards, 0, 'the state never went back')
+  t.equal(role(cluster, 'd') === 'client', cluster.client('d').status().feed !== undefined)
+  t.same(cluster.fatal, [])
+})
+
+t.test('a client is started again without a log and is fed again, and never founds a cluster', async (t) => {
+  const { cluster } = await grown(t, 6)
+  const clusterId = cluster.client('e').status().clusterId
+  await cluster.client('e').propose(set('k', '1'))
+  await cluster.stop('e')
+  await cluster.stop('f')
+  // While no member answers, two clients that are told to expect two must not make a cluster of their own.
+  cluster.network.partition(['e', 'f'], ['a', 'b', 'c', 'd'])
+  for (const id of ['e', 'f']) {
+    const { store, options } = cluster.member(id)
+    await cluster.add(id, { ...options, store, expect: 2 })
+  }
+  await t.rejects(cluster.client('e').propose(set('k', '2'), { timeoutMs: 600 }), { code: 'CST_NO_LEADER' })
+  t.equal(cluster.client('e').status().clusterId, clusterId)
+  t.equal(cluster.client('e').status().lastLogIndex, 0)
+  cluster.network.heal()
+  await eventually('both are clients again', () => ['e', 'f'].every((id) => role(cluster, id) === 'client'))
+  t.equal(await get(cluster.client('e'), 'k'), '1')
+})
+
+t.test('a dead learner is gone for good: a client takes the place that became free', async (t) => {
+  const { cluster } = await grown(t, 5, { deadLearnerGraceMs: 500 })
+  t.equal(role(cluster, 'e'), 'client')
+  cluster.kill('d')
+  await eventually('e is a learner', () => role(cluster, 'e') === 'learner')
+  await cluster.client('e').propose(set('k', '1'))
+  t.equal((await text(cluster, 'e', 'k')) ?? (await get(cluster.client('e'), 'k')), '1')
+
+  // The dead one comes back with a log from which it must not speak: it is a client now.
+  await cluster.restart('d')
+  await eventually('d is a client', () => role(cluster, 'd') === 'client')
+  t.equal(await get(cluster.client('d'), 'k'), '1')
+  await cluster.client('d').propose(set('k', '2'))
+  t.equal(await get(cluster.client('e'), 'k'), '2')
+  t.same(cluster.fatal, [])
+})
+
+t.test('a client that is cut off knows no leader and serves what it has; healed it goes on', async (t) => {
+  const { cluster } = await grown(t, 5)
+  const client = cluster.client('e')
+  await client.propose(set('k', '1'))
+  await client.read('consistent')
+  cluster.network.partition(['e'], ['a', 'b', 'c', 'd'])
+  await eventually('no leader is known', () => client.status().leader === null)
+  await t.rejects(client.read('consistent', { timeoutMs: 100 }), { code: 'CST_NO_LEADER' })
+  t.equal(await text(cluster, 'e', 'k'), '1')
+  await cluster.client('a').propose(set('k', '2'))
+  cluster.network.heal()
+  await eventually('it goes on', async () => (await text(cluster, 'e', 'k')) === '2')
+  t.equal(client.status().feed?.restarts, 1, 'it went on where it was')
+})
+
+t.test(
+  'what a client missed and is compacted away it gets as a whole state; no watcher sleeps',
+  async (t) => {
+    const { cluster } = await grown(t, 5, { snapshotEntries: 30 })
+    const client = cluster.client('e')
+    await client.propose(set('w', '1'))
+    await client.read('consistent')
+    let woken = false
+    client.watch({ kind: 'key', key: textToKey('w') }, () => {
+      woken = true
+    })
+    cluster.network.partition(['e'], ['a', 'b', 'c', 'd'])
+    await cluster.client('a').propose(set('w', '2'))
+    for (let i = 0; i < 200; i++) await cluster.client('a').propose(set(`k/${i}`, `${i}`))
+    await eventually('every log is compacted', () =>
+      ['a', 'b', 'c', 'd'].every((id) => cluster.client(id).status().firstLogIndex > 60),
+    )
+    cluster.network.heal()
+    await eventually('it caught up', async () => (await text(cluster, 'e', 'k/199')) === '199')
+    t.equal(await text(cluster, 'e', 'w'), '2')
+    t.ok(woken)
+    t.equal(client.status().feed?.restarts, 2)
+  },
+)
+
+t.test('a node that lost its log is refused, whatever a deposed leader would say', async (t) => {
+  const { cluster } = await grown(t, 4, { learnersMax: 0 })
+  const leader = await cluster.leader()
+  const victim = ['a', 'b', 'c'].find((id) => id !== leader) ?? ''
+  await cluster.stop(victim)
+  const { store: _lost, ...options } = cluster.member(victim).options
+  cluster.network.drops = (passing) => operationOf(passing) === 'pledge'
+  await cluster.add(victim, { ...options, expect: 0, deadVoterGraceMs: 60_000 })
+  await t.rejects(cluster.client(victim).read('default', { timeoutMs: 400 }), { code: 'CST_NO_LEADER' })
+  t.equal(role(cluster, victim), 'none')
+})
