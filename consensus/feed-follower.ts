@@ -22,6 +22,8 @@ export const FOLLOW_WAIT_TICKS = 10
 const ANSWER_TICKS = 30
 /** Ticks without an answer, or without a leader in the answers, after which the client knows no leader. */
 const SILENCE_TICKS = 20
+/** Ticks a reader waits for an entry before another member is asked: this one lags, or hangs. */
+const READ_TICKS = 5
 /** Ticks between two looks for a member that does not lead. */
 const MOVE_TICKS = 100
 const PART_TIMEOUT_MS = 10_000
@@ -58,6 +60,8 @@ export class FeedFollower {
   readonly #feeders: Feeders
   readonly #stopping = new AbortController()
   #request = new AbortController()
+  /** When the request under way for entries was sent; null if it is for a part of a state, or there is none. */
+  #askedAt: number | null = null
   #running: Promise<void> = Promise.resolve()
   #feeder: string | null = null
   #leader = ''
@@ -132,6 +136,25 @@ export class FeedFollower {
     this.copy.end()
     this.#with.metrics?.lag(0)
     await this.#running
+  }
+
+  /** Resolves once `index`, which is committed, is applied. Who waits in vain for a while makes the client look elsewhere. */
+  waitApplied(index: number): ReturnType<FeedCopy['waitApplied']> {
+    if (this.copy.position.index >= index) return this.copy.waitApplied(index)
+    const { promise, cancel } = this.copy.waitApplied(index)
+    const readMs = READ_TICKS * this.#options.tickMs
+    const timer = setTimeout(() => {
+      if (this.#askedAt !== null && this.#with.clock.now() - this.#askedAt >= readMs) this.#request.abort()
+    }, readMs)
+    const stop = () => clearTimeout(timer)
+    promise.then(stop, stop)
+    return {
+      promise,
+      cancel: () => {
+        stop()
+        cancel()
+      },
+    }
   }
 
   /** The connection to a node broke, or the failure detector gave it up. */
@@ -218,7 +241,14 @@ export class FeedFollower {
     this.#request = new AbortController()
     if (this.#stopped) this.#request.abort()
     const { signal } = this.#request
-    const answer = checkAnswer(await callRpc(transport, feeder, request, { timeoutMs, signal }), position)
+    this.#askedAt = transfer === null ? clock.now() : null
+    const call = callRpc(transport, feeder, request, { timeoutMs, signal })
+    const answer = checkAnswer(
+      await call.finally(() => {
+        this.#askedAt = null
+      }),
+      position,
+    )
     if (this.#stopped) throw new Error('the feed is stopping')
     this.#fresh = false
     this.#answeredAt = clock.now()

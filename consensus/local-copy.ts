@@ -178,7 +178,7 @@ export class LocalCopy implements LocalReplica {
   waitApplied(index: number): ReturnType<Replica['waitApplied']> {
     const fed = this.#fed
     if (fed === null || this.ended !== null) return this.#replica.waitApplied(index)
-    return fed.copy.waitApplied(index)
+    return fed.waitApplied(index)
   }
 
   onStatus(listener: (status: ConsensusStatus) => void): () => void {

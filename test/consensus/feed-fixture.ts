@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from '../../consensus/clock.ts'
+import { systemClock } from '../../consensus/clock.ts'
 import { Feed, type FeedOptions, type FeedSource } from '../../consensus/feed.ts'
 import { FeedFollower } from '../../consensus/feed-follower.ts'
 import type { FeedMembers, FollowAnswer, FollowRequest } from '../../consensus/feed-messages.ts'
@@ -151,18 +151,15 @@ export class Fleet {
   /** Changes an answer on its way back; may throw as if it were lost. */
   after: (exchange: Exchange, answer: FollowAnswer) => unknown = (_, answer) => answer
 
-  constructor(
-    t: { teardown(fn: () => Promise<void>): void },
-    settings: { readonly clock?: Clock; readonly random?: () => number } = {},
-  ) {
-    const { clock = systemClock, random = Math.random } = settings
+  constructor(t: { teardown(fn: () => Promise<void>): void }, settings: { readonly tickMs?: number } = {}) {
+    const { tickMs = 5 } = settings
     this.follower = new FeedFollower(
-      { nodeId: 'x', clusterId: 'home', tickMs: 5 },
+      { nodeId: 'x', clusterId: 'home', tickMs },
       {
         transport: this.#transport(),
         watchers: this.watchers,
-        clock,
-        random,
+        clock: systemClock,
+        random: Math.random,
         log: silent,
         metrics: null,
         onChange: () => {},

@@ -97,6 +97,24 @@ t.test('a feeder that hangs is given up at the word of the failure detector', as
   t.not(follower.feeder, hung)
 })
 
+t.test('a feeder that hangs is left as soon as somebody has waited for an entry', async (t) => {
+  // A member has four seconds to answer, and a reader waits half a second.
+  const { fleet, grow, follower } = started(t, 5, { tickMs: 100 })
+  follower.start(MEMBERS, 'a')
+  await fleet.reaches(5)
+  const hung = follower.feeder ?? ''
+  const feed = fleet.members.get(hung)?.feed
+  t.ok(feed)
+  if (feed !== undefined) feed.answer = () => new Promise<never>(() => {})
+  const asked = fleet.asked.length
+  await eventually('it asks the one that hangs', () => fleet.asked.length > asked)
+  grow(1)
+  const began = performance.now()
+  await follower.waitApplied(6).promise
+  t.ok(performance.now() - began < 3000)
+  t.not(follower.feeder, hung)
+})
+
 t.test('what is compacted away comes as a state, and nobody who watches sleeps on', async (t) => {
   const { fleet, all, grow, follower } = started(t)
   follower.start(MEMBERS, 'a')

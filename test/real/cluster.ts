@@ -19,6 +19,8 @@ export interface Status {
   readonly term: number
   readonly role: string
   readonly ready: boolean
+  /** On a client: the name of the member that feeds it. */
+  readonly feed?: { readonly feeder: string | null; readonly lag: number }
 }
 
 /** A row of /api/v1/nodes. */
@@ -27,6 +29,8 @@ export interface NodeRow {
   readonly status: string
   readonly address: string
   readonly role: string
+  /** Of a client: the name of the member that feeds it. */
+  readonly fedBy?: string
 }
 
 /** A row of /api/v1/leases. */
@@ -102,6 +106,7 @@ export class Cluster {
     names: readonly string[],
     options: (name: string) => NodeOptions = () => ({}),
   ): Promise<readonly AgentProcess[]> {
+  async addFounders(names: readonly string[], options: NodeOptions = {}): Promise<readonly AgentProcess[]> {
     const meshPorts: number[] = []
     for (const _ of names) meshPorts.push(await this.freePort())
     const added: AgentProcess[] = []
@@ -109,6 +114,7 @@ export class Cluster {
       const join = meshPorts.filter((_, other) => other !== i).map((port) => `127.0.0.1:${port}`)
       const own = options(name)
       added.push(await this.add(name, { join, bootstrapExpect: names.length, ...own }, meshPorts[i]))
+      added.push(await this.add(name, { ...options, join, bootstrapExpect: names.length }, meshPorts[i]))
     }
     return added
   }
