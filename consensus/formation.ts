@@ -186,15 +186,13 @@ export class Formation {
       tried.add(target)
       let leader = ''
       try {
-        const { clusterId, client } = await this.#call(target, { op: 'join', empty: this.#replica.isEmpty })
+        const { clusterId, client } = await this.#call(target, { op: 'join', empty: ours === undefined })
         await this.#exclusive(() => this.#replica.initialise(clusterId, null))
         if (client !== null) this.#copy.follow(client, target)
         return
       } catch (error) {
         if (error instanceof RpcRefusal) leader = error.leader
-        // What the leader sent may have arrived after the question left.
-        if (isConsensusError(error, 'CST_LOG_DAMAGED') && this.#replica.isEmpty)
-          this.#report(error.message, 'warn')
+        if (isConsensusError(error, 'CST_LOG_DAMAGED')) this.#report(error.message, 'warn')
         this.#log.debug({ target, err: error }, 'could not join through this node')
       }
       target = leader !== '' && !tried.has(leader) ? leader : targets.find((id) => !tried.has(id))

@@ -143,11 +143,6 @@ export class Replica {
     return !this.#hasEnded && this.#raft?.role === 'leader'
   }
 
-  /** True if this node has stored nothing of a log: it never was a member, or has lost what it had. */
-  get isEmpty(): boolean {
-    return this.#raft === null || this.#raft.log.lastIndex === 0
-  }
-
   /** Term, log and configuration, for who feeds clients from them; null until this node belongs to a cluster. */
   get protocol(): Pick<Raft, 'term' | 'log' | 'configuration'> | null {
     return this.#raft

@@ -14,7 +14,7 @@ export type RpcRequest =
   /** `to`: who is to lead; null = whoever is furthest. */
   | { readonly op: 'transfer'; readonly to: string | null }
   | { readonly op: 'remove'; readonly node: string }
-  /** `empty`: the node has nothing of a log. */
+  /** `empty`: the node has no log; true unless it restarted as a member or a client. */
   | { readonly op: 'join'; readonly empty: boolean }
   | FollowRequest
   | { readonly op: 'pledge'; readonly pledge: Pledge }

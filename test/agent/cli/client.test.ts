@@ -128,6 +128,32 @@ n3    learner  -      id3
   t.equal(await print('traefik'), '{\n  "http": {\n    "routers": {}\n  }\n}\n')
 })
 
+t.test('clients and who feeds them', async (t) => {
+  const raft = JSON.parse(RAFT) as Record<string, unknown>
+  const feed = { feeder: 'n3', feederId: 'id3', lag: 4, restarts: 1 }
+  const print = async (status: object, ...args: string[]) => {
+    const stub = await stubAgent({
+      'GET /api/v1/raft': { body: JSON.stringify({ ...raft, ...status }) },
+      'GET /api/v1/nodes': {
+        body: '[{"name":"n8","role":"client","fedBy":"n3"},{"name":"n9","role":"client"}]',
+      },
+    })
+    t.teardown(() => stub.close())
+    return (await constellation([...args, '--http-addr', stub.address])).out
+  }
+  t.match(
+    await print({ role: 'client', feed }, 'raft', 'status'),
+    /^role: +client\n(?:.*\n)*last log index: 11\nfed by: +n3\nlag: +4 entries\n\nPEER/m,
+  )
+  t.match(await print({ feed: { ...feed, feeder: null } }, 'raft', 'status'), /^fed by: +-\n/m)
+  const followers = [{ name: 'n8', id: 'id8', lag: 0 }]
+  t.match(
+    await print({ followers }, 'raft', 'status'),
+    /n3 +learner +- +id3\n\nFEEDS {2}LAG {2}ID\nn8 +0 +id8\n$/,
+  )
+  t.match(await print({}, 'members'), /n8 +- +- +client of n3 +-\nn9 +- +- +client +-\n/)
+})
+
 t.test('raft transfer and remove say what was done, or why not', async (t) => {
   const run = (...args: string[]) => constellation(['raft', ...args, ...at])
   t.equal((await run('transfer')).out, 'n3 leads\n')

@@ -187,6 +187,7 @@ const BAD: readonly (readonly [yaml: string, ...lines: string[]])[] = [
     'F:1: cluster.bootstrap_expect: -1 is out of range; allowed: a whole number 0–99',
   ],
   ['cluster: { voters: 4 }', 'F:1: cluster.voters: 4 is not one of the allowed numbers; allowed: 3, 5'],
+  ['cluster: { learners: 300 }', 'F:1: cluster.learners: 300 is out of range; allowed: a whole number 0–256'],
   ['cluster: { voters: "5" }', 'F:1: cluster.voters: "5" is not a number; allowed: 3, 5'],
   [
     'cluster: { bootstrap_expect: .nan }',

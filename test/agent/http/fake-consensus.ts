@@ -19,6 +19,8 @@ export class FakeConsensus implements ConsensusClient, StateView {
   appliedIndex = 7
   sessionsIndex = 1
   leader: string | null = 'peer-1'
+  /** What the status says besides. */
+  extra: Partial<ConsensusStatus> = {}
   /** Thrown by the next write instead of applying it. */
   nextError: ConsensusError | null = null
   readonly knownSessions = new Set<string>()
@@ -98,6 +100,7 @@ export class FakeConsensus implements ConsensusClient, StateView {
       ],
       failure: null,
       diskFull: null,
+      ...this.extra,
     }
   }
 

@@ -234,11 +234,16 @@ export class FakeHealth implements HealthRunner {
 
 /** Two members, one of them failed, and a third that left. */
 export class FakeMembership implements Membership {
-  readonly #members: readonly Member[] = [
+  readonly #members: Member[] = [
     member('peer-1', 'n1', '10.0.0.1:7946', 'alive'),
     member('peer-2', 'n2', '[fd00::2]:7946', 'failed'),
     member('peer-3', 'n3', '10.0.0.3:7946', 'left'),
   ]
+
+  /** One more member, alive, that tells this of itself. */
+  add(id: string, name: string, meta: Member['meta']): void {
+    this.#members.push({ ...member(id, name, `10.0.0.9:7946`, 'alive'), meta })
+  }
 
   async start(): Promise<void> {}
   async stop(): Promise<void> {}
