@@ -145,6 +145,44 @@ t.test('a client becomes a learner and then a voter when a voter dies and no lea
   t.same(cluster.fatal, [])
 })
 
+t.test('a client that becomes a member is read from its own log only when that is as far', async (t) => {
+  const { cluster } = await grown(t, 4, { learnersMax: 0 })
+  t.equal(role(cluster, 'd'), 'client')
+  const leader = await cluster.leader()
+  const victim = ['a', 'b', 'c'].find((id) => id !== leader) ?? ''
+  const client = cluster.client('d')
+  // From here on it is sent nothing but what the feed brings.
+  let enough = Number.POSITIVE_INFINITY
+  cluster.network.drops = ({ kind, to }) =>
+    kind === 'message' && to === 'd' && client.status().lastLogIndex >= enough
+  cluster.kill(victim)
+  let last = 0
+  let n = 0
+  const write = async () => {
+    await cluster.client(leader).propose(set('n', `${++n}`))
+    const { appliedIndex, peers } = client.status()
+    if (appliedIndex < last) t.fail(`the state went back from ${last} to ${appliedIndex}`)
+    last = appliedIndex
+    const taken = peers.some(({ id }) => id === 'd')
+    if (taken && enough === Number.POSITIVE_INFINITY) enough = client.status().lastLogIndex + 3
+  }
+  await eventually('its log has begun', async () => {
+    await write()
+    return client.status().lastLogIndex >= enough
+  })
+  // Long enough for a few looks at which copy counts.
+  for (const end = performance.now() + 700; performance.now() < end; ) await write()
+  t.equal(role(cluster, 'd'), 'client')
+  t.equal(await get(client, 'n'), `${n}`)
+  cluster.network.drops = () => false
+  await eventually('it is a member', async () => {
+    await write()
+    return ['learner', 'follower'].includes(role(cluster, 'd'))
+  })
+  t.equal(client.status().feed, undefined)
+  t.equal(await get(client, 'n'), `${n}`)
+})
+
 t.test('a client is started again without a log and is fed again, and never founds a cluster', async (t) => {
   const { cluster } = await grown(t, 6)
   const clusterId = cluster.client('e').status().clusterId
