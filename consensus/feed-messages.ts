@@ -43,7 +43,7 @@ export interface FollowAnswer {
   readonly members: FeedMembers | null
   readonly body:
     | { readonly kind: 'entries'; readonly entries: readonly Uint8Array[] }
-    /** The member has not got as far as the client. */
+    /** The member has not got as far as the client, or cannot get any further. */
     | { readonly kind: 'behind' }
     | FollowSnapshot
 }

@@ -12,6 +12,9 @@ export function replicaSource(replica: Replica): FeedSource {
     get isMember() {
       return replica.ended === null && replica.isMember
     },
+    get isFull() {
+      return replica.diskFull !== null
+    },
     get leader() {
       return replica.leader
     },

@@ -27,6 +27,8 @@ export interface FeedSource {
   /** Null while this node belongs to no cluster. */
   readonly clusterId: string | null
   readonly isMember: boolean
+  /** What is committed elsewhere cannot be stored here, and so not be applied. */
+  readonly isFull: boolean
   readonly leader: string
   readonly term: number
   readonly commitIndex: number
@@ -181,6 +183,7 @@ export class Feed {
     const entries = this.#source
       .entries(index + 1, appliedIndex, this.#options.bytesMax)
       .map((entry) => encodeEntry(entry))
+    if (entries.length === 0 && this.#source.isFull) return this.#compose(follower, { kind: 'behind' })
     const bytes = entries.reduce((sum, { length }) => sum + length, 0)
     this.#metrics?.fed(entries.length, bytes)
     return this.#compose(follower, { kind: 'entries', entries })

@@ -18,6 +18,8 @@ export type LocalReplica = Pick<
   | 'watchers'
   | 'leader'
   | 'ended'
+  | 'diskFull'
+  | 'leaseReads'
   | 'isLeader'
   | 'lastContactMs'
   | 'status'
@@ -167,6 +169,14 @@ export class LocalCopy implements LocalReplica {
     return this.#replica.ended
   }
 
+  get diskFull(): Replica['diskFull'] {
+    return this.#replica.diskFull
+  }
+
+  get leaseReads(): boolean {
+    return this.#replica.leaseReads
+  }
+
   get isLeader(): boolean {
     return this.#replica.isLeader
   }
@@ -224,9 +234,9 @@ export class LocalCopy implements LocalReplica {
   #noticeStatus(): void {
     this.#adoptFeed()
     const status = this.status()
-    const { role, term, leader, peers, failure, clusterId, feed } = status
+    const { role, term, leader, peers, failure, diskFull, clusterId, feed } = status
     const roles = peers.map((peer) => [peer.id, peer.voter, peer.leader])
-    const seen = JSON.stringify([role, term, leader, roles, failure, clusterId, feed?.feeder])
+    const seen = JSON.stringify([role, term, leader, roles, failure, diskFull, clusterId, feed?.feeder])
     if (seen === this.#seen) return
     this.#seen = seen
     if (this.#isFed) this.#with.metrics?.statusChanged(status)
@@ -242,7 +252,7 @@ export class LocalCopy implements LocalReplica {
 
   proposeLocal: Replica['proposeLocal'] = (record) => this.#replica.proposeLocal(record)
 
-  confirmRead: Replica['confirmRead'] = () => this.#replica.confirmRead()
+  confirmRead: Replica['confirmRead'] = (mayUseLease) => this.#replica.confirmRead(mayUseLease)
 
   renew: Replica['renew'] = (id) => this.#replica.renew(id)
 

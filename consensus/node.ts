@@ -180,7 +180,7 @@ export class ConsensusNode {
    */
   async #admit(from: string, empty: boolean): Promise<RpcResponses['join']> {
     // A leader that was deposed does not know whom the cluster has taken in since, and must not call it new.
-    await this.#replica.waitApplied(await this.#replica.confirmRead()).promise
+    await this.#replica.waitApplied(await this.#replica.confirmRead(false)).promise
     const { identity } = this.#replica
     if (!this.#replica.isLeader || identity === null) {
       throw new ConsensusError('CST_NOT_LEADER', 'this node does not lead')

@@ -52,6 +52,7 @@ export class SharedLog {
 export class FakeMember implements FeedSource {
   clusterId: string | null = 'home'
   isMember = true
+  isFull = false
   leader = 'a'
   term = 1
   lastContactMs = 3

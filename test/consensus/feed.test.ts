@@ -133,6 +133,10 @@ t.test('a client that is further waits, and is sent on if this member does not g
   source.apply()
   t.same(indexes(await soon), [9, 10])
   t.equal((await feed.answer('x', follow(12))).body.kind, 'behind')
+  // A member whose disk is full gives what it has, and then no more for a while.
+  source.isFull = true
+  t.same(indexes(await feed.answer('x', follow(8))), [9, 10])
+  t.equal((await feed.answer('x', follow(10))).body.kind, 'behind')
 })
 
 t.test('a member feeds a bounded number of clients, and forgets those that are gone', async (t) => {

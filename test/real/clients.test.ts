@@ -10,7 +10,7 @@ void t.test(
   { timeout: 60_000 },
   async (t) => {
     const cluster = await Cluster.create(t)
-    await cluster.addFounders(['n1', 'n2', 'n3'], { env: ENV })
+    await cluster.addFounders(['n1', 'n2', 'n3'], () => ({ env: ENV }))
     await cluster.start()
     // One after the other, so that it is known who comes when there is no place any more.
     const learner = await cluster.add('n4', { env: ENV })

@@ -106,7 +106,6 @@ export class Cluster {
     names: readonly string[],
     options: (name: string) => NodeOptions = () => ({}),
   ): Promise<readonly AgentProcess[]> {
-  async addFounders(names: readonly string[], options: NodeOptions = {}): Promise<readonly AgentProcess[]> {
     const meshPorts: number[] = []
     for (const _ of names) meshPorts.push(await this.freePort())
     const added: AgentProcess[] = []
@@ -114,7 +113,6 @@ export class Cluster {
       const join = meshPorts.filter((_, other) => other !== i).map((port) => `127.0.0.1:${port}`)
       const own = options(name)
       added.push(await this.add(name, { join, bootstrapExpect: names.length, ...own }, meshPorts[i]))
-      added.push(await this.add(name, { ...options, join, bootstrapExpect: names.length }, meshPorts[i]))
     }
     return added
   }

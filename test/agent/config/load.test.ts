@@ -326,7 +326,7 @@ t.test('an anchor stands for its value', (t) => {
 t.test('a full file is read as it is written', (t) => {
   const config = load(`
 node:    { name: n1, priority: 5, meta: { zone: a, rack: "2" } }
-cluster: { name: home, key_file: cluster.key, join: [ "10.0.0.1:7946", "[fd00::1]:7946", "10.0.0.1:7946" ], bootstrap_expect: 3, voters: 3, lease_reads: true }
+cluster: { name: home, key_file: cluster.key, join: [ "10.0.0.1:7946", "[fd00::1]:7946", "10.0.0.1:7946" ], bootstrap_expect: 3, voters: 3, lease_reads: true, learners: 0 }
 data_dir: data
 mesh:    { listen: "0.0.0.0:7946", advertise: "n1.example.com:7946" }
 http:    { listen: "[::]:0" }
@@ -346,6 +346,7 @@ providers: { traefik: { entry_points: [ websecure, web ] } }
       bootstrapExpect: 3,
       voters: 3,
       leaseReads: true,
+      learners: 0,
     },
     dataDir: join(dir, 'data'),
     mesh: { listen: { host: '0.0.0.0', port: 7946 }, advertise: { host: 'n1.example.com', port: 7946 } },

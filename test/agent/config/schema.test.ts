@@ -14,7 +14,15 @@ t.test('every setting is documented, and no variable or flag means two of them',
     t.not(SETTINGS[path].kind.allowed, '', path)
   }
   t.equal(envName('http.listen'), 'CONSTELLATION_HTTP_LISTEN')
-  t.strictSame(keysOf('cluster'), ['name', 'key_file', 'join', 'bootstrap_expect', 'voters', 'lease_reads'])
+  t.strictSame(keysOf('cluster'), [
+    'name',
+    'key_file',
+    'join',
+    'bootstrap_expect',
+    'voters',
+    'lease_reads',
+    'learners',
+  ])
   t.strictSame(keysOf('providers'), ['traefik'])
   t.strictSame(keysOf('data_dir'), [])
   t.end()

@@ -12,7 +12,15 @@ import { FakeCatalog, FakeHealth, FakeMembership } from './fake-discovery.ts'
 /** Settings of a node called n1. */
 export const CONFIG: Config = {
   node: { name: 'n1', priority: 100, meta: { zone: 'a' } },
-  cluster: { name: 'home', keyFile: null, join: [], bootstrapExpect: 3, voters: 5, leaseReads: false, learners: 16 },
+  cluster: {
+    name: 'home',
+    keyFile: null,
+    join: [],
+    bootstrapExpect: 3,
+    voters: 5,
+    leaseReads: false,
+    learners: 16,
+  },
   dataDir: '/nonexistent',
   mesh: { listen: { host: '127.0.0.1', port: 7946 }, advertise: null },
   http: { listen: { host: '127.0.0.1', port: 0 } },
