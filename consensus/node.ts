@@ -175,8 +175,8 @@ export class ConsensusNode {
 
   /**
    * The leader takes a node in as a learner if there is a place; it is promoted once it has caught up, if voters are
-   * wanted. Else the node is a client, and fed by any of the members. A node whose
-   * storage was lost is refused: as a voter it could vote twice, as a learner it lacks what it has acknowledged.
+   * wanted. Else the node is a client, and fed by any of the members. A node whose storage was lost is refused: as a
+   * voter it could vote twice, as a learner it lacks what it has acknowledged.
    */
   async #admit(from: string, empty: boolean): Promise<RpcResponses['join']> {
     // A leader that was deposed does not know whom the cluster has taken in since, and must not call it new.

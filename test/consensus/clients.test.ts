@@ -1,6 +1,8 @@
 import t from 'tap'
+import { systemClock } from '../../consensus/clock.ts'
+import { LeaseKeeper } from '../../consensus/leases.ts'
 import { textToKey } from '../../consensus/state/keys.ts'
-import { eventually, get, type MemberOptions, set, TestCluster } from './cluster.ts'
+import { eventually, get, type MemberOptions, set, silent, TestCluster } from './cluster.ts'
 import { operationOf } from './network.ts'
 
 const SETTINGS = { votersTarget: 3, learnersMax: 1, deadVoterGraceMs: 400 } as const
@@ -50,7 +52,7 @@ t.test('of seven nodes three vote, one learns and three are clients that serve e
     if (!clients.includes(id)) continue
     t.equal(lastLogIndex, 0, 'a client has no log')
     t.ok(['a', 'b', 'c', 'd'].includes(feed?.feeder ?? ''))
-    t.not(feed?.feeder, leader, 'the leader is spared')
+    await eventually('the leader is spared', () => cluster.client(id).status().feed?.feeder !== leader)
   }
 
   for (const [i, writer] of ids.entries()) {
@@ -85,6 +87,34 @@ t.test('a watch on a client fires once per change, whoever writes', async (t) =>
   }
   await client.read('consistent')
   t.equal(fired, 20)
+})
+
+t.test('a client holds leases and gives them back, also when its feeder and the leader change', async (t) => {
+  const { cluster } = await grown(t, 6)
+  t.same([role(cluster, 'e'), role(cluster, 'f')], ['client', 'client'])
+  const keeper = (id: string) =>
+    new LeaseKeeper(
+      { node: id, names: ['lb'], ttlMs: 1500 },
+      { client: cluster.client(id), clock: systemClock, log: silent },
+    )
+  const [first, second] = [keeper('e'), keeper('f')]
+  t.teardown(() => Promise.all([first.stop(), second.stop()]).then(() => {}))
+  await first.start()
+  await eventually('e holds it', () => first.holds('lb'))
+  await second.start()
+  const token = first.list()[0]?.fencingToken
+  await cluster.client(await cluster.leader()).transferLeadership()
+  cluster.kill('d')
+  // Longer than the session lives without being renewed.
+  for (const end = performance.now() + 2000; performance.now() < end; ) {
+    await cluster.client('f').propose(set('k', '1'), { timeoutMs: 5000 })
+    if (second.holds('lb')) t.fail('f holds the lease of e')
+  }
+  t.ok(first.holds('lb'))
+  t.equal(first.list()[0]?.fencingToken, token)
+  await first.stop()
+  await eventually('f holds it', () => second.holds('lb'))
+  t.ok((second.list()[0]?.fencingToken ?? 0) > (token ?? 0))
 })
 
 t.test('clients write and read on when the leader dies, and when their feeder dies', async (t) => {
