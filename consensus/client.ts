@@ -1,9 +1,11 @@
 import type { ByteKey, Command, CommandResult, Session, StateView } from './state/types.ts'
 
+export type { KeyBackup, SavedKeys } from './key-backup.ts'
 export type {
   ByteKey,
   Command,
   CommandResult,
+  KeyRecord,
   KvEntry,
   Session,
   SessionSpec,

@@ -7,6 +7,7 @@ export type ConsensusErrorCode =
   | 'CST_NOT_INITIALISED'
   | 'CST_MEMBERSHIP_CHANGE_IN_PROGRESS'
   | 'CST_REFUSED'
+  | 'CST_RESTORE_FAILED'
   | 'CST_STORAGE_FAILED'
   | 'CST_DISK_FULL'
   | 'CST_LOG_DAMAGED'
@@ -47,6 +48,11 @@ export function outcomeUnknown(cause?: unknown): ConsensusError {
 /** What an operator asked for would harm the cluster or makes no sense; `sentence` says why. Nothing was done. */
 export function refused(sentence: string): ConsensusError {
   return new ConsensusError('CST_REFUSED', sentence)
+}
+
+/** The keys of a backup were not put in place; `sentence` says why. Nothing was changed. */
+export function restoreFailed(sentence: string, cause?: unknown): ConsensusError {
+  return new ConsensusError('CST_RESTORE_FAILED', `nothing was restored: ${sentence}`, { cause })
 }
 
 /** True if `error` is a ConsensusError with this code. */

@@ -2,10 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { CallOptions, ConsensusClient } from './client.ts'
 import type { Clock } from './clock.ts'
-import { keyToText, textToKey } from './state/keys.ts'
-
-/** Keys of leases in the KV store. */
-export const LEASE_PREFIX = 'constellation/lease/'
+import { keyToText, LEASE_PREFIX, textToKey } from './state/keys.ts'
 
 /** A lease as every node sees it. */
 export interface LeaseInfo {

@@ -11,6 +11,12 @@ const isTextList: Check = (value) => Array.isArray(value) && value.every(isText)
 const isBehavior: Check = (value) => value === 'release' || value === 'delete'
 const isServiceChecks: Check = (value) => value === null || Array.isArray(value)
 
+const isCount: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0
+const KEY_RECORD: Readonly<Record<string, Check>> = { key: isText, value: isBytes, flags: isFlags }
+const isKeyRecords: Check = (value) =>
+  Array.isArray(value) &&
+  value.every((item) => typeof item === 'object' && item !== null && fits(item, KEY_RECORD))
+
 const SESSION: Readonly<Record<string, Check>> = {
   id: isText,
   name: isText,
@@ -34,6 +40,9 @@ const COMMANDS: ReadonlyMap<string, Readonly<Record<string, Check>>> = new Map(
     'kv.deleteTree': { prefix: isText },
     'session.create': { session: isSession },
     'session.destroy': { id: isText },
+    'restore.begin': { id: isText },
+    'restore.part': { id: isText, part: isCount, records: isKeyRecords },
+    'restore.commit': { id: isText, parts: isCount, crc: isCount },
   } satisfies Record<Command['type'], Readonly<Record<string, Check>>>),
 )
 

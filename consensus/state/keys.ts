@@ -1,5 +1,8 @@
 import type { ByteKey } from './types.ts'
 
+/** Keys of leases in the KV store. */
+export const LEASE_PREFIX = 'constellation/lease/'
+
 const CHUNK = 8192
 
 /** A key from its bytes. */

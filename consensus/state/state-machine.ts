@@ -1,7 +1,9 @@
 import { CodecError, decodeRecord, encodeRecord, type LogRecord } from './codec.ts'
 import { Deduplication, type OriginRecord } from './deduplication.ts'
 import { KeyValueTable, type Marks, type Tombstone } from './key-value.ts'
-import type { ByteKey, Command, CommandResult, KvEntry, Session, StateView } from './types.ts'
+import { LEASE_PREFIX } from './keys.ts'
+import { RestoreStaging, type StagingHead } from './restore.ts'
+import type { ByteKey, Command, CommandResult, KeyRecord, KvEntry, Session, StateView } from './types.ts'
 
 /** What applying one entry changed, for watchers. */
 export interface Changes {
@@ -28,6 +30,8 @@ type SnapshotRecord =
   | { readonly kind: 'session'; readonly session: Session }
   | { readonly kind: 'lockDelay'; readonly key: ByteKey; readonly until: number }
   | { readonly kind: 'origin'; readonly origin: OriginRecord }
+  | { readonly kind: 'restore'; readonly head: StagingHead }
+  | { readonly kind: 'restorePart'; readonly records: readonly KeyRecord[] }
   | { readonly kind: 'end'; readonly records: number }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
@@ -50,6 +54,7 @@ export class StateMachine implements StateView {
   /** Until when (log time) a key may not be locked again. */
   readonly #lockDelays = new Map<ByteKey, number>()
   readonly #deduplication = new Deduplication()
+  readonly #staging = new RestoreStaging()
   #lastAt = 0
   #changedKeys = new Set<ByteKey>()
   #changedSessions = false
@@ -92,6 +97,7 @@ export class StateMachine implements StateView {
     }
     // A new leader's clock may be behind: log time never goes back.
     this.#lastAt = Math.max(this.#lastAt, record.at)
+    this.#staging.expire(this.#lastAt)
     const outcome = this.#execute(index, command)
     const result: CommandResult =
       typeof outcome === 'boolean' ? { index, ok: outcome } : { index, ok: false, error: outcome }
@@ -121,6 +127,14 @@ export class StateMachine implements StateView {
       case 'session.destroy':
         this.#destroySession(index, command.id)
         return true
+      case 'restore.begin':
+        return this.#staging.begin(command.id, this.#lastAt)
+      case 'restore.part':
+        return this.#staging.add(command.id, command.part, command.records, this.#lastAt)
+      case 'restore.commit': {
+        const keys = this.#staging.take(command.id, command.parts, command.crc)
+        return typeof keys === 'string' ? keys : this.#replaceKeys(index, keys)
+      }
       default:
         return `unknown command ${(command as { type: string }).type}`
     }
@@ -231,6 +245,20 @@ export class StateMachine implements StateView {
     this.#changedSessions = true
   }
 
+  /**
+   * Makes keys, values and flags those of a backup. Locks are of this moment, not of the backup: a locked key keeps its
+   * holder, and its value if the backup lacks it. Leases are left alone.
+   */
+  #replaceKeys(index: number, keys: ReadonlyMap<ByteKey, KeyRecord>): true {
+    for (const { key, session } of this.#kv.list('')) {
+      if (!keys.has(key) && session === null && !key.startsWith(LEASE_PREFIX)) this.#remove(index, key)
+    }
+    for (const { key, value, flags } of keys.values()) {
+      if (!key.startsWith(LEASE_PREFIX)) this.#set(index, key, value, flags, undefined)
+    }
+    return true
+  }
+
   /** The whole state as of now, in records; later changes do not show in it, so it can be written out at leisure. */
   snapshot(): Generator<Uint8Array> {
     const kv = this.#kv.freeze()
@@ -239,6 +267,7 @@ export class StateMachine implements StateView {
     const origins = this.#deduplication.records()
     const { appliedIndex, sessionsIndex } = this
     const lastAt = this.#lastAt
+    const staging = this.#staging.freeze()
     function* records(): Generator<SnapshotRecord> {
       yield { kind: 'head', appliedIndex, lastAt, sessionsIndex }
       for (const session of sessions) yield { kind: 'session', session }
@@ -247,6 +276,9 @@ export class StateMachine implements StateView {
       yield { kind: 'marks', marks: kv.marks() }
       for (const [key, until] of lockDelays) yield { kind: 'lockDelay', key, until }
       for (const origin of origins) yield { kind: 'origin', origin }
+      if (staging === null) return
+      yield { kind: 'restore', head: staging.head }
+      for (const records of staging.parts) yield { kind: 'restorePart', records }
     }
     function* encoded(): Generator<Uint8Array> {
       let count = 0
@@ -306,6 +338,12 @@ export class StateMachine implements StateView {
         break
       case 'origin':
         this.#deduplication.restore(record.origin)
+        break
+      case 'restore':
+        this.#staging.restoreHead(record.head)
+        break
+      case 'restorePart':
+        this.#staging.restorePart(record.records)
         break
       default:
         throw new CodecError('snapshot holds a record of an unknown kind')

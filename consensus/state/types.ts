@@ -18,6 +18,9 @@ export interface KvEntry {
   readonly modifyIndex: number
 }
 
+/** A key as a backup holds it: without indexes and locks, which mean something in one log only. */
+export type KeyRecord = Pick<KvEntry, 'key' | 'value' | 'flags'>
+
 /** What happens to the keys a session holds when it ends: the lock is freed, or the key goes. */
 export type SessionBehavior = 'release' | 'delete'
 
@@ -72,6 +75,17 @@ export type Command =
   | { readonly type: 'kv.deleteTree'; readonly prefix: ByteKey }
   | { readonly type: 'session.create'; readonly session: SessionSpec }
   | { readonly type: 'session.destroy'; readonly id: string }
+  /** Begins to bring the keys of a backup; they are staged until `restore.commit` and replace those there are at once. */
+  | { readonly type: 'restore.begin'; readonly id: string }
+  /** `part` counts from 0. */
+  | {
+      readonly type: 'restore.part'
+      readonly id: string
+      readonly part: number
+      readonly records: readonly KeyRecord[]
+    }
+  /** `crc`: `restoreCrc` over all parts. */
+  | { readonly type: 'restore.commit'; readonly id: string; readonly parts: number; readonly crc: number }
 
 /** What applying a command answered, the same on every replica. */
 export interface CommandResult {

@@ -1,8 +1,8 @@
 import t from 'tap'
 import type { Clock } from '../../consensus/clock.ts'
 import { systemClock } from '../../consensus/clock.ts'
-import { LEASE_PREFIX, LeaseKeeper } from '../../consensus/leases.ts'
-import { textToKey } from '../../consensus/state/keys.ts'
+import { LeaseKeeper } from '../../consensus/leases.ts'
+import { LEASE_PREFIX, textToKey } from '../../consensus/state/keys.ts'
 import { eventually, silent, TestCluster } from './cluster.ts'
 
 const TTL_MS = 300
