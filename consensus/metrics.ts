@@ -1,8 +1,10 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { ConsensusStatus } from './client.ts'
+import { SnapshotMetrics } from './snapshot-metrics.ts'
 
 /** Metrics of the replica. */
 export class ReplicaMetrics {
+  readonly snapshots: SnapshotMetrics
   readonly #term: Gauge
   readonly #isLeader: Gauge
   readonly #leaderChanges: Counter
@@ -16,6 +18,7 @@ export class ReplicaMetrics {
 
   constructor(registry: Registry) {
     const registers = [registry]
+    this.snapshots = new SnapshotMetrics(registry)
     this.#term = new Gauge({ name: 'constellation_raft_term', help: 'Current Raft term', registers })
     this.#isLeader = new Gauge({
       name: 'constellation_raft_is_leader',
@@ -69,6 +72,7 @@ export class ReplicaMetrics {
     this.#isLeader.set(status.role === 'leader' ? 1 : 0)
     if (status.leader !== this.#leader) this.#leaderChanges.inc()
     this.#leader = status.leader
+    this.snapshots.setIndex(status.snapshotIndex)
   }
 
   applied(count: number, index: number, committed: number): void {

@@ -157,6 +157,8 @@ export class ConsensusNode {
         return this.#admit(from, request.empty)
       case 'follow':
         return this.#feed.answer(from, request)
+      case 'snapshotProgress':
+        return this.#replica.snapshotProgress(from, request)
       case 'snapshot':
         await this.#replica.receiveSnapshot(from, request)
         return {}

@@ -11,8 +11,9 @@ import { EMPTY_STATE, RAFT_DEFAULTS, Raft, type RaftState } from './raft/raft.ts
 import type { ConfigChange, Entry, HardState, Message, SnapshotMeta } from './raft/types.ts'
 import { ReadConfirmations } from './read-confirmations.ts'
 import { REPLICA_DEFAULTS, type ReplicaCollaborators, type ReplicaOptions } from './replica-options.ts'
-import type { RpcRequest } from './rpc.ts'
+import type { SnapshotProgress } from './rpc.ts'
 import { SessionExpiry } from './session-expiry.ts'
+import type { SnapshotPart, SnapshotSubject } from './snapshot-transfer.ts'
 import { Snapshots, snapshotMessage } from './snapshots.ts'
 import { decodeLogRecord, encodeLogRecord, type LogRecord } from './state/codec.ts'
 import { isCommand } from './state/command-check.ts'
@@ -474,18 +475,38 @@ export class Replica {
     this.#pump()
   }
 
-  /** Takes one part of a snapshot; with the last one the state is replaced. */
-  async receiveSnapshot(from: string, part: Extract<RpcRequest, { op: 'snapshot' }>): Promise<void> {
+  /** How much this node has of a snapshot that is sent to it. @throws ConsensusError */
+  async snapshotProgress(from: string, about: SnapshotSubject): Promise<SnapshotProgress> {
+    this.#snapshotTarget(about)
+    const progress = await this.#snapshots.progress(from, about)
+    return { ...progress, done: this.#state.appliedIndex >= about.meta.index }
+  }
+
+  /** Takes one part of a snapshot; with the last one the state is replaced. @throws ConsensusError, CodecError */
+  async receiveSnapshot(from: string, part: SnapshotPart): Promise<void> {
+    const raft = this.#snapshotTarget(part)
+    await this.#snapshots.receive(from, part, (received) => {
+      if (this.#hasEnded) return
+      // Handed over and taken back in one turn: another snapshot may complete while this one waits.
+      this.#snapshots.offer(received, () =>
+        this.#step(raft, snapshotMessage(from, this.id, part.term, received.meta)),
+      )
+    })
+  }
+
+  /** The protocol a snapshot is for. @throws ConsensusError if it is of another cluster or of a leader of the past. */
+  #snapshotTarget({ clusterId, term }: SnapshotSubject): Raft {
     const raft = this.#raft
-    if (raft === null || part.clusterId !== this.#identity?.clusterId) {
+    if (raft === null || clusterId !== this.#identity?.clusterId) {
       throw new ConsensusError('CST_NOT_INITIALISED', 'this node is not part of that cluster')
     }
-    const received = await this.#snapshots.receive(from, part)
-    if (received === null) return
-    // Handed over and taken back in one turn: another snapshot may complete while this one waits.
-    this.#snapshots.offer(received, () =>
-      this.#step(raft, snapshotMessage(from, this.id, part.term, received.meta)),
-    )
+    if (!Number.isSafeInteger(term) || term < raft.term) {
+      throw new ConsensusError(
+        'CST_NOT_LEADER',
+        `a leader of term ${term} sends nothing in term ${raft.term}`,
+      )
+    }
+    return raft
   }
 
   /** The connection to a peer broke, or the failure detector gave it up. */
@@ -512,8 +533,9 @@ export class Replica {
   }
 
   async #sendSnapshot(raft: Raft, message: Message): Promise<void> {
-    const { to, term } = message
-    const ok = await this.#snapshots.send(to, { clusterId: this.#identity?.clusterId ?? '', term })
+    const { to, term, snapshot: meta } = message
+    if (meta === null) return
+    const ok = await this.#snapshots.send(to, { clusterId: this.#identity?.clusterId ?? '', term, meta })
     if (ok === null || this.#hasEnded) return
     raft.reportSnapshot(to, ok)
     this.#pump()

@@ -21,16 +21,37 @@ export type RpcRequest =
   | { readonly op: 'release'; readonly attempt: string }
   | { readonly op: 'attempt'; readonly attempt: string }
   | { readonly op: 'found'; readonly clusterId: string }
+  /** Asks how much of this snapshot the receiver has. */
+  | {
+      readonly op: 'snapshotProgress'
+      readonly clusterId: string
+      readonly term: number
+      readonly meta: SnapshotMeta
+    }
   | {
       readonly op: 'snapshot'
       readonly clusterId: string
-      readonly transfer: string
       readonly term: number
       readonly meta: SnapshotMeta
+      /** Counts from 0; part 0 begins anew. */
       readonly part: number
       readonly records: readonly Uint8Array[]
+      /** CRC-32 of the records of this part. */
+      readonly crc: number
+      /** CRC-32 of the records of all parts up to and including this one. */
+      readonly wholeCrc: number
       readonly last: boolean
     }
+
+/** How far a snapshot has arrived. */
+export interface SnapshotProgress {
+  /** Parts the receiver has. */
+  readonly parts: number
+  /** CRC-32 of their records. */
+  readonly crc: number
+  /** It needs no more: its state is at least as new. */
+  readonly done: boolean
+}
 
 /** Answer of each request. */
 export interface RpcResponses {
@@ -46,6 +67,7 @@ export interface RpcResponses {
   release: Record<string, never>
   attempt: { readonly state: 'open' | 'given-up'; readonly clusterId: string | null }
   found: Record<string, never>
+  snapshotProgress: SnapshotProgress
   snapshot: Record<string, never>
 }
 

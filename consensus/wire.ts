@@ -1,4 +1,5 @@
-import type { Configuration, Entry, Message, MessageType, SnapshotMeta } from './raft/types.ts'
+import type { Entry, Message, MessageType, SnapshotMeta } from './raft/types.ts'
+import { isSnapshotMeta } from './snapshot-meta.ts'
 import { decodeEntry, encodeEntry } from './storage/entry-codec.ts'
 
 /** ONLY APPEND TO THIS LIST: the position is what goes over the wire. */
@@ -125,26 +126,13 @@ export function decodeMessage(bytes: Uint8Array): { clusterId: string; message: 
   return { clusterId, message }
 }
 
-function isIdList(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((id) => typeof id === 'string')
-}
-
 function parseSnapshotMeta(text: string): SnapshotMeta {
-  let meta: SnapshotMeta
+  let meta: unknown
   try {
-    meta = JSON.parse(text) as SnapshotMeta
+    meta = JSON.parse(text)
   } catch {
     throw new WireError('snapshot description is malformed')
   }
-  const configuration = meta?.configuration as Partial<Configuration> | undefined
-  const lists = [
-    configuration?.voters,
-    configuration?.votersOutgoing,
-    configuration?.learners,
-    configuration?.learnersNext,
-  ]
-  if (!Number.isSafeInteger(meta?.index) || !Number.isSafeInteger(meta?.term) || !lists.every(isIdList)) {
-    throw new WireError('snapshot description is malformed')
-  }
+  if (!isSnapshotMeta(meta)) throw new WireError('snapshot description is malformed')
   return meta
 }

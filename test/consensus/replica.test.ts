@@ -3,7 +3,9 @@ import { systemClock } from '../../consensus/clock.ts'
 import { initialConfiguration } from '../../consensus/raft/configuration.ts'
 import type { SnapshotMeta } from '../../consensus/raft/types.ts'
 import { Replica } from '../../consensus/replica.ts'
+import { recordsCrc } from '../../consensus/snapshot-transfer.ts'
 import { decodeRecord, encodeRecord } from '../../consensus/state/codec.ts'
+import { textToKey } from '../../consensus/state/keys.ts'
 import { StateMachine } from '../../consensus/state/state-machine.ts'
 import { MemoryStore } from '../../consensus/storage/memory-store.ts'
 import { eventually, get, set, silent, TestCluster } from './cluster.ts'
@@ -49,11 +51,12 @@ function snapshot(index: number, term: number, keys: number) {
   return {
     op: 'snapshot',
     clusterId: 'home',
-    transfer: `${index}`,
     term,
     meta,
     part: 0,
     records,
+    crc: recordsCrc(records),
+    wholeCrc: recordsCrc(records),
     last: true,
   } as const
 }
@@ -99,6 +102,108 @@ t.test('two snapshots that complete at the same time do not take each other for 
     t.equal(replica.state.appliedIndex, 20)
     await replica.stop()
   }
+})
+
+t.test('a malformed description of a snapshot is refused and harms nobody', async (t) => {
+  const { replica, fatal } = await joiner(t, new MemoryStore())
+  const good = snapshot(10, 1, 2)
+  const { configuration } = good.meta
+  for (const meta of [
+    null,
+    'text',
+    { index: 10, term: 1 },
+    { ...good.meta, index: -1 },
+    { ...good.meta, index: 1.5 },
+    { ...good.meta, index: '10' },
+    { ...good.meta, term: 0 },
+    { ...good.meta, configuration: { ...configuration, voters: [] } },
+    { ...good.meta, configuration: { ...configuration, voters: ['a', 'a'] } },
+    { ...good.meta, configuration: { ...configuration, learners: [7] } },
+    { ...good.meta, configuration: { ...configuration, autoLeave: 'no' } },
+  ]) {
+    const sent = { ...good, meta: meta as SnapshotMeta }
+    await t.rejects(replica.receiveSnapshot('a', sent), { message: /malformed/ }, JSON.stringify(meta))
+    const { clusterId, term } = good
+    await t.rejects(replica.snapshotProgress('a', { clusterId, term, meta: sent.meta }), {
+      message: /malformed/,
+    })
+  }
+  const wrongState = { ...good, meta: { ...good.meta, index: 11 } }
+  await t.rejects(replica.receiveSnapshot('a', wrongState), { message: /the state of 10, not of 11/ })
+  for (const bad of [{ records: ['text'] }, { part: '0' }, { crc: undefined }, { last: 1 }]) {
+    const sent = { ...good, ...bad } as unknown as typeof good
+    await t.rejects(replica.receiveSnapshot('a', sent), { message: /malformed/ }, JSON.stringify(bad))
+  }
+  t.same(fatal, [])
+  t.equal(replica.state.appliedIndex, 0)
+  await replica.receiveSnapshot('a', good)
+  t.equal(replica.state.appliedIndex, 10)
+})
+
+t.test('a leader of the past sends no snapshots', async (t) => {
+  const { replica, fatal } = await joiner(t, new MemoryStore())
+  await replica.receiveSnapshot('c', snapshot(10, 6, 2))
+  const old = snapshot(20, 5, 2)
+  await t.rejects(replica.receiveSnapshot('a', old), { code: 'CST_NOT_LEADER' })
+  const { clusterId, term, meta } = old
+  await t.rejects(replica.snapshotProgress('a', { clusterId, term, meta }), { code: 'CST_NOT_LEADER' })
+  t.same(await replica.snapshotProgress('c', { clusterId, term: 6, meta: snapshot(10, 6, 2).meta }), {
+    parts: 0,
+    crc: 0,
+    done: true,
+  })
+  t.equal(replica.state.appliedIndex, 10)
+  t.same(fatal, [])
+})
+
+t.test(
+  'a node that installs a snapshot answers stale reads of its old state until the new one is whole',
+  async (t) => {
+    const { replica } = await joiner(t, new MemoryStore())
+    await replica.receiveSnapshot('a', snapshot(10, 1, 3))
+    // Enough records that making them into state takes many turns of the event loop.
+    const installing = replica.receiveSnapshot('a', snapshot(20, 1, 20_000))
+    let done = false
+    void installing.then(() => {
+      done = true
+    })
+    let turns = 0
+    const seen = new Set<string>()
+    while (!done) {
+      const { state } = replica
+      const values = state.kvList(textToKey('k/')).map(({ value }) => new TextDecoder().decode(value))
+      seen.add(`${state.appliedIndex}: ${values.length} times ${[...new Set(values)].join()}`)
+      turns++
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    t.ok(turns > 10, `it answered ${turns} times meanwhile`)
+    t.same([...seen].slice(0, 1), ['10: 3 times 10'])
+    for (const answer of seen) t.match(answer, /^(10: 3 times 10|20: 20000 times 20)$/)
+    t.equal(replica.state.appliedIndex, 20)
+  },
+)
+
+t.test('writes are acknowledged while a snapshot is being saved', async (t) => {
+  const cluster = new TestCluster()
+  const stores = ['a', 'b', 'c'].map(() => new FaultyStore(new MemoryStore()))
+  t.teardown(() => {
+    for (const store of stores) store.release()
+    return cluster.close()
+  })
+  for (const store of stores) store.hold('saveSnapshot')
+  await Promise.all(
+    stores.map((store, i) => cluster.add('abc'.charAt(i), { expect: 3, snapshotEntries: 20, store })),
+  )
+  await cluster.leader()
+  const client = cluster.client('a')
+  for (let i = 0; i < 40; i++) await client.propose(set('k', `${i}`))
+  await eventually('every node saves a snapshot', () => stores.every(({ waiting }) => waiting > 0))
+  for (let i = 0; i < 100; i++) t.match(await client.propose(set('k', `later ${i}`)), { ok: true })
+  t.equal(await get(cluster.client('b'), 'k'), 'later 99')
+  for (const id of ['a', 'b', 'c']) t.equal(cluster.client(id).status().snapshotIndex, 1, 'none is saved yet')
+  for (const store of stores) store.release()
+  await eventually('they are saved', () => cluster.client('a').status().snapshotIndex > 1)
+  t.same(cluster.fatal, [])
 })
 
 t.test('a snapshot of its own that is being saved does not mix with one of the leader', async (t) => {
