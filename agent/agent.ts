@@ -6,6 +6,7 @@ import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { ConsensusStatus } from '../consensus/client.ts'
 import { systemClock } from '../consensus/clock.ts'
 import { FeedMetrics } from '../consensus/feed-metrics.ts'
+import { KeyBackup } from '../consensus/key-backup.ts'
 import { LeaseKeeper } from '../consensus/leases.ts'
 import { ReplicaMetrics } from '../consensus/metrics.ts'
 import { ConsensusNode } from '../consensus/node.ts'
@@ -26,6 +27,9 @@ import { ForeignCluster } from './foreign-cluster.ts'
 import { buildHttpServer } from './http/server.ts'
 import { leaseRank, packFacts, peerDirectory } from './member-meta.ts'
 import { AgentReadiness } from './readiness.ts'
+import { Backups } from './snapshot/backups.ts'
+import { BackupMetrics } from './snapshot/metrics.ts'
+import { SnapshotSchedule } from './snapshot/schedule.ts'
 import { setLevel } from './telemetry/log.ts'
 
 /** Leases the cluster always has a holder for. */
@@ -181,10 +185,17 @@ export class Agent {
       if (!isDeepStrictEqual(membership.local().meta, meta)) membership.setMeta(meta)
     }
 
+    const backups = new Backups(
+      { cluster: config.cluster.name, node: name },
+      { keys: new KeyBackup(client), wall: systemClock.wall },
+    )
+    const backupMetrics = new BackupMetrics(metrics)
+
     const http = buildHttpServer(
       { config, version: VERSION },
       {
         consensus: client,
+        backups,
         membership,
         catalog: catalog.store,
         local: catalog.local,
@@ -221,6 +232,16 @@ export class Agent {
     await this.#startPart('dns', dns)
     await this.#startPart('consensus', consensus)
     await this.#startPart('leases', leases)
+    if (config.snapshots !== null) {
+      const collaborators = {
+        backups,
+        log: this.#logger('snapshots'),
+        metrics: backupMetrics,
+        clock: systemClock,
+      }
+      const schedule = new SnapshotSchedule({ node: name, ...config.snapshots }, collaborators)
+      await this.#startPart('scheduled snapshots', schedule)
+    }
     const catchingUp = new AbortController()
     this.#parts.push({ name: 'catching up', stop: async () => catchingUp.abort() })
     void readiness.catchUp(catchingUp.signal)

@@ -27,7 +27,8 @@ export async function prepareDataDir(dataDir: string): Promise<void> {
   }
 }
 
-async function makeDirectory(path: string): Promise<void> {
+/** Makes a directory with mode 700, and those above it that are missing. @throws Error when it cannot or a file is there. */
+export async function makeDirectory(path: string): Promise<void> {
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null
     throw error

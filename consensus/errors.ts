@@ -8,6 +8,7 @@ export type ConsensusErrorCode =
   | 'CST_MEMBERSHIP_CHANGE_IN_PROGRESS'
   | 'CST_REFUSED'
   | 'CST_RESTORE_FAILED'
+  | 'CST_TOO_LARGE'
   | 'CST_STORAGE_FAILED'
   | 'CST_DISK_FULL'
   | 'CST_LOG_DAMAGED'

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { CommandResult, ConsensusClient, Consistency, KeyRecord } from './client.ts'
-import { isConsensusError, restoreFailed } from './errors.ts'
+import { ConsensusError, isConsensusError, restoreFailed } from './errors.ts'
 import { LEASE_PREFIX } from './state/keys.ts'
-import { recordBytes, restoreCrc } from './state/restore.ts'
+import { RESTORE_BYTES_MAX, recordBytes, restoreCrc } from './state/restore.ts'
 
 /** A part of a restore is about this large, so that no log entry outgrows a network frame. */
 const PART_BYTES = 512 << 10
@@ -29,7 +29,10 @@ export class KeyBackup {
     this.#client = client
   }
 
-  /** The keys of one moment, leases left out. @throws ConsensusError as `ConsensusClient.read` */
+  /**
+   * The keys of one moment, leases left out.
+   * @throws ConsensusError as `ConsensusClient.read`; `CST_TOO_LARGE` if they are more than could be restored.
+   */
   async read(
     consistency: Consistency,
     options: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {},
@@ -37,6 +40,7 @@ export class KeyBackup {
     const { view, knownLeader, lastContactMs } = await this.#client.read(consistency, options)
     const { term, clusterId } = this.#client.status()
     const records = view.kvList('').filter(({ key }) => !key.startsWith(LEASE_PREFIX))
+    checkSize(records)
     const modifyIndex = records.reduce((max, entry) => Math.max(max, entry.modifyIndex), 0)
     return { index: view.appliedIndex, term, clusterId, records, modifyIndex, knownLeader, lastContactMs }
   }
@@ -44,10 +48,11 @@ export class KeyBackup {
   /**
    * Replaces the keys through the log: parts are staged on every node, and one last entry puts them in place. Unless that
    * one is committed, nothing changes.
-   * @throws ConsensusError `CST_RESTORE_FAILED` (nothing changed), `CST_NO_LEADER` (nothing changed),
-   *   `CST_OUTCOME_UNKNOWN` (only of the last entry: it may be done).
+   * @throws ConsensusError `CST_RESTORE_FAILED`, `CST_TOO_LARGE`, `CST_NO_LEADER` (nothing changed),
+   *   `CST_OUTCOME_UNKNOWN` (only of the last entry: it may be done). `records` is iterated twice.
    */
   async restore(records: Iterable<KeyRecord>, signal?: AbortSignal): Promise<void> {
+    checkSize(records)
     const id = randomUUID()
     let parts = 0
     let crc = 0
@@ -81,6 +86,16 @@ function callOptions(signal: AbortSignal | undefined) {
 
 function accepted(result: CommandResult): void {
   if (result.error !== undefined) throw restoreFailed(result.error)
+}
+
+function checkSize(records: Iterable<KeyRecord>): void {
+  let bytes = 0
+  for (const record of records) bytes += recordBytes(record)
+  if (bytes <= RESTORE_BYTES_MAX) return
+  throw new ConsensusError(
+    'CST_TOO_LARGE',
+    `keys and values of more than ${RESTORE_BYTES_MAX} bytes cannot be restored`,
+  )
 }
 
 function* partsOf(records: Iterable<KeyRecord>): Generator<KeyRecord[]> {

@@ -117,6 +117,7 @@ function assemble(
       domain: get('dns.domain') ?? 'constellation',
     },
     log: { level: get('log.level') ?? 'info', format: get('log.format') ?? 'auto' },
+    snapshots: snapshots(found, absolute(get('data_dir') ?? defaultDataDir(env), env), env, warnings),
     providers: {
       traefik:
         get('providers.traefik') === false
@@ -198,6 +199,32 @@ function bootstrapExpect(
   return setting.value as number
 }
 
+function snapshots(
+  found: ReadonlyMap<SettingPath, FoundValue>,
+  dataDir: string,
+  env: ConfigSources['env'],
+  warnings: ConfigProblem[],
+): Config['snapshots'] {
+  const every = found.get('snapshots.every')
+  const keep = found.get('snapshots.keep')
+  const directory = found.get('snapshots.directory')
+  const idle = keep ?? directory
+  if (every === undefined) {
+    if (idle !== undefined) {
+      const what = 'has no effect without snapshots.every: no snapshots are saved'
+      const key = keep === undefined ? 'snapshots.directory' : 'snapshots.keep'
+      warnings.push({ where: idle.where, key, what, allowed: null })
+    }
+    return null
+  }
+  return {
+    everyMs: every.value as number,
+    keep: (keep?.value as number | undefined) ?? 24,
+    directory:
+      directory === undefined ? join(dataDir, 'snapshots') : absolute(directory.value as string, env),
+  }
+}
+
 function warnUnreachable(
   found: ReadonlyMap<SettingPath, FoundValue>,
   joinList: readonly HostPort[],
@@ -233,7 +260,7 @@ function defaultDataDir(env: ConfigSources['env']): string {
 
 /** A relative path in the file starts at the folder of the file, so that it means the same wherever the agent starts. */
 function fromFolder(settingPath: SettingPath, found: FoundValue, folder: string): FoundValue {
-  if (settingPath !== 'data_dir' && settingPath !== 'cluster.key_file') return found
+  if (!['data_dir', 'cluster.key_file', 'snapshots.directory'].includes(settingPath)) return found
   const value = found.value as string
   return value.startsWith('~/') ? found : { value: resolve(folder, value), where: found.where }
 }

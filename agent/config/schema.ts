@@ -2,6 +2,7 @@ import type { Config, HostPort } from './types.ts'
 import {
   dialAddress,
   domain,
+  duration,
   flag,
   integer,
   labels,
@@ -34,6 +35,9 @@ export interface SettingValues {
   'dns.domain': string
   'log.level': Config['log']['level']
   'log.format': Config['log']['format']
+  'snapshots.every': number
+  'snapshots.keep': number
+  'snapshots.directory': string
   'providers.traefik': boolean
   'providers.traefik.entry_points': readonly string[]
 }
@@ -55,6 +59,9 @@ export interface Setting<T> {
   /** The value in a finished configuration. */
   read(config: Config): unknown
 }
+
+const SNAPSHOTS_EVERY_MIN = '1s'
+const SNAPSHOTS_EVERY_MAX = '720h'
 
 /** Every setting of the agent, in the order of the documentation. A key that is not here is an error. */
 export const SETTINGS: { readonly [Path in SettingPath]: Setting<SettingValues[Path]> } = {
@@ -201,6 +208,30 @@ export const SETTINGS: { readonly [Path in SettingPath]: Setting<SettingValues[P
     doc: 'How a line of the log looks; auto = pretty on a terminal, JSON elsewhere.',
     reloadable: false,
     read: (config) => config.log.format,
+  },
+  'snapshots.every': {
+    kind: duration(SNAPSHOTS_EVERY_MIN, SNAPSHOTS_EVERY_MAX),
+    default: 'none: no snapshots are saved',
+    flag: null,
+    doc: 'How often this node saves all keys to a file of its own, if any changed.',
+    reloadable: false,
+    read: (config) => config.snapshots?.everyMs ?? null,
+  },
+  'snapshots.keep': {
+    kind: integer(1, 10_000),
+    default: '24',
+    flag: null,
+    doc: 'How many of these files are kept.',
+    reloadable: false,
+    read: (config) => config.snapshots?.keep ?? null,
+  },
+  'snapshots.directory': {
+    kind: path(),
+    default: 'snapshots in data_dir',
+    flag: null,
+    doc: 'Folder of these files. A relative path in the YAML file starts at the folder of that file.',
+    reloadable: false,
+    read: (config) => config.snapshots?.directory ?? null,
   },
   'providers.traefik': {
     kind: flag(),

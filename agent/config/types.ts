@@ -36,6 +36,14 @@ export interface Config {
     readonly level: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace'
     readonly format: 'auto' | 'json' | 'pretty'
   }
+  /** Snapshots this node saves by itself; null = none. */
+  readonly snapshots: {
+    readonly everyMs: number
+    /** How many files are kept. Default 24. */
+    readonly keep: number
+    /** Default "snapshots" in the data directory. */
+    readonly directory: string
+  } | null
   readonly providers: { readonly traefik: { readonly entryPoints: readonly string[] } | null }
   /** The file the settings came from, for a reload; null = none. */
   readonly file: string | null

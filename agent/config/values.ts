@@ -1,3 +1,4 @@
+import { parseGoDuration } from '../../discovery/health/duration.ts'
 import { isWildcard, parseHostPort } from './host-port.ts'
 import type { HostPort } from './types.ts'
 
@@ -68,6 +69,20 @@ export function integer(min: number, max: number): ScalarKind<number> {
       return check(value)
     },
   }
+}
+
+/** A span of time as Go writes it, within bounds of the same form, in milliseconds. */
+export function duration(min: string, max: string): ScalarKind<number> {
+  return text(`a duration ${min}-${max} such as "30m" or "1h30m"`, (value) => {
+    let ms: number
+    try {
+      ms = parseGoDuration(value)
+    } catch {
+      throw new Error('is not a duration')
+    }
+    if (ms < parseGoDuration(min) || ms > parseGoDuration(max)) throw new Error('is out of range')
+    return ms
+  })
 }
 
 /** `true` or `false`. */

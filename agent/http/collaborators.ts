@@ -5,6 +5,7 @@ import type { Catalog, LocalCatalog } from '../../discovery/catalog/types.ts'
 import type { HealthRunner } from '../../discovery/health/types.ts'
 import type { Membership } from '../../discovery/membership/types.ts'
 import type { Config } from '../config/types.ts'
+import type { Backups } from '../snapshot/backups.ts'
 import type { ParkingLot } from './blocking.ts'
 import type { Authorizer } from './permissions.ts'
 
@@ -51,6 +52,8 @@ export interface Operations {
 /** Everything the HTTP interface needs from the rest of the agent. */
 export interface HttpCollaborators {
   readonly consensus: ConsensusClient
+  /** All keys at once, out of the store and back into it. */
+  readonly backups: Pick<Backups, 'save' | 'restore'>
   readonly membership: Membership
   readonly catalog: Catalog
   readonly local: LocalCatalog

@@ -24,6 +24,7 @@ const CONSENSUS_ANSWERS: Readonly<Record<ConsensusErrorCode, string | null>> = {
   CST_MEMBERSHIP_CHANGE_IN_PROGRESS: null,
   CST_REFUSED: null,
   CST_RESTORE_FAILED: null,
+  CST_TOO_LARGE: null,
   CST_STORAGE_FAILED: null,
   CST_DISK_FULL: null,
   CST_LOG_DAMAGED: null,

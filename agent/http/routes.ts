@@ -9,7 +9,10 @@ export type Dialect = 'consul' | 'api' | 'ops'
 /** An answer in the API description; a body is JSON unless it is said to be text or bytes. */
 export type ResponseSpec =
   | { readonly description: string; readonly json: TSchema }
-  | { readonly description: string; readonly media: 'text/plain' | 'application/octet-stream' }
+  | {
+      readonly description: string
+      readonly media: 'text/plain' | 'application/gzip' | 'application/octet-stream'
+    }
   | { readonly description: string }
 
 /** One route: what it does, what it needs, how it is described and what answers it. */

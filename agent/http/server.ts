@@ -20,6 +20,7 @@ import { addOpsRoutes } from './ops.ts'
 import { allowAll, enforcePermissions } from './permissions.ts'
 import { routableUrl } from './raw-path.ts'
 import { RouteTable } from './routes.ts'
+import { addSnapshotRoutes } from './snapshot.ts'
 import { addStatusRoutes } from './status.ts'
 
 /** Bounds of the server; every one has a default. */
@@ -111,6 +112,7 @@ function addRoutes(app: FastifyInstance, context: HttpContext): void {
   addCatalogRoutes(routes, context)
   addHealthRoutes(routes, context)
   addStatusRoutes(routes, context)
+  addSnapshotRoutes(routes, context)
   addApiRoutes(routes, context)
   addOpsRoutes(routes, context, () => app.swagger() as unknown as Record<string, unknown>)
   routes.close()

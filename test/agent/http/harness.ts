@@ -6,6 +6,8 @@ import { Registry } from 'prom-client'
 import type { Config } from '../../../agent/config/types.ts'
 import type { HttpCollaborators } from '../../../agent/http/collaborators.ts'
 import { buildHttpServer, type HttpLimits } from '../../../agent/http/server.ts'
+import { Backups } from '../../../agent/snapshot/backups.ts'
+import { KeyBackup } from '../../../consensus/key-backup.ts'
 import { FakeConsensus } from './fake-consensus.ts'
 import { FakeCatalog, FakeHealth, FakeMembership } from './fake-discovery.ts'
 
@@ -26,6 +28,7 @@ export const CONFIG: Config = {
   http: { listen: { host: '127.0.0.1', port: 0 } },
   dns: { listen: { host: '127.0.0.1', port: 8600 }, domain: 'constellation' },
   log: { level: 'info', format: 'auto' },
+  snapshots: null,
   providers: { traefik: { entryPoints: [] } },
   file: null,
 }
@@ -55,6 +58,10 @@ export function harness(
     { config: CONFIG, version: '9.8.7', random: () => 0, ...options },
     {
       consensus,
+      backups: new Backups(
+        { cluster: CONFIG.cluster.name, node: CONFIG.node.name },
+        { keys: new KeyBackup(overrides.consensus ?? consensus), wall: () => Date.UTC(2026, 10, 21) },
+      ),
       membership: new FakeMembership(),
       catalog,
       local: catalog,
