@@ -16,6 +16,8 @@ export interface ApiRequest {
   readonly method?: 'GET' | 'PUT' | 'DELETE'
   readonly body?: Uint8Array
   readonly timeoutMs?: number
+  /** Largest answer that is taken. Default 64 MiB. */
+  readonly bodyBytesMax?: number
 }
 
 /** Speaks HTTP with one running agent. */
@@ -35,7 +37,7 @@ export class ApiClient {
    * @throws CliError `CLI_FAILED` when no answer came.
    */
   send(path: string, options: ApiRequest = {}): Promise<ApiResponse> {
-    const { method = 'GET', body, timeoutMs = 15_000 } = options
+    const { method = 'GET', body, timeoutMs = 15_000, bodyBytesMax = BODY_BYTES_MAX } = options
     const base = this.#base
     const requestOptions: RequestOptions = {
       method,
@@ -56,8 +58,7 @@ export class ApiClient {
           let bytes = 0
           incoming.on('data', (chunk: Buffer) => {
             bytes += chunk.length
-            if (bytes > BODY_BYTES_MAX)
-              incoming.destroy(new Error(`its answer exceeds ${BODY_BYTES_MAX} bytes`))
+            if (bytes > bodyBytesMax) incoming.destroy(new Error(`its answer exceeds ${bodyBytesMax} bytes`))
             else chunks.push(chunk)
           })
           incoming.on('end', () => resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(chunks) }))

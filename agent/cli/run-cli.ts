@@ -8,6 +8,7 @@ import { leasesCommand } from './commands/leases.ts'
 import { membersCommand } from './commands/members.ts'
 import { raftCommand } from './commands/raft.ts'
 import { servicesCommand } from './commands/services.ts'
+import { snapshotCommand } from './commands/snapshot.ts'
 import { traefikCommand } from './commands/traefik.ts'
 import { validateCommand } from './commands/validate.ts'
 import { versionCommand } from './commands/version.ts'
@@ -50,6 +51,7 @@ function buildProgram(io: CliIo): Command {
     .addCommand(servicesCommand(io))
     .addCommand(leasesCommand(io))
     .addCommand(raftCommand(io))
+    .addCommand(snapshotCommand(io))
     .addCommand(traefikCommand(io))
     .addCommand(validateCommand(io))
     .addCommand(keygenCommand(io))
