@@ -47,7 +47,7 @@ function refusal(yaml: string | Uint8Array | null, sources: Partial<ConfigSource
 const HOST_PORT = 'HOST:PORT or [IPV6]:PORT, port 0-65535 (0 = any free port)'
 const DIAL = 'HOST:PORT or [IPV6]:PORT, port 1-65535'
 const NAME = '1-63 of [A-Za-z0-9._-], starting with a letter or digit'
-const SECTIONS = 'node, cluster, data_dir, mesh, http, dns, log, providers'
+const SECTIONS = 'node, cluster, data_dir, mesh, http, dns, log, snapshots, providers'
 const KEY_FILE = 'a file made with `constellation keygen` that only this user or group can read'
 const NEEDS_KEY =
   'cluster.key_file: not set, and a cluster of more than one node needs a cluster key; make one with `constellation keygen > FILE; chmod 600 FILE`, the same for every node'
@@ -299,6 +299,7 @@ t.test('an empty configuration is one node on loopback', (t) => {
     http: { listen: { host: '127.0.0.1', port: 8500 } },
     dns: { listen: { host: '127.0.0.1', port: 8600 }, domain: 'constellation' },
     log: { level: 'info', format: 'auto' },
+    snapshots: null,
     providers: { traefik: { entryPoints: [] } },
     file: null,
   }
@@ -317,6 +318,37 @@ t.test('an empty configuration is one node on loopback', (t) => {
   t.end()
 })
 
+t.test('snapshots are saved only where it is said how often', (t) => {
+  const sources = { flags: { data_dir: '/srv/data' } }
+  t.strictSame(load('snapshots: { every: 30m }', sources).snapshots, {
+    everyMs: 1_800_000,
+    keep: 24,
+    directory: '/srv/data/snapshots',
+  })
+  const warnings: string[] = []
+  const onWarning = (line: string) => warnings.push(line.replace(/^.*?: /, ''))
+  t.equal(load('snapshots: { keep: 3 }', { onWarning }).snapshots, null)
+  t.equal(load('snapshots: { directory: x }', { onWarning }).snapshots, null)
+  t.equal(load('snapshots: {}', { onWarning }).snapshots, null)
+  t.strictSame(warnings, [
+    'snapshots.keep: has no effect without snapshots.every: no snapshots are saved',
+    'snapshots.directory: has no effect without snapshots.every: no snapshots are saved',
+  ])
+  const allowed = 'a duration 1s-720h such as "30m" or "1h30m"'
+  for (const [value, what] of [
+    ['soon', '"soon" is not a duration'],
+    ['100ms', '"100ms" is out of range'],
+    ['721h', '"721h" is out of range'],
+    ['-1h', '"-1h" is out of range'],
+    ['60', '60 is a number; put it in quotes'],
+  ]) {
+    t.strictSame(refusal(`snapshots: { every: ${value} }`), [
+      `F:1: snapshots.every: ${what}; allowed: ${allowed}`,
+    ])
+  }
+  t.end()
+})
+
 t.test('an anchor stands for its value', (t) => {
   const config = load('http: { listen: &a "127.0.0.1:1" }\ndns: { listen: *a }')
   t.strictSame(config.dns.listen, { host: '127.0.0.1', port: 1 })
@@ -332,6 +364,7 @@ mesh:    { listen: "0.0.0.0:7946", advertise: "n1.example.com:7946" }
 http:    { listen: "[::]:0" }
 dns:     { listen: "127.0.0.1:53", domain: Cluster.Example.COM. }
 log:     { level: debug, format: json }
+snapshots: { every: 1h30m, keep: 7, directory: backups }
 providers: { traefik: { entry_points: [ websecure, web ] } }
 `)
   t.strictSame(config, {
@@ -353,6 +386,7 @@ providers: { traefik: { entry_points: [ websecure, web ] } }
     http: { listen: { host: '::', port: 0 } },
     dns: { listen: { host: '127.0.0.1', port: 53 }, domain: 'cluster.example.com' },
     log: { level: 'debug', format: 'json' },
+    snapshots: { everyMs: 5_400_000, keep: 7, directory: join(dir, 'backups') },
     providers: { traefik: { entryPoints: ['websecure', 'web'] } },
     file: config.file,
   })
