@@ -91,8 +91,6 @@ export class SnapshotReceiver {
   ): Promise<void> {
     if (!isSnapshotMeta(request.meta) || !isPart(request)) throw malformed()
     const subject = subjectOf(request.meta)
-    // The last part once more: its answer was lost.
-    if (request.last && this.#isFinishing(from, subject)) return this.#finishing?.done
     const transfer = this.#transferOf(from, subject, request, now)
     if (request.part !== transfer.parts) {
       throw refused(`part ${transfer.parts} of the snapshot was expected, not ${request.part}`)

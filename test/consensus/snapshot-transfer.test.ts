@@ -29,8 +29,8 @@ class Wire {
   /** Numbers of the parts that were sent, in order. */
   readonly sent: number[] = []
   now = 0
-  /** What becomes of a part: it arrives damaged, is lost, or its answer is. */
-  fate: (part: SnapshotPart) => 'damage' | 'lose' | 'lose answer' | 'pass' = () => 'pass'
+  /** What becomes of a part: it arrives damaged, is lost, or its answer is; or the answer is not waited for. */
+  fate: (part: SnapshotPart) => 'damage' | 'lose' | 'lose answer' | 'hurry' | 'pass' = () => 'pass'
 
   transport(from: string): Transport {
     const unused = () => {
@@ -50,7 +50,7 @@ class Wire {
     const fate = request.op === 'snapshot' ? this.fate(request) : 'pass'
     if (request.op === 'snapshot') this.sent.push(request.part)
     if (fate === 'lose') throw new TransportError('unknown', 'no answer in time')
-    const answer = await answerRpc(
+    const answering = answerRpc(
       payload,
       () => '',
       async (decoded) => {
@@ -64,6 +64,8 @@ class Wire {
         return {}
       },
     )
+    if (fate === 'hurry') throw new TransportError('unknown', 'no answer in time')
+    const answer = await answering
     if (fate === 'lose answer') throw new TransportError('unknown', 'no answer in time')
     return answer
   }
@@ -134,6 +136,16 @@ t.test('a lost answer or a lost part costs one question, not the whole', async (
       t.equal(wire.received.length, 1, 'it is handed over once')
     }
   }
+})
+
+t.test('while the state is being made, the sender waits instead of sending again', async (t) => {
+  const source = snapshot(10, 5000)
+  const wire = new Wire()
+  wire.fate = ({ last }) => (last ? 'hurry' : 'pass')
+  const { parts } = await send(wire, 'a', 1, source)
+  t.same(wire.sent, [...Array(parts).keys()])
+  t.equal(wire.received.length, 1)
+  t.equal(arrived(wire), 5000)
 })
 
 t.test('after a broken connection the next try goes on where the last one ended', async (t) => {
