@@ -65,6 +65,7 @@ t.test('every route is described, with its permission', async (t) => {
   const expected = [
     'GET /v1/kv/*',
     'PUT /v1/kv/*',
+    'PUT /v1/snapshot',
     'DELETE /v1/kv/*',
     'GET /v1/agent/self',
     'GET /v1/agent/members',
@@ -97,6 +98,7 @@ t.test('every route is described, with its permission', async (t) => {
     'GET /v1/health/checks/*',
     'GET /v1/health/service/*',
     'GET /v1/health/state/*',
+    'GET /v1/snapshot',
     'GET /v1/status/leader',
     'GET /v1/status/peers',
     'GET /api/v1/status',
