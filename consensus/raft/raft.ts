@@ -806,11 +806,9 @@ export class Raft {
   #setConfiguration(configuration: Configuration): void {
     this.configuration = configuration
     this.#syncProgress()
+    // A candidate too: a refusal may have told it that its removal is committed, and the grants it still gets would elect it.
+    if (this.role !== 'follower' && !isVoter(configuration, this.id)) this.#becomeFollower(this.term, '')
     if (this.role !== 'leader') return
-    if (!isVoter(configuration, this.id)) {
-      this.#becomeFollower(this.term, '')
-      return
-    }
     if (this.#transferTo !== '' && !isVoter(configuration, this.#transferTo)) this.#transferTo = ''
     if (this.#maybeCommit()) this.#broadcastAppend()
     else for (const id of this.progress.keys()) this.#sendAppend(id, false)

@@ -216,15 +216,8 @@ export class Invariants {
         }
       }
     }
-    if (role !== 'follower' && (seen === undefined || seen.role !== role || seen.term !== term)) {
-      // While it waits for answers it may learn that it was removed.
-      const { configuration } = seen?.role === 'follower' || seen === undefined ? raft : seen
-      check(
-        configuration !== null && isVoter(configuration, id),
-        'only voters campaign and are elected',
-        about,
-      )
-    }
+    if (role !== 'follower')
+      check(isVoter(raft.configuration, id), 'only voters campaign and are elected', about)
     if (role === 'leader' && (seen?.role !== 'leader' || seen.term !== term)) this.#elected(id, raft)
     if (log.committedIndex > (seen?.commit ?? 0)) this.#commit(id, raft, seen?.commit ?? 0)
     if (seen === undefined || log.stableIndex > 0) this.#checkStable(node)
