@@ -12,21 +12,22 @@ export interface DiskState {
   readonly logStart: { readonly index: number; readonly term: number }
 }
 
-interface Stored {
-  readonly term: number
-  readonly bytes: Uint8Array
-}
-
 interface Batch {
   readonly hardState: HardState | null
   readonly entries: readonly Entry[]
 }
 
 interface Operation {
-  /** Encoded batch, for a write; a snapshot takes effect as a whole, with one last record, or not at all. */
-  readonly bytes: Uint8Array | null
+  /** What is written; null for a snapshot, which takes effect as a whole, with one last record, or not at all. */
+  readonly batch: Batch | null
   readonly takeEffect: () => void
 }
+
+/** `failed`: what is on the disk is uncertain. `full`: nothing of it is on the disk. */
+export type WriteResult = 'written' | 'failed' | 'full'
+
+/** Hears how a write or a snapshot ended. */
+export type WriteDone = (result: WriteResult) => void
 
 /** A batch on disk: a sequence of encoded entries, each behind its length; the first describes the rest. */
 function encodeBatch({ hardState, entries }: Batch): Uint8Array {
@@ -75,10 +76,12 @@ export class SimDisk {
   slowness = 1
   /** The next write fails. */
   failNext = false
+  /** There is no space for any write. */
+  full = false
   readonly #world: World
   readonly #id: string
   #logStart: { index: number; term: number }
-  #log: Stored[] = []
+  #log: Entry[] = []
   readonly #underWay = new Set<Operation>()
 
   constructor(world: World, id: string, snapshot: SnapshotMeta, records: readonly Uint8Array[]) {
@@ -105,8 +108,9 @@ export class SimDisk {
     return index <= Math.max(this.snapshot.index, this.#logStart.index) || this.termAt(index) === term
   }
 
+  /** Entries come back through the codec, as from a disk. */
   open(): DiskState {
-    const entries = this.#log.map(({ bytes }) => decodeEntry(bytes))
+    const entries = this.#log.map((entry) => decodeEntry(encodeEntry(entry)))
     entries.forEach((entry, i) => {
       check(
         entry.index === this.#logStart.index + 1 + i,
@@ -118,10 +122,9 @@ export class SimDisk {
     return { hardState, snapshot, records, entries, logStart: this.#logStart }
   }
 
-  /** `done` gets false if the write failed; what is on the disk then is uncertain. */
-  write(hardState: HardState | null, entries: readonly Entry[], done: (ok: boolean) => void): void {
-    const bytes = encodeBatch({ hardState, entries })
-    this.#begin({ bytes, takeEffect: () => this.#apply(decodeBatch(bytes)) }, 1, done)
+  write(hardState: HardState | null, entries: readonly Entry[], done: WriteDone): void {
+    const batch = { hardState, entries }
+    this.#begin({ batch, takeEffect: () => this.#apply(batch) }, 1, done)
   }
 
   #apply({ hardState, entries }: Batch): void {
@@ -129,16 +132,11 @@ export class SimDisk {
     const first = entries[0]
     if (first === undefined) return
     this.#log.length = Math.min(this.#log.length, first.index - this.#logStart.index - 1)
-    for (const entry of entries) this.#log.push({ term: entry.term, bytes: encodeEntry(entry) })
+    for (const entry of entries) this.#log.push(entry)
   }
 
   /** The records are read when the snapshot is complete, as late as a store may. */
-  saveSnapshot(
-    meta: SnapshotMeta,
-    records: Iterable<Uint8Array>,
-    compactTo: number,
-    done: (ok: boolean) => void,
-  ): void {
+  saveSnapshot(meta: SnapshotMeta, records: Iterable<Uint8Array>, compactTo: number, done: WriteDone): void {
     const takeEffect = () => {
       this.records = [...records]
       this.snapshot = meta
@@ -147,14 +145,14 @@ export class SimDisk {
       this.#log.splice(0, compactTo - this.#logStart.index)
       this.#logStart = { index: compactTo, term }
     }
-    this.#begin({ bytes: null, takeEffect }, 5, done)
+    this.#begin({ batch: null, takeEffect }, 5, done)
   }
 
   installSnapshot(
     meta: SnapshotMeta,
     records: Iterable<Uint8Array>,
     hardState: HardState,
-    done: (ok: boolean) => void,
+    done: WriteDone,
   ): void {
     const takeEffect = () => {
       this.records = [...records]
@@ -163,28 +161,26 @@ export class SimDisk {
       this.#log = []
       this.#logStart = { index: meta.index, term: meta.term }
     }
-    this.#begin({ bytes: null, takeEffect }, 5, done)
+    this.#begin({ batch: null, takeEffect }, 5, done)
   }
 
-  #begin(operation: Operation, cost: number, done: (ok: boolean) => void): void {
+  #begin(operation: Operation, cost: number, done: WriteDone): void {
     const { random, options, faulty } = this.#world
     this.#underWay.add(operation)
     const mean = faulty ? options.diskMeanMs : 0.5
     const delay = (0.05 + random.exponential(mean)) * cost * this.slowness
-    const fails = this.failNext
-    this.failNext = false
+    const fails = this.full ? 'full' : this.failNext ? 'failed' : 'written'
+    if (fails === 'failed') this.failNext = false
     this.#world.after(delay, () => {
       // A crash settled it meanwhile.
       if (!this.#underWay.delete(operation)) return
       // In a healed world nobody would restart the node.
-      const failed = fails && this.#world.faulty
-      if (failed) {
-        this.#world.count('write error')
-        this.#settle(operation)
-      } else {
-        operation.takeEffect()
-      }
-      done(!failed)
+      const result = this.#world.faulty ? fails : 'written'
+      if (result === 'written') operation.takeEffect()
+      else if (result === 'failed') this.#settle(operation)
+      if (result === 'failed') this.#world.count('write error')
+      if (result === 'full') this.#world.count('disk full')
+      done(result)
     })
   }
 
@@ -195,13 +191,14 @@ export class SimDisk {
     this.failNext = false
   }
 
-  #settle({ bytes, takeEffect }: Operation): void {
+  #settle({ batch, takeEffect }: Operation): void {
     const { random } = this.#world
     const fate = random.pick(['whole', 'lost', 'torn', 'torn'] as const)
-    this.#world.log(this.#id, 'unsynced write', fate, bytes?.length ?? 0)
+    this.#world.log(this.#id, 'unsynced write', fate, batch?.entries.length ?? 'snapshot')
     this.#world.count(fate === 'lost' ? 'unsynced write lost' : `unsynced write ${fate}`)
     if (fate === 'whole') takeEffect()
-    if (fate !== 'torn' || bytes === null) return
+    if (fate !== 'torn' || batch === null) return
+    const bytes = encodeBatch(batch)
     const torn = random.chance(0.5) ? bytes.slice(0, random.below(bytes.length)) : bytes.slice()
     if (torn.length === bytes.length) {
       // A sector that never reached the platter.

@@ -230,7 +230,15 @@ export class Invariants {
     const { committedIndex: commit, appliedIndex: applied, epoch } = log
     const seen = this.#seen.get(id)
     if (seen === undefined) this.#seen.set(id, { term, vote, role, commit, applied, epoch, configuration })
-    else Object.assign(seen, { term, vote, role, commit, applied, epoch, configuration })
+    else {
+      seen.term = term
+      seen.vote = vote
+      seen.role = role
+      seen.commit = commit
+      seen.applied = applied
+      seen.epoch = epoch
+      seen.configuration = configuration
+    }
   }
 
   #elected(id: string, raft: Raft): void {

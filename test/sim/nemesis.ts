@@ -31,10 +31,12 @@ export class Nemesis {
       breakConnection: () => this.#breakConnection(),
       slowDisk: () => this.#slowDisk(),
       writeError: () => this.#writeError(),
+      diskFull: () => this.#fillDisk(),
       membership: () => this.#changeMembers(),
       transfer: () => this.#transfer(),
       falseHint: () => this.#falseHint(),
       clockSkew: () => this.#skewClock(),
+      clockJump: () => this.#jumpClock(),
       restartAll: () => this.#restartAll(),
     }
     for (const kind of Object.keys(actions) as (keyof FaultRates)[]) {
@@ -111,9 +113,16 @@ export class Nemesis {
     const { random } = this.#world
     const node = this.#victim()
     node.clockRate = random.between(0.5, 1.8)
-    node.clockOffset = random.between(-5000, 5000)
-    this.#world.log(node.id, 'clock', node.clockRate.toFixed(3), Math.floor(node.clockOffset))
+    this.#world.log(node.id, 'clock rate', node.clockRate.toFixed(3))
     this.#world.count('clock skewed')
+  }
+
+  /** The wall clock is set, as an operator or a bad time server does; ticks go on as before. */
+  #jumpClock(): void {
+    const node = this.#victim()
+    node.clockOffset = this.#world.random.between(-5000, 5000)
+    this.#world.log(node.id, 'wall clock', Math.floor(node.clockOffset))
+    this.#world.count('wall clock set')
   }
 
   // ---- network -----------------------------------------------------------------------------------------------
@@ -232,6 +241,19 @@ export class Nemesis {
     node.disk.failNext = true
     // Something must restart the node once it has stopped.
     this.#later(2000, () => node.start())
+  }
+
+  /** No write succeeds until somebody makes space. Who starts the node before that sees it stop again. */
+  #fillDisk(): void {
+    const node = this.#victim()
+    node.disk.full = true
+    this.#world.log(node.id, 'disk filled')
+    this.#later(1000, () => node.start())
+    this.#later(3000, () => {
+      node.disk.full = false
+      this.#world.log(node.id, 'disk has space')
+      return node.start()
+    })
   }
 
   // ---- operators ---------------------------------------------------------------------------------------------

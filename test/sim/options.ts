@@ -12,10 +12,12 @@ export interface FaultRates {
   readonly breakConnection: number
   readonly slowDisk: number
   readonly writeError: number
+  readonly diskFull: number
   readonly membership: number
   readonly transfer: number
   readonly falseHint: number
   readonly clockSkew: number
+  readonly clockJump: number
   readonly restartAll: number
 }
 
@@ -73,10 +75,12 @@ const MEAN_MS: FaultRates = {
   breakConnection: 4000,
   slowDisk: 6000,
   writeError: 15_000,
+  diskFull: 12_000,
   membership: 1500,
   transfer: 3000,
   falseHint: 1500,
   clockSkew: 6000,
+  clockJump: 6000,
   restartAll: 15_000,
 }
 
@@ -120,10 +124,12 @@ export function drawOptions(seed: number): SimOptions {
       breakConnection: rate('breakConnection', 0.3),
       slowDisk: rate('slowDisk', 0.35),
       writeError: rate('writeError', 0.3),
+      diskFull: rate('diskFull', 0.3),
       membership: churn ? rate('membership', 1) : Number.POSITIVE_INFINITY,
       transfer: rate('transfer', 0.4),
       falseHint: rate('falseHint', 0.4),
       clockSkew: rate('clockSkew', 0.4),
+      clockJump: rate('clockJump', 0.3),
       restartAll: rate('restartAll', 0.3),
     },
     // Which nodes are a quorum is certain only while the members stay the same.

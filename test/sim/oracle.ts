@@ -7,7 +7,7 @@ import type { Operation, Outcome, ReadOperation, WriteOperation } from './operat
 import { check, type World } from './world.ts'
 
 /** Every so many entries the whole state is compared, not only the keys that changed. */
-const DIGEST_EVERY = 16
+const DIGEST_EVERY = 32
 
 interface Applied {
   readonly record: LogRecord | null

@@ -8,11 +8,11 @@ import type {
   Ready,
   SnapshotMeta,
 } from '../../consensus/raft/types.ts'
-import { decodeLogRecord, encodeLogRecord } from '../../consensus/state/codec.ts'
+import { decodeLogRecord, encodeLogRecord, type LogRecord } from '../../consensus/state/codec.ts'
 import { StateMachine } from '../../consensus/state/state-machine.ts'
 import type { CommandResult } from '../../consensus/state/types.ts'
 import { decodeMessage, encodeMessage } from '../../consensus/wire.ts'
-import type { SimDisk } from './disk.ts'
+import type { SimDisk, WriteDone, WriteResult } from './disk.ts'
 import type { Action } from './event-queue.ts'
 import type { Invariants, Observed } from './invariants.ts'
 import type { SimNetwork } from './network.ts'
@@ -32,6 +32,8 @@ export interface Surroundings {
   readonly invariants: Invariants
   readonly oracle: Oracle
   readonly nodes: ReadonlyMap<string, SimNode>
+  /** Entries that were decoded once: they are the same on every node. */
+  readonly decoded: WeakMap<Uint8Array, LogRecord>
 }
 
 type Reply = (outcome: Outcome) => void
@@ -436,9 +438,9 @@ export class SimNode implements Observed {
       return true
     }
     this.#writing = true
-    const written = (ok: boolean) => {
-      if (!ok) {
-        this.#storageFailed()
+    const written = (result: WriteResult) => {
+      if (result !== 'written') {
+        this.#storageFailed(result)
         return
       }
       this.#lazyHardState = null
@@ -457,10 +459,10 @@ export class SimNode implements Observed {
         snapshot,
         records,
         hardState,
-        this.#guarded((ok) => {
-          if (ok) this.#with.world.count('snapshot installed')
-          if (ok && entries.length > 0) this.#writeEntries(hardState, entries, written)
-          else written(ok)
+        this.#guarded((result) => {
+          if (result === 'written') this.#with.world.count('snapshot installed')
+          if (result === 'written' && entries.length > 0) this.#writeEntries(hardState, entries, written)
+          else written(result)
         }),
       )
     // The store takes one snapshot at a time.
@@ -469,19 +471,15 @@ export class SimNode implements Observed {
     return false
   }
 
-  #writeEntries(
-    hardState: HardState | null,
-    entries: readonly Entry[],
-    written: (ok: boolean) => void,
-  ): void {
+  #writeEntries(hardState: HardState | null, entries: readonly Entry[], written: WriteDone): void {
     this.disk.write(hardState, entries, this.#guarded(written))
   }
 
   /** The completion of a write is a step of its own, and of no concern to a later start. */
-  #guarded(done: (ok: boolean) => void): (ok: boolean) => void {
+  #guarded(done: WriteDone): WriteDone {
     const incarnation = this.#incarnation
-    return (ok) => {
-      void this.#enter(incarnation, () => done(ok))
+    return (result) => {
+      void this.#enter(incarnation, () => done(result))
     }
   }
 
@@ -504,8 +502,8 @@ export class SimNode implements Observed {
   }
 
   /** A node whose storage failed takes part no more; somebody restarts it later. */
-  #storageFailed(): void {
-    this.#with.world.log(this.id, 'storage failed')
+  #storageFailed(result: WriteResult): void {
+    this.#with.world.log(this.id, 'storage failed', result)
     this.crash()
   }
 
@@ -627,10 +625,19 @@ export class SimNode implements Observed {
     const expected = this.state.appliedIndex + 1
     if (entry.index !== expected)
       throw new SimFailure('applied in order', `${this.id}: ${entry.index}, not ${expected}`)
-    const record = decodeLogRecord(entry.data)
+    const record = this.#decode(entry.data)
     const { result } = this.state.apply(entry.index, record)
     oracle.applied(this.id, this.state, entry.index, record, result)
     this.#answer(entry, result)
+  }
+
+  #decode(data: Uint8Array): LogRecord {
+    const { decoded } = this.#with
+    const known = decoded.get(data)
+    if (known !== undefined) return known
+    const record = decodeLogRecord(data)
+    decoded.set(data, record)
+    return record
   }
 
   #answer(entry: Entry, result: CommandResult): void {
@@ -655,9 +662,9 @@ export class SimNode implements Observed {
       meta,
       this.state.snapshot(),
       compactTo,
-      this.#guarded((ok) => {
-        if (!ok) {
-          this.#storageFailed()
+      this.#guarded((result) => {
+        if (result !== 'written') {
+          this.#storageFailed(result)
           return
         }
         this.#snapshotting = false

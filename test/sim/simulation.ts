@@ -1,6 +1,7 @@
 import { initialConfiguration, isJoint } from '../../consensus/raft/configuration.ts'
 import { EMPTY_STATE } from '../../consensus/raft/raft.ts'
 import type { SnapshotMeta } from '../../consensus/raft/types.ts'
+import type { LogRecord } from '../../consensus/state/codec.ts'
 import { StateMachine } from '../../consensus/state/state-machine.ts'
 import { SimClient } from './client.ts'
 import { SimDisk } from './disk.ts'
@@ -53,6 +54,7 @@ export class Simulation {
       invariants: this.#invariants,
       oracle: this.#oracle,
       nodes: this.#nodes,
+      decoded: new WeakMap<Uint8Array, LogRecord>(),
     }
     const ids = Array.from({ length: options.nodes }, (_, i) => `n${i + 1}`)
     const founders = ids.slice(0, options.voters)
@@ -131,6 +133,7 @@ export class Simulation {
       node.clockRate = 1
       node.disk.slowness = 1
       node.disk.failNext = false
+      node.disk.full = false
       await node.resume()
       // Half of them go on as they are: a node that is stuck must find its way without help.
       if (random.chance(0.5)) node.crash()
