@@ -126,32 +126,33 @@ export class Invariants {
     }
   }
 
-  /** A message that waited for the disk leaves: what it promises must be there. */
-  released({ id, raft, disk }: Observed, message: Message): void {
-    const { type, term, to, index } = message
-    if (type === 'voteResponse' && !message.reject) {
-      const { hardState } = disk
+  /** A message leaves, to a peer or to the node itself: what it promises must be on the disk. */
+  sent({ id, raft, disk }: Observed, { type, term, to, index, reject }: Message): void {
+    const { hardState } = disk
+    const onDisk = () => `disk: ${JSON.stringify(hardState)}, last ${disk.lastIndex}`
+    if (type === 'voteResponse' && !reject) {
       const durable = hardState.term > term || (hardState.term === term && hardState.vote === to)
       check(
         durable,
         'a vote is durable before it is given',
-        () => `${id} votes for ${to} in ${term}, disk: ${JSON.stringify(hardState)}`,
+        () => `${id} votes for ${to} in ${term}; ${onDisk()}`,
       )
       this.#promised(id, term, to)
     }
-    // In a later term the entries may have been replaced; the answer is then of no use to anybody.
-    if (type === 'appendResponse' && !message.reject && raft?.term === term) {
+    // In a later term the entries may have been replaced; what is said of them is then of no use to anybody.
+    if (raft?.term !== term) return
+    const last = Math.max(disk.lastIndex, disk.snapshot.index)
+    if (type === 'vote') {
+      const durable = hardState.term === term && hardState.vote === id && index <= last
       check(
-        index <= Math.max(disk.lastIndex, disk.snapshot.index),
-        'an acknowledgement is durable',
-        () => `${id} acknowledges ${index}, disk has ${disk.lastIndex}`,
+        durable,
+        'votes are asked for what is durable',
+        () => `${id} asks in ${term} with ${index}; ${onDisk()}`,
       )
     }
-  }
-
-  /** Any message leaves: a vote is given once in a term, whichever way it goes out. */
-  sent({ id }: Observed, { type, term, to, reject }: Message): void {
-    if (type === 'voteResponse' && !reject) this.#promised(id, term, to)
+    if (type === 'appendResponse' && !reject) {
+      check(index <= last, 'an acknowledgement is durable', () => `${id} acknowledges ${index}; ${onDisk()}`)
+    }
   }
 
   #promised(id: string, term: number, to: string): void {

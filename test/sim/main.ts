@@ -1,69 +1,135 @@
 import { parseArgs } from 'node:util'
-import { runMutant } from './mutant-tree.ts'
-import { mutants } from './mutants.ts'
-import { failureReport, runSeeds } from './run-seeds.ts'
+import { judgeAll, runMutant } from './mutant-tree.ts'
+import { mutants } from './mutants/all.ts'
+import type { FoundBy } from './mutants/mutant.ts'
+import { failureReport, replayCommand, runSeeds, type Totals } from './run-seeds.ts'
 
-const HELP = `Simulates clusters of the consensus core under faults, one per seed.
+const HELP = `Simulates clusters of the consensus core under faults, one per seed. docs/simulation.md says what that means.
 
   npm run sim -- [options]
 
   --seed S        first seed (default 1)
-  --seeds N       how many seeds, one after the other (default 100; 1 with --trace)
-  --trace         print every event
+  --seeds N       how many seeds (default 100; 1 with --trace)
+  --jobs J        threads (default 1)
+  --trace         print every event; one thread
   --coverage      print how often each fault happened
   --keep-going    go on after a failure and count them
+  --json          print the summary as one JSON document
   --mutant NAME   run with this bug put into a copy of the sources
-  --list-mutants  print the mutants
+  --mutants       check that every such bug is found, J at a time
+  --list-mutants  print the bugs
   --help          print this
 
-Exit code 1 if a property was violated. The same seed gives the same run.
+Examples:
+  npm run sim -- --seeds 20000 --jobs 2 --keep-going    a long run; interrupted, it says where to go on
+  npm run sim -- --seed 1363 --trace                    one run, event by event
+  npm run sim -- --mutant commit-old-term --seeds 300   the bug is found
+
+The summary goes to standard output, progress and failures to standard error. Exit code 1 if a property was violated (or,
+with --mutants, a bug was not found), 64 for a wrong command line. The same seed gives the same run.
 `
 
-const PROGRESS_EVERY = 50
+const PROGRESS_EVERY_MS = 5000
 
 interface Flags {
+  readonly first: number
+  readonly count: number
+  readonly jobs: number
   readonly trace: boolean
   readonly coverage: boolean
   readonly keepGoing: boolean
+  readonly json: boolean
 }
 
 function print(line: string): void {
   process.stdout.write(`${line}\n`)
 }
 
-async function run(first: number, count: number, flags: Flags): Promise<boolean> {
+function tell(line: string): void {
+  process.stderr.write(`${line}\n`)
+}
+
+/** One line about what has been run. */
+function sentence(totals: Totals, count: number, elapsedMs: number): string {
+  const { runs, failures, virtualMs, acknowledgedWrites, answeredReads } = totals
+  return (
+    `${runs} of ${count} seeds, ${((runs * 1000) / elapsedMs).toFixed(1)} seeds/s, ` +
+    `${Math.round(virtualMs / 1000)} s of virtual time, ${acknowledgedWrites} writes acknowledged, ` +
+    `${answeredReads} reads answered, ${failures.length} failed`
+  )
+}
+
+function document(totals: Totals, { first, count }: Flags, elapsedMs: number): string {
+  const { failures, coverage, ...sums } = totals
+  return JSON.stringify({
+    first,
+    count,
+    ...sums,
+    elapsedMs: Math.round(elapsedMs),
+    failures: failures.map(({ seed, failure }) => ({ seed, ...failure, replay: replayCommand(seed) })),
+    coverage: Object.fromEntries([...coverage].sort()),
+  })
+}
+
+async function run(flags: Flags): Promise<boolean> {
+  const { first, count, jobs, keepGoing } = flags
   // Set for the child that runs a mutant, so that its replay command names it.
   const mutant = process.env.SIM_MUTANT
   const started = performance.now()
-  const totals = await runSeeds(
+  let toldAt = started
+  let interrupted = false
+  process.once('SIGINT', () => {
+    interrupted = true
+  })
+  const totals = await runSeeds({
     first,
     count,
-    (result, { runs, failures, virtualMs, acknowledgedWrites }) => {
+    jobs: flags.trace ? 1 : jobs,
+    print: flags.trace ? print : null,
+    onRun: (result, soFar) => {
       const { seed, failure } = result
-      if (failure !== null) {
-        print(
-          flags.keepGoing
+      if (failure !== null)
+        tell(
+          keepGoing
             ? `seed ${seed} failed: ${failure.message.split('\n')[0]}`
             : failureReport(result, mutant),
         )
+      const now = performance.now()
+      if (now - toldAt > PROGRESS_EVERY_MS) {
+        toldAt = now
+        tell(sentence(soFar, count, now - started))
       }
-      const goesOn = failure === null || flags.keepGoing
-      if (!goesOn || runs === count || runs % PROGRESS_EVERY === 0) {
-        const perSecond = (runs * 1000) / (performance.now() - started)
-        const virtual = Math.round(virtualMs / 1000)
-        print(
-          `${runs} of ${count} seeds, ${perSecond.toFixed(1)} seeds/s, ${virtual} s of virtual time, ` +
-            `${acknowledgedWrites} writes acknowledged, ${failures.length} failed`,
-        )
-      }
-      return goesOn
+      return !interrupted && (failure === null || keepGoing)
     },
-    flags.trace ? print : null,
-  )
-  if (flags.coverage) {
+  })
+  const elapsedMs = performance.now() - started
+  if (flags.json) print(document(totals, flags, elapsedMs))
+  else print(sentence(totals, count, elapsedMs))
+  if (flags.coverage && !flags.json)
     for (const [event, times] of [...totals.coverage].sort()) print(`${String(times).padStart(9)}  ${event}`)
-  }
-  return totals.failures.length === 0
+  const rest = first + count - totals.nextSeed
+  if (interrupted && rest > 0) tell(`interrupted; go on with --seed ${totals.nextSeed} --seeds ${rest}`)
+  return totals.failures.length === 0 && !interrupted
+}
+
+function describe(foundBy: FoundBy): string {
+  return 'test' in foundBy ? foundBy.test : `the simulator, within ${foundBy.seeds} seeds`
+}
+
+async function runMutants(jobs: number): Promise<boolean> {
+  let missed = 0
+  await judgeAll(mutants, jobs, ({ mutant: { name, foundBy }, found, how, output }) => {
+    if (!found) missed++
+    print(`${found ? 'found' : 'MISSED'}  ${name.padEnd(34)}${found ? how.slice(0, 120) : describe(foundBy)}`)
+    if (!found) tell(output.slice(-2000))
+  })
+  print(`${mutants.length - missed} of ${mutants.length} mutants found`)
+  return missed === 0
+}
+
+function wholeNumber(text: string, least: number): number | null {
+  const value = Number(text)
+  return Number.isSafeInteger(value) && value >= least ? value : null
 }
 
 async function main(args: string[]): Promise<number> {
@@ -72,35 +138,53 @@ async function main(args: string[]): Promise<number> {
     options: {
       seed: { type: 'string', default: '1' },
       seeds: { type: 'string' },
+      jobs: { type: 'string', default: '1' },
       trace: { type: 'boolean', default: false },
       coverage: { type: 'boolean', default: false },
       'keep-going': { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
       mutant: { type: 'string' },
+      mutants: { type: 'boolean', default: false },
       'list-mutants': { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   })
-  const { mutant, trace, coverage } = values
+  const { mutant, trace, coverage, json } = values
   if (values.help) {
     print(HELP)
     return 0
   }
   if (values['list-mutants']) {
-    for (const { name, catalogue, sentence } of mutants)
-      print(`${name.padEnd(34)}${catalogue.padEnd(5)}${sentence}`)
+    for (const { name, catalogue, sentence: wrong } of mutants)
+      print(`${name.padEnd(34)}${catalogue.padEnd(5)}${wrong}`)
     return 0
   }
-  const seed = Number(values.seed)
-  const seeds = Number(values.seeds ?? (trace ? 1 : 100))
-  if (!Number.isSafeInteger(seed) || seed < 0 || !Number.isSafeInteger(seeds) || seeds < 1) {
-    print('--seed and --seeds are whole numbers')
+  const first = wholeNumber(values.seed, 0)
+  const count = wholeNumber(values.seeds ?? (trace ? '1' : '100'), 1)
+  const jobs = wholeNumber(values.jobs, 1)
+  if (first === null || count === null || jobs === null) {
+    tell('--seed, --seeds and --jobs are whole numbers')
     return 64
   }
+  if (values.mutants) return (await runMutants(jobs)) ? 0 : 1
   const keepGoing = values['keep-going']
-  if (mutant === undefined) return (await run(seed, seeds, { trace, coverage, keepGoing })) ? 0 : 1
-  const flags = [trace ? ['--trace'] : [], coverage ? ['--coverage'] : [], keepGoing ? ['--keep-going'] : []]
-  const rest = ['--seed', String(seed), '--seeds', String(seeds), ...flags.flat()]
-  return runMutant(mutant, rest, (text) => process.stdout.write(text))
+  if (mutant === undefined)
+    return (await run({ first, count, jobs, trace, coverage, keepGoing, json })) ? 0 : 1
+  if (!mutants.some(({ name }) => name === mutant)) {
+    tell(`there is no mutant ${mutant}; see --list-mutants`)
+    return 64
+  }
+  const flags = Object.entries({ trace, coverage, 'keep-going': keepGoing, json })
+    .filter(([, on]) => on)
+    .map(([name]) => `--${name}`)
+  const numbers = ['--seed', String(first), '--seeds', String(count), '--jobs', String(jobs)]
+  return runMutant(mutant, [...numbers, ...flags], (text) => process.stdout.write(text))
 }
 
-process.exitCode = await main(process.argv.slice(2))
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (error) {
+  if ((error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') !== true) throw error
+  tell((error as Error).message)
+  process.exitCode = 64
+}

@@ -1,49 +1,105 @@
+import { Worker } from 'node:worker_threads'
 import { type SimResult, simulate } from './simulation.ts'
 
 /** Sums over many runs. */
 export interface Totals {
   readonly runs: number
+  /** In the order of their seeds. */
   readonly failures: readonly SimResult[]
   readonly coverage: ReadonlyMap<string, number>
   readonly virtualMs: number
   readonly acknowledgedWrites: number
   readonly answeredReads: number
+  /** Every seed below it has been run: where to go on after an interruption. */
+  readonly nextSeed: number
 }
 
-/**
- * Runs seeds one after the other. `onRun` hears of each and answers whether to go on; `print` gets every trace line.
- */
-export async function runSeeds(
-  first: number,
-  count: number,
-  onRun: (result: SimResult, totals: Totals) => boolean,
-  print: ((line: string) => void) | null = null,
-): Promise<Totals> {
-  const failures: SimResult[] = []
-  const coverage = new Map<string, number>()
-  let totals: Totals = {
-    runs: 0,
-    failures,
-    coverage,
-    virtualMs: 0,
-    acknowledgedWrites: 0,
-    answeredReads: 0,
-  }
-  for (let seed = first; seed < first + count; seed++) {
-    const result = await simulate(seed, print)
-    for (const [event, times] of result.coverage) coverage.set(event, (coverage.get(event) ?? 0) + times)
-    if (result.failure !== null) failures.push(result)
-    totals = {
-      runs: totals.runs + 1,
-      failures,
-      coverage,
-      virtualMs: totals.virtualMs + result.virtualMs,
-      acknowledgedWrites: totals.acknowledgedWrites + result.acknowledgedWrites,
-      answeredReads: totals.answeredReads + result.answeredReads,
+/** How seeds are run. */
+export interface RunOptions {
+  readonly first: number
+  readonly count: number
+  /** Threads. With one, everything happens in this one. */
+  readonly jobs: number
+  /** Hears of each run and answers whether to go on. Those under way are finished. */
+  readonly onRun: (result: SimResult, totals: Totals) => boolean
+  /** Gets every trace line, with one job only. */
+  readonly print?: ((line: string) => void) | null
+}
+
+/** Adds up what the runs came to. */
+class Tally {
+  #totals: Totals
+  readonly #coverage = new Map<string, number>()
+  readonly #ahead = new Set<number>()
+
+  constructor(first: number) {
+    this.#totals = {
+      runs: 0,
+      failures: [],
+      coverage: this.#coverage,
+      virtualMs: 0,
+      acknowledgedWrites: 0,
+      answeredReads: 0,
+      nextSeed: first,
     }
-    if (!onRun(result, totals)) break
   }
-  return totals
+
+  get totals(): Totals {
+    return this.#totals
+  }
+
+  add(result: SimResult): Totals {
+    const { runs, virtualMs, acknowledgedWrites, answeredReads, failures } = this.#totals
+    for (const [event, times] of result.coverage)
+      this.#coverage.set(event, (this.#coverage.get(event) ?? 0) + times)
+    this.#ahead.add(result.seed)
+    let { nextSeed } = this.#totals
+    while (this.#ahead.delete(nextSeed)) nextSeed++
+    this.#totals = {
+      runs: runs + 1,
+      failures: result.failure === null ? failures : [...failures, result].sort((a, b) => a.seed - b.seed),
+      coverage: this.#coverage,
+      virtualMs: virtualMs + result.virtualMs,
+      acknowledgedWrites: acknowledgedWrites + result.acknowledgedWrites,
+      answeredReads: answeredReads + result.answeredReads,
+      nextSeed,
+    }
+    return this.#totals
+  }
+}
+
+/** Runs seeds, on threads if wanted. Rejects if the simulator itself breaks, which says nothing of what it simulates. */
+export async function runSeeds(options: RunOptions): Promise<Totals> {
+  const { first, count, jobs, onRun, print = null } = options
+  const tally = new Tally(first)
+  let next = first
+  let goesOn = true
+  const take = () => (goesOn && next < first + count ? next++ : undefined)
+  const done = (result: SimResult) => {
+    goesOn = onRun(result, tally.add(result)) && goesOn
+  }
+  if (jobs === 1) {
+    for (let seed = take(); seed !== undefined; seed = take()) done(await simulate(seed, print))
+  } else {
+    const threads = Math.min(jobs, count)
+    await Promise.all(Array.from({ length: threads }, () => runThread(take, done)))
+  }
+  return tally.totals
+}
+
+async function runThread(take: () => number | undefined, done: (result: SimResult) => void): Promise<void> {
+  const worker = new Worker(new URL('./seed-worker.ts', import.meta.url))
+  try {
+    for (let seed = take(); seed !== undefined; seed = take()) {
+      const { promise, resolve, reject } = Promise.withResolvers<SimResult>()
+      worker.once('message', resolve).once('error', reject)
+      worker.postMessage(seed)
+      done(await promise)
+      worker.off('error', reject)
+    }
+  } finally {
+    await worker.terminate()
+  }
 }
 
 /** What somebody needs who has to find out why a run failed. */
@@ -53,6 +109,11 @@ export function failureReport({ seed, failure, lastLines }: SimResult, mutant: s
     ...lastLines,
     '',
     `seed ${seed} failed: ${failure?.message}`,
-    `replay: npm run sim -- --seed ${seed} --trace${flags}`,
+    `replay: ${replayCommand(seed)}${flags}`,
   ].join('\n')
+}
+
+/** The command that shows the whole of a run. */
+export function replayCommand(seed: number): string {
+  return `npm run sim -- --seed ${seed} --trace`
 }

@@ -494,10 +494,7 @@ export class SimNode implements Observed {
     if (raft === null) return
     for (const { ready } of batch) {
       raft.persisted(ready.token)
-      for (const message of ready.messagesAfterPersist) {
-        this.#with.invariants.released(this, message)
-        this.#dispatch(message)
-      }
+      for (const message of ready.messagesAfterPersist) this.#dispatch(message)
     }
   }
 
@@ -508,17 +505,18 @@ export class SimNode implements Observed {
   }
 
   #dispatch(message: Message): void {
+    const { world, network, nodes, invariants } = this.#with
+    invariants.sent(this, message)
     if (message.to === this.id) {
       this.raft?.step(message)
       return
     }
-    const { world, network, nodes, invariants } = this.#with
-    invariants.sent(this, message)
     if (message.type === 'snapshot') {
       this.#sendSnapshot(message)
       return
     }
-    world.log(this.id, message.type, message.to, message.term, message.index, message.entries.length)
+    const { type, to, term, index, entries, commit, reject } = message
+    world.log(this.id, type, to, term, index, entries.length, commit, reject ? 1 : 0)
     if (world.faulty && world.options.unluckyTypes.includes(message.type) && world.random.chance(0.8)) {
       world.count('unlucky message')
       return

@@ -55,7 +55,7 @@ const REQUIRED = [
 
 t.test('clusters keep their promises under faults, and recover', async (t) => {
   t.setTimeout(180_000)
-  const totals = await runSeeds(1, SEEDS, () => true)
+  const totals = await runSeeds({ first: 1, count: SEEDS, jobs: 1, onRun: () => true })
   for (const result of totals.failures) t.fail(failureReport(result, undefined))
   t.equal(totals.runs, SEEDS, 'every seed ran')
   for (const event of REQUIRED) {

@@ -19,16 +19,24 @@ const LOOK_EVERY_MS = 200
 /** For this long a leader must hold its office against a follower that cannot hear it. */
 const STABLE_MS = 8000
 
+/** Why a run failed, without what cannot pass between threads. */
+export interface Failure {
+  /** Short name of the violated property. */
+  readonly property: string
+  readonly message: string
+}
+
 /** What a run came to. */
 export interface SimResult {
   readonly seed: number
-  readonly failure: SimFailure | null
+  readonly failure: Failure | null
   readonly hash: string
   readonly virtualMs: number
   readonly events: number
   readonly coverage: ReadonlyMap<string, number>
   readonly acknowledgedWrites: number
   readonly answeredReads: number
+  /** The end of the trace of a run that failed. */
   readonly lastLines: readonly string[]
 }
 
@@ -77,14 +85,14 @@ export class Simulation {
 
   /** Runs to the end or to the first violated property. */
   async run(): Promise<SimResult> {
-    let failure: SimFailure | null = null
+    let failure: Failure | null = null
     try {
       await this.#faultyPhase()
       if (this.#world.options.coreFirst) await this.#corePhase()
       await this.#healedPhase()
     } catch (error) {
       if (!(error instanceof SimFailure)) throw error
-      failure = error
+      failure = { property: error.property, message: error.message }
     }
     const { options, trace, now, coverage } = this.#world
     return {
@@ -96,7 +104,7 @@ export class Simulation {
       coverage,
       acknowledgedWrites: this.#oracle.acknowledgedWrites,
       answeredReads: this.#oracle.answeredReads,
-      lastLines: trace.lastLines(),
+      lastLines: failure === null ? [] : trace.lastLines(),
     }
   }
 

@@ -8,7 +8,37 @@ interface Line {
   readonly values: readonly TraceValue[]
 }
 
-const KEPT_LINES = 60
+const KEPT_LINES = 80
+
+const MESSAGE = ['', 'term', 'index', 'entries', 'commit', 'refused']
+const ROLE = ['term', 'leader']
+
+/** What the values of an event are, in order; '' says itself. */
+const LABELS: Readonly<Record<string, readonly string[]>> = {
+  append: MESSAGE,
+  appendResponse: MESSAGE,
+  heartbeat: MESSAGE,
+  heartbeatResponse: MESSAGE,
+  preVote: MESSAGE,
+  preVoteResponse: MESSAGE,
+  vote: MESSAGE,
+  voteResponse: MESSAGE,
+  timeoutNow: MESSAGE,
+  snapshot: ['', 'term', 'index'],
+  follower: ROLE,
+  'pre-candidate': ROLE,
+  candidate: ROLE,
+  leader: ROLE,
+  start: ['term', 'last'],
+  crash: ['term', 'last'],
+  configuration: ['index', 'voters', 'outgoing', 'learners'],
+  'took over': ['index'],
+  'saved snapshot': ['index', 'compacted'],
+  'unsynced write': ['', 'entries'],
+  written: ['', 'sequence', 'seen'],
+  read: ['', 'sequence', 'seen'],
+  traffic: ['writes', 'reads', 'seen'],
+}
 
 /**
  * What happened, in order: every line goes into a rolling hash, so that two runs are the same run if their hashes agree;
@@ -75,6 +105,13 @@ export class Trace {
   }
 }
 
+/** Nothing is said of a value that is empty or, in a message, 0. */
 function format({ at, node, event, values }: Line): string {
-  return `${(at / 1000).toFixed(4).padStart(9)}  ${node.padEnd(7)} ${event.padEnd(20)} ${values.join(' ')}`.trimEnd()
+  const labels = LABELS[event] ?? []
+  const parts = values.flatMap((value, i) => {
+    const label = labels[i] ?? ''
+    if (label === '') return [String(value)]
+    return value === '' || (labels === MESSAGE && value === 0) ? [] : [`${label}=${value}`]
+  })
+  return `${(at / 1000).toFixed(4).padStart(9)}  ${node.padEnd(7)} ${event.padEnd(18)} ${parts.join(' ')}`.trimEnd()
 }

@@ -1,0 +1,76 @@
+import type { Mutant } from './mutant.ts'
+
+const RAFT = 'consensus/raft/raft.ts'
+const STATE = 'consensus/state/state-machine.ts'
+const REPLICA = 'consensus/replica.ts'
+const LEASES = 'consensus/leases.ts'
+
+/** The replicated state, its snapshots and who waits for it. */
+export const stateMutants: readonly Mutant[] = [
+  {
+    name: 'applied-again-after-restart',
+    catalogue: 'B21',
+    sentence: 'entries that the snapshot covers are applied again after a restart',
+    edits: [
+      {
+        file: RAFT,
+        from: 'this.log.applyingIndex = state.snapshot.index\n    this.log.appliedIndex = state.snapshot.index\n',
+        to: '\n',
+      },
+    ],
+    foundBy: { seeds: 300 },
+  },
+  {
+    name: 'no-deduplication',
+    catalogue: 'B28',
+    sentence: 'a repeated proposal is applied again',
+    edits: [
+      {
+        file: STATE,
+        from: 'if (known !== undefined) return { result: known, changes: this.#changes() }',
+        to: '',
+      },
+    ],
+    foundBy: { seeds: 300 },
+  },
+  {
+    name: 'deduplication-not-restored',
+    catalogue: 'B28',
+    sentence: 'a snapshot does not bring back who proposed what',
+    edits: [{ file: STATE, from: 'this.#deduplication.restore(record.origin)', to: '' }],
+    foundBy: { seeds: 300 },
+  },
+  {
+    name: 'snapshot-not-frozen',
+    catalogue: '',
+    sentence: 'changes made while a snapshot is written show in it',
+    edits: [{ file: STATE, from: 'const kv = this.#kv.freeze()', to: 'const kv = this.#kv' }],
+    foundBy: { seeds: 300 },
+  },
+  {
+    name: 'snapshot-wakes-nobody',
+    catalogue: 'B27',
+    sentence: 'watchers are not woken when a snapshot replaces the state',
+    edits: [
+      {
+        file: REPLICA,
+        from: 'this.watchers.notifyAll()\n',
+        to: '\n',
+      },
+    ],
+    foundBy: { test: 'test/consensus/watch.test.ts' },
+  },
+  {
+    name: 'lease-on-wall-clock',
+    catalogue: 'B25',
+    sentence: 'the holder of a lease trusts a clock that can be set',
+    edits: [
+      {
+        file: LEASES,
+        from: 'const inTime = this.#clock.now() < this.#validUntil && this.#clock.wall() < this.#validUntilWall',
+        to: 'const inTime = this.#clock.wall() < this.#validUntilWall',
+      },
+    ],
+    foundBy: { test: 'test/consensus/leases.test.ts' },
+  },
+]
