@@ -12,6 +12,11 @@ export interface DiskState {
   readonly logStart: { readonly index: number; readonly term: number }
 }
 
+/** The longest time a write takes: a disk that hangs. */
+const HANGS_MS = 12_000
+/** How often a full disk is tried again. */
+const FULL_RETRY_MS = 1000
+
 interface Batch {
   readonly hardState: HardState | null
   readonly entries: readonly Entry[]
@@ -21,6 +26,14 @@ interface Operation {
   /** What is written; null for a snapshot, which takes effect as a whole, with one last record, or not at all. */
   readonly batch: Batch | null
   readonly takeEffect: () => void
+  /** Waits for room on a full disk, as in `PatientStore`; otherwise it ends with `full`. */
+  readonly patient: boolean
+}
+
+/** Hears that a disk is full, and that there is room again. */
+export interface DiskListener {
+  diskFilled(): void
+  diskHasRoom(): void
 }
 
 /** `failed`: what is on the disk is uncertain. `full`: nothing of it is on the disk. */
@@ -78,6 +91,9 @@ export class SimDisk {
   failNext = false
   /** There is no space for any write. */
   full = false
+  /** A write met the full disk, and none was made since. */
+  isWaiting = false
+  listener: DiskListener | null = null
   readonly #world: World
   readonly #id: string
   #logStart: { index: number; term: number }
@@ -124,7 +140,7 @@ export class SimDisk {
 
   write(hardState: HardState | null, entries: readonly Entry[], done: WriteDone): void {
     const batch = { hardState, entries }
-    this.#begin({ batch, takeEffect: () => this.#apply(batch) }, 1, done)
+    this.#begin({ batch, takeEffect: () => this.#apply(batch), patient: true }, 1, done)
   }
 
   #apply({ hardState, entries }: Batch): void {
@@ -145,7 +161,7 @@ export class SimDisk {
       this.#log.splice(0, compactTo - this.#logStart.index)
       this.#logStart = { index: compactTo, term }
     }
-    this.#begin({ batch: null, takeEffect }, 5, done)
+    this.#begin({ batch: null, takeEffect, patient: false }, 5, done)
   }
 
   installSnapshot(
@@ -161,27 +177,51 @@ export class SimDisk {
       this.#log = []
       this.#logStart = { index: meta.index, term: meta.term }
     }
-    this.#begin({ batch: null, takeEffect }, 5, done)
+    this.#begin({ batch: null, takeEffect, patient: true }, 5, done)
   }
 
   #begin(operation: Operation, cost: number, done: WriteDone): void {
     const { random, options, faulty } = this.#world
     this.#underWay.add(operation)
     const mean = faulty ? options.diskMeanMs : 0.5
-    const delay = (0.05 + random.exponential(mean)) * cost * this.slowness
-    const fails = this.full ? 'full' : this.failNext ? 'failed' : 'written'
-    if (fails === 'failed') this.failNext = false
-    this.#world.after(delay, () => {
-      // A crash settled it meanwhile.
-      if (!this.#underWay.delete(operation)) return
-      // In a healed world nobody would restart the node.
-      const result = this.#world.faulty ? fails : 'written'
-      if (result === 'written') operation.takeEffect()
-      else if (result === 'failed') this.#settle(operation)
-      if (result === 'failed') this.#world.count('write error')
-      if (result === 'full') this.#world.count('disk full')
-      done(result)
-    })
+    const delay = Math.min(HANGS_MS, (0.05 + random.exponential(mean)) * cost * this.slowness)
+    const fails = this.failNext
+    this.failNext = false
+    this.#world.after(delay, () => this.#finish(operation, fails, done))
+  }
+
+  #finish(operation: Operation, fails: boolean, done: WriteDone): void {
+    // A crash settled it meanwhile.
+    if (!this.#underWay.has(operation)) return
+    if (this.full) {
+      this.#world.count('disk full')
+      if (!this.isWaiting) {
+        this.isWaiting = true
+        this.listener?.diskFilled()
+      }
+      if (operation.patient) this.#world.after(FULL_RETRY_MS, () => this.#finish(operation, fails, done))
+      else this.#end(operation, 'full', done)
+      return
+    }
+    // In a healed world nobody would restart the node.
+    if (fails && this.#world.faulty) {
+      this.#world.count('write error')
+      this.#settle(operation)
+      this.#end(operation, 'failed', done)
+      return
+    }
+    operation.takeEffect()
+    this.#end(operation, 'written', done)
+  }
+
+  #end(operation: Operation, result: WriteResult, done: WriteDone): void {
+    this.#underWay.delete(operation)
+    if (result === 'written' && this.isWaiting) {
+      this.isWaiting = false
+      this.#world.count('disk has room again')
+      this.listener?.diskHasRoom()
+    }
+    done(result)
   }
 
   /** The node died: what was not durable yet survives, is lost, or is torn. */
@@ -189,11 +229,12 @@ export class SimDisk {
     for (const operation of this.#underWay) this.#settle(operation)
     this.#underWay.clear()
     this.failNext = false
+    this.isWaiting = false
   }
 
   #settle({ batch, takeEffect }: Operation): void {
     const { random } = this.#world
-    const fate = random.pick(['whole', 'lost', 'torn', 'torn'] as const)
+    const fate = this.full ? random.pick(['lost', 'torn']) : random.pick(['whole', 'lost', 'torn', 'torn'])
     this.#world.log(this.#id, 'unsynced write', fate, batch?.entries.length ?? 'snapshot')
     this.#world.count(fate === 'lost' ? 'unsynced write lost' : `unsynced write ${fate}`)
     if (fate === 'whole') takeEffect()

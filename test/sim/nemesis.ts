@@ -227,8 +227,8 @@ export class Nemesis {
   #slowDisk(): void {
     const { random } = this.#world
     const { disk, id } = this.#victim()
-    disk.slowness = random.pick([5, 50])
-    this.#world.log(id, 'slow disk', disk.slowness)
+    disk.slowness = random.pick([5, 50, Number.POSITIVE_INFINITY])
+    this.#world.log(id, 'slow disk', String(disk.slowness))
     this.#world.count('disk slow')
     this.#later(2000, () => {
       disk.slowness = 1
@@ -243,15 +243,14 @@ export class Nemesis {
     this.#later(2000, () => node.start())
   }
 
-  /** No write succeeds until somebody makes space. Who starts the node before that sees it stop again. */
+  /** No write succeeds until somebody makes room; a node that died meanwhile cannot start before that. */
   #fillDisk(): void {
     const node = this.#victim()
     node.disk.full = true
     this.#world.log(node.id, 'disk filled')
-    this.#later(1000, () => node.start())
-    this.#later(3000, () => {
+    this.#later(this.#world.random.pick([500, 5000]), () => {
       node.disk.full = false
-      this.#world.log(node.id, 'disk has space')
+      this.#world.log(node.id, 'disk cleared')
       return node.start()
     })
   }

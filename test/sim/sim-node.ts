@@ -12,7 +12,7 @@ import { decodeLogRecord, encodeLogRecord, type LogRecord } from '../../consensu
 import { StateMachine } from '../../consensus/state/state-machine.ts'
 import type { CommandResult } from '../../consensus/state/types.ts'
 import { decodeMessage, encodeMessage } from '../../consensus/wire.ts'
-import type { SimDisk, WriteDone, WriteResult } from './disk.ts'
+import type { DiskListener, SimDisk, WriteDone, WriteResult } from './disk.ts'
 import type { Action } from './event-queue.ts'
 import type { Invariants, Observed } from './invariants.ts'
 import type { SimNetwork } from './network.ts'
@@ -24,6 +24,8 @@ const TICK_MS = 100
 const CLUSTER = 'sim'
 const UNREACHABLE_TICKS = 3
 const SNAPSHOT_RETRY_TICKS = 10
+/** Ticks after which a write that does not come back says that the disk hangs. */
+const STALLED_TICKS = 50
 
 /** What every node of a simulation shares. */
 export interface Surroundings {
@@ -53,7 +55,7 @@ interface SnapshotTransfer {
  * One node: the real core and state machine, driven in the order `Replica` drives them, in virtual time. Writes go to
  * the disk one at a time while the next accumulates; what depends on a write is sent when it is durable.
  */
-export class SimNode implements Observed {
+export class SimNode implements Observed, DiskListener {
   readonly id: string
   readonly disk: SimDisk
   raft: Raft | null = null
@@ -80,12 +82,17 @@ export class SimNode implements Observed {
   #afterSnapshot: (() => void) | null = null
   #nextReadId = 1
   #unreachableTicks = 0
+  /** Ticks since the write under way began. */
+  #writingTicks = 0
+  /** After a full disk no snapshot is taken before this time. */
+  #snapshotNotBefore = 0
   #seenRole = ''
 
   constructor(id: string, disk: SimDisk, surroundings: Surroundings) {
     this.id = id
     this.disk = disk
     this.#with = surroundings
+    disk.listener = this
   }
 
   get up(): boolean {
@@ -106,6 +113,10 @@ export class SimNode implements Observed {
   async start(): Promise<void> {
     if (this.raft !== null) return
     const { world, invariants, oracle } = this.#with
+    if (this.disk.full) {
+      world.count('not started: disk full')
+      return
+    }
     const { options, random } = world
     this.#incarnation++
     const stored = this.disk.open()
@@ -156,6 +167,8 @@ export class SimNode implements Observed {
     this.#snapshotting = false
     this.#afterSnapshot = null
     this.#unreachableTicks = 0
+    this.#writingTicks = 0
+    this.#snapshotNotBefore = 0
     this.#seenRole = ''
   }
 
@@ -244,8 +257,12 @@ export class SimNode implements Observed {
   #tick(): void {
     const { raft } = this
     if (raft === null) return
+    if (this.#writing) this.#writingTicks++
+    const stalled = this.#writingTicks >= STALLED_TICKS
+    raft.canCampaign = !this.disk.isWaiting && !stalled
     raft.tick()
     if (raft.role !== 'leader') return
+    if (stalled && raft.stepDown()) this.#with.world.count('leader with a hanging disk gave up')
     const others = allNodes(raft.configuration).filter((id) => id !== this.id)
     const unreachable = new Set(others.filter((id) => !this.#with.network.isConnected(this.id, id)))
     this.#unreachableTicks = unreachable.size > 0 ? this.#unreachableTicks + 1 : 0
@@ -345,7 +362,7 @@ export class SimNode implements Observed {
   }
 
   #propose(operation: WriteOperation, reply: Reply): void {
-    if (!this.isLeader) {
+    if (!this.isLeader || this.disk.isWaiting) {
       reply({ kind: 'retry' })
       return
     }
@@ -445,6 +462,7 @@ export class SimNode implements Observed {
       }
       this.#lazyHardState = null
       this.#writing = false
+      this.#writingTicks = 0
       this.#written(batch)
     }
     const [first] = batch
@@ -496,6 +514,24 @@ export class SimNode implements Observed {
       raft.persisted(ready.token)
       for (const message of ready.messagesAfterPersist) this.#dispatch(message)
     }
+  }
+
+  /** Another node takes over, if there is one; what waits for this disk may be written when there is room again. */
+  diskFilled(): void {
+    void this.step(() => {
+      const { raft } = this
+      if (raft === null) return
+      this.#with.world.log(this.id, 'disk full')
+      raft.canCampaign = false
+      raft.stepDown()
+      for (const { reply } of this.#inbox.splice(0)) reply({ kind: 'retry' })
+      for (const { reply } of this.#proposals.values()) reply({ kind: 'unknown' })
+      this.#proposals.clear()
+    })
+  }
+
+  diskHasRoom(): void {
+    this.#with.world.log(this.id, 'disk has room')
   }
 
   /** A node whose storage failed takes part no more; somebody restarts it later. */
@@ -652,6 +688,7 @@ export class SimNode implements Observed {
     const term = raft.log.termAt(index)
     if (index - raft.latestSnapshot.index < snapshotEntries || this.#snapshotting || term === undefined)
       return
+    if (world.now < this.#snapshotNotBefore) return
     this.#snapshotting = true
     const meta: SnapshotMeta = { index, term, configuration: raft.configuration }
     const compactTo = Math.max(raft.log.snapshotIndex, index - keepEntries)
@@ -661,15 +698,20 @@ export class SimNode implements Observed {
       this.state.snapshot(),
       compactTo,
       this.#guarded((result) => {
-        if (result !== 'written') {
+        if (result === 'failed') {
           this.#storageFailed(result)
           return
         }
         this.#snapshotting = false
-        raft.snapshotSaved(meta, compactTo)
-        oracle.compareRecords(this.id, meta.index, this.disk.records)
-        world.log(this.id, 'saved snapshot', index, compactTo)
-        world.count('snapshot saved')
+        if (result === 'full') {
+          this.#snapshotNotBefore = world.now + SNAPSHOT_RETRY_TICKS * TICK_MS
+          world.count('snapshot refused: disk full')
+        } else {
+          raft.snapshotSaved(meta, compactTo)
+          oracle.compareRecords(this.id, meta.index, this.disk.records)
+          world.log(this.id, 'saved snapshot', index, compactTo)
+          world.count('snapshot saved')
+        }
         const next = this.#afterSnapshot
         this.#afterSnapshot = null
         next?.()
