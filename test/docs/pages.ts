@@ -11,6 +11,8 @@ export const PAGES = [
   'docs/configuration.md',
   'docs/api.md',
   'docs/operations.md',
+  'docs/simulation.md',
+  'docs/failure-catalogue.md',
 ] as const
 
 /** The text of a file of the project. */

@@ -142,7 +142,8 @@ export class Invariants {
     // In a later term the entries may have been replaced; what is said of them is then of no use to anybody.
     if (raft?.term !== term) return
     const last = Math.max(disk.lastIndex, disk.snapshot.index)
-    if (type === 'vote') {
+    // Who has conceded within the term may have had its entries replaced too; it counts no votes any more.
+    if (type === 'vote' && raft.role === 'candidate') {
       const durable = hardState.term === term && hardState.vote === id && index <= last
       check(
         durable,

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { judgeAll, runMutant } from './mutant-tree.ts'
 import { mutants } from './mutants/all.ts'
-import type { FoundBy } from './mutants/mutant.ts'
+import type { FoundBy, Mutant } from './mutants/mutant.ts'
 import { failureReport, replayCommand, runSeeds, type Totals } from './run-seeds.ts'
 
 const HELP = `Simulates clusters of the consensus core under faults, one per seed. docs/simulation.md says what that means.
@@ -16,7 +16,8 @@ const HELP = `Simulates clusters of the consensus core under faults, one per see
   --keep-going    go on after a failure and count them
   --json          print the summary as one JSON document
   --mutant NAME   run with this bug put into a copy of the sources
-  --mutants       check that every such bug is found, J at a time
+  --mutants [NAME …]
+                  check that such bugs are found, all or those named, J at a time
   --list-mutants  print the bugs
   --help          print this
 
@@ -116,14 +117,14 @@ function describe(foundBy: FoundBy): string {
   return 'test' in foundBy ? foundBy.test : `the simulator, within ${foundBy.seeds} seeds`
 }
 
-async function runMutants(jobs: number): Promise<boolean> {
+async function runMutants(list: readonly Mutant[], jobs: number): Promise<boolean> {
   let missed = 0
-  await judgeAll(mutants, jobs, ({ mutant: { name, foundBy }, found, how, output }) => {
+  await judgeAll(list, jobs, ({ mutant: { name, foundBy }, found, how, output }) => {
     if (!found) missed++
     print(`${found ? 'found' : 'MISSED'}  ${name.padEnd(34)}${found ? how.slice(0, 120) : describe(foundBy)}`)
     if (!found) tell(output.slice(-2000))
   })
-  print(`${mutants.length - missed} of ${mutants.length} mutants found`)
+  print(`${list.length - missed} of ${list.length} mutants found`)
   return missed === 0
 }
 
@@ -133,8 +134,9 @@ function wholeNumber(text: string, least: number): number | null {
 }
 
 async function main(args: string[]): Promise<number> {
-  const { values } = parseArgs({
+  const { values, positionals } = parseArgs({
     args,
+    allowPositionals: true,
     options: {
       seed: { type: 'string', default: '1' },
       seeds: { type: 'string' },
@@ -166,14 +168,23 @@ async function main(args: string[]): Promise<number> {
     tell('--seed, --seeds and --jobs are whole numbers')
     return 64
   }
-  if (values.mutants) return (await runMutants(jobs)) ? 0 : 1
+  const named = values.mutants ? positionals : mutant === undefined ? [] : [mutant]
+  const unknown = named.find((name) => !mutants.some((known) => known.name === name))
+  if (unknown !== undefined) {
+    tell(`there is no mutant ${unknown}; see --list-mutants`)
+    return 64
+  }
+  if (values.mutants) {
+    const list = mutants.filter(({ name }) => named.length === 0 || named.includes(name))
+    return (await runMutants(list, jobs)) ? 0 : 1
+  }
+  if (positionals.length > 0) {
+    tell(`unexpected ${positionals.join(' ')}; see --help`)
+    return 64
+  }
   const keepGoing = values['keep-going']
   if (mutant === undefined)
     return (await run({ first, count, jobs, trace, coverage, keepGoing, json })) ? 0 : 1
-  if (!mutants.some(({ name }) => name === mutant)) {
-    tell(`there is no mutant ${mutant}; see --list-mutants`)
-    return 64
-  }
   const flags = Object.entries({ trace, coverage, 'keep-going': keepGoing, json })
     .filter(([, on]) => on)
     .map(([name]) => `--${name}`)

@@ -76,6 +76,17 @@ t.test(
   },
 )
 
+t.test('without the joint configuration two disjoint majorities would stand side by side', async (t) => {
+  const before = initialConfiguration(['a', 'b', 'c'])
+  const after = initialConfiguration(['c', 'd', 'e'])
+  const disjoint = [...voteSets()].some(
+    (votes) =>
+      jointVote(before, votes) === 'won' &&
+      jointVote(after, new Map([...votes].map(([id, yes]) => [id, !yes]))) === 'won',
+  )
+  t.ok(disjoint, 'the property above can fail')
+})
+
 t.test('one voter more or less is a direct change, anything else a joint one', async (t) => {
   const three = initialConfiguration(['a', 'b', 'c'])
   const add = (...nodes: string[]) => ({ steps: nodes.map((node) => ({ kind: 'addVoter' as const, node })) })

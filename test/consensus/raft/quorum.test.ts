@@ -11,7 +11,6 @@ const someIds = fc.uniqueArray(fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f', 'g'
 })
 const indexes = fc.array(fc.nat(6), { minLength: 7, maxLength: 7 })
 const votes = fc.array(fc.constantFrom(true, false, undefined), { minLength: 7, maxLength: 7 })
-const yes = fc.array(fc.boolean(), { minLength: 7, maxLength: 7 })
 
 function of(voters: string[], votersOutgoing: string[]): Configuration {
   return { ...EMPTY_CONFIGURATION, voters, votersOutgoing }
@@ -73,16 +72,59 @@ t.test('jointVote: won, lost and pending are what completing the open votes can 
   )
 })
 
-t.test('two winning sets of one configuration always share a voter', async (t) => {
+/** Every way in which the nodes can be for or against something. */
+function* sides(): Generator<Map<string, boolean>> {
+  for (let bits = 0; bits < 1 << 7; bits++)
+    yield new Map([...'abcdefg'].map((id) => [id, (bits & (1 << place(id))) !== 0]))
+}
+
+t.test('what wins leaves nothing that could win beside it', async (t) => {
   fc.assert(
-    fc.property(someIds, ids, yes, yes, (voters, outgoing, first, second) => {
+    fc.property(someIds, ids, (voters, outgoing) => {
       const configuration = of(voters, outgoing)
-      const set = (given: readonly boolean[]) =>
-        new Map<string, boolean>([...'abcdefg'].map((id) => [id, given[place(id)] === true]))
-      const [one, two] = [set(first), set(second)]
-      if (jointVote(configuration, one) !== 'won' || jointVote(configuration, two) !== 'won') return
-      t.ok([...one].some(([id, is]) => is && two.get(id) === true && voters.some((voter) => voter === id)))
+      let wins = 0
+      for (const side of sides()) {
+        if (jointVote(configuration, side) !== 'won') continue
+        wins++
+        const others = new Map([...side].map(([id, yes]) => [id, !yes]))
+        t.equal(jointVote(configuration, others), 'lost')
+      }
+      t.ok(wins > 0, 'all together win')
     }),
-    { numRuns: 500 },
+    { numRuns: 100 },
+  )
+})
+
+t.test('whoever can elect can commit, and nobody else', async (t) => {
+  fc.assert(
+    fc.property(someIds, ids, (voters, outgoing) => {
+      const configuration = of(voters, outgoing)
+      for (const side of sides()) {
+        const index = jointIndex(configuration, (id) => (side.get(id) === true ? 5 : 4))
+        t.equal(index, jointVote(configuration, side) === 'won' ? 5 : 4)
+      }
+    }),
+    { numRuns: 100 },
+  )
+})
+
+t.test('nodes outside of the configuration count for nothing', async (t) => {
+  fc.assert(
+    fc.property(someIds, ids, indexes, votes, (voters, outgoing, at, given) => {
+      const configuration = of(voters, outgoing)
+      const inside = (id: string) => voters.some((voter) => voter === id) || outgoing.some((o) => o === id)
+      const indexOf = (id: string) => at[place(id)] ?? 0
+      t.equal(
+        jointIndex(configuration, indexOf),
+        jointIndex(configuration, (id) => (inside(id) ? indexOf(id) : 99)),
+      )
+      const all = [...'abcdefg'].flatMap((id): [string, boolean][] => {
+        const vote = given[place(id)]
+        return vote === undefined ? [] : [[id, vote]]
+      })
+      const members = all.filter(([id]) => inside(id))
+      t.equal(jointVote(configuration, new Map(all)), jointVote(configuration, new Map(members)))
+    }),
+    { numRuns: 200 },
   )
 })
