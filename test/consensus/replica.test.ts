@@ -84,6 +84,17 @@ t.test(
   },
 )
 
+t.test('B27: whoever watches is woken by a snapshot, and finds its state', async (t) => {
+  const { replica } = await joiner(t, new MemoryStore())
+  const seen: number[] = []
+  const woken = () => seen.push(replica.state.appliedIndex)
+  replica.watchers.watch({ kind: 'key', key: textToKey('k/1') }, woken)
+  replica.watchers.watch({ kind: 'prefix', prefix: textToKey('gone/') }, woken)
+  replica.watchers.watch({ kind: 'sessions' }, woken)
+  await replica.receiveSnapshot('a', snapshot(10, 1, 2))
+  t.same(seen, [10, 10, 10])
+})
+
 t.test('two snapshots that complete at the same time do not take each other for the other', async (t) => {
   for (const [first, second] of [
     [1, 1],

@@ -79,8 +79,13 @@ t.test('B27: a watcher wakes when a snapshot brings what it waits for', async (t
   const first = cluster.client(behind).status().snapshotIndex
   cluster.network.partition([behind], rest)
   await write(cluster, leader, 4, 60)
-  // Behind what the leader keeps of its log the key is not touched any more: only the snapshot brings it.
-  for (let i = 0; i < 40; i++) await cluster.client(leader).propose(set(`other/${i}`, ''))
+  const last = cluster.client(leader).status().lastLogIndex
+  // Nobody keeps the writes of the key in the log any more: only a snapshot brings them.
+  for (let i = 0; i < 60; i++)
+    await cluster.client(leader).propose(set(`other/${i}`, ''), { timeoutMs: 10_000 })
+  await eventually('the log is compacted', () =>
+    rest.every((id) => cluster.client(id).status().firstLogIndex > last),
+  )
   let woken = 0
   let value = ''
   cluster.client(behind).watch({ kind: 'key', key: KEY }, () => woken++)

@@ -25,6 +25,10 @@ export class SimClient {
   #session = ''
   #sessions = 0
   #stopped = false
+  /** The node it talks to as long as that answers; null: whichever comes. */
+  #home: SimNode | null
+  /** How much of what it does is reading. */
+  #readShare: number
   /** How many operations were answered since the cluster was healed. */
   answeredHealed = 0
 
@@ -34,10 +38,21 @@ export class SimClient {
     this.#nodes = nodes
     this.#oracle = oracle
     this.#origin = `${name}.0`
+    this.#readShare = world.random.pick([0.1, 0.3, 0.3, 0.95])
+    this.#home = world.random.chance(0.6) ? world.random.pick([...nodes.values()]) : null
   }
 
   start(): void {
     this.#think()
+  }
+
+  /**
+   * From now on it reads on this node: it is on the same side of a broken link. (Who writes to a leader that is cut off waits,
+   * and sees nothing stale.)
+   */
+  readOn(node: SimNode): void {
+    this.#home = node
+    this.#readShare = 0.95
   }
 
   stop(): void {
@@ -59,8 +74,8 @@ export class SimClient {
     }
     const sequence = ++this.#sequence
     const about = { origin: this.#origin, sequence, seenIndex: this.#oracle.seenIndex }
-    const operation: Operation = random.chance(0.3)
-      ? { kind: 'read', key: this.#key(), ...about }
+    const operation: Operation = random.chance(this.#readShare)
+      ? { kind: 'read', key: this.#key(), mayUseLease: random.chance(0.7), ...about }
       : { kind: 'write', command: this.#command(), ...about }
     this.#try(operation, 1)
   }
@@ -128,7 +143,8 @@ export class SimClient {
     // Between a client and its node a request or an answer may be lost too; then only the time runs out.
     this.#world.after(random.between(300, 1500), () => settle({ kind: 'unknown' }))
     if (up.length === 0) return
-    const node = random.pick(up)
+    const isHome = this.#home?.up === true && tries <= 3
+    const node = isHome && this.#home !== null ? this.#home : random.pick(up)
     if (tries > 1 && operation.kind === 'write') this.#world.count('write repeated')
     const losesAnswer = faulty && random.chance(0.02)
     this.#world.after(random.between(0.1, 2), () =>

@@ -91,7 +91,7 @@ export class SimDisk {
   failNext = false
   /** There is no space for any write. */
   full = false
-  /** A write met the full disk, and none was made since. */
+  /** A write met the full disk, and it is not known yet that there is room again. */
   isWaiting = false
   listener: DiskListener | null = null
   readonly #world: World
@@ -99,6 +99,7 @@ export class SimDisk {
   #logStart: { index: number; term: number }
   #log: Entry[] = []
   readonly #underWay = new Set<Operation>()
+  #crashes = 0
 
   constructor(world: World, id: string, snapshot: SnapshotMeta, records: readonly Uint8Array[]) {
     this.#world = world
@@ -197,6 +198,7 @@ export class SimDisk {
       this.#world.count('disk full')
       if (!this.isWaiting) {
         this.isWaiting = true
+        this.#recoverLater(this.#crashes)
         this.listener?.diskFilled()
       }
       if (operation.patient) this.#world.after(FULL_RETRY_MS, () => this.#finish(operation, fails, done))
@@ -216,12 +218,21 @@ export class SimDisk {
 
   #end(operation: Operation, result: WriteResult, done: WriteDone): void {
     this.#underWay.delete(operation)
-    if (result === 'written' && this.isWaiting) {
+    done(result)
+  }
+
+  /** Whether there is room is found out without a write, too. */
+  #recoverLater(crashes: number): void {
+    this.#world.after(FULL_RETRY_MS, () => {
+      if (crashes !== this.#crashes) return
+      if (this.full) {
+        this.#recoverLater(crashes)
+        return
+      }
       this.isWaiting = false
       this.#world.count('disk has room again')
       this.listener?.diskHasRoom()
-    }
-    done(result)
+    })
   }
 
   /** The node died: what was not durable yet survives, is lost, or is torn. */
@@ -230,6 +241,7 @@ export class SimDisk {
     this.#underWay.clear()
     this.failNext = false
     this.isWaiting = false
+    this.#crashes++
   }
 
   #settle({ batch, takeEffect }: Operation): void {

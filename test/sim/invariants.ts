@@ -153,7 +153,22 @@ export class Invariants {
     }
     if (type === 'appendResponse' && !reject) {
       check(index <= last, 'an acknowledgement is durable', () => `${id} acknowledges ${index}; ${onDisk()}`)
+      this.#checkMatch(id, raft, index, to)
     }
+  }
+
+  /** Catalogue B9: what a follower acknowledges is what its leader has. */
+  #checkMatch(id: string, raft: Raft, index: number, to: string): void {
+    const leader = this.#nodes.get(to)?.raft
+    if (leader?.role !== 'leader' || leader.term !== raft.term) return
+    const theirs = leader.log.termAt(index)
+    const ours = raft.log.termAt(index)
+    check(
+      index <= leader.log.lastIndex && (ours === undefined || theirs === undefined || ours === theirs),
+      'what is acknowledged matches the leader',
+      () =>
+        `${id} acknowledges ${index} of term ${ours}; ${to}, up to ${leader.log.lastIndex}, has term ${theirs}`,
+    )
   }
 
   #promised(id: string, term: number, to: string): void {

@@ -1,5 +1,6 @@
 import { changeConfiguration } from '../../consensus/raft/configuration.ts'
 import type { ConfigChange, ConfigChangeStep } from '../../consensus/raft/types.ts'
+import type { SimClient } from './client.ts'
 import type { Action } from './event-queue.ts'
 import type { CutMode, SimNetwork } from './network.ts'
 import type { FaultRates } from './options.ts'
@@ -13,11 +14,18 @@ export class Nemesis {
   readonly #world: World
   readonly #network: SimNetwork
   readonly #nodes: ReadonlyMap<string, SimNode>
+  readonly #clients: readonly SimClient[]
 
-  constructor(world: World, network: SimNetwork, nodes: ReadonlyMap<string, SimNode>) {
+  constructor(
+    world: World,
+    network: SimNetwork,
+    nodes: ReadonlyMap<string, SimNode>,
+    clients: readonly SimClient[],
+  ) {
     this.#world = world
     this.#network = network
     this.#nodes = nodes
+    this.#clients = clients
   }
 
   start(): void {
@@ -112,9 +120,19 @@ export class Nemesis {
   #skewClock(): void {
     const { random } = this.#world
     const node = this.#victim()
-    node.clockRate = random.between(0.5, 1.8)
-    this.#world.log(node.id, 'clock rate', node.clockRate.toFixed(3))
+    const [fast, slow] = this.#tickLengths()
+    this.#setTick(node, random.between(fast, slow))
     this.#world.count('clock skewed')
+  }
+
+  /** The shortest and the longest tick. A lease outlives its promise if one is twice as long as the other. */
+  #tickLengths(): readonly [number, number] {
+    return this.#world.options.leaseReads ? [0.8, 1.4] : [0.5, 2.5]
+  }
+
+  #setTick(node: SimNode, length: number): void {
+    node.setTickLength(length)
+    this.#world.log(node.id, 'tick length', length.toFixed(3))
   }
 
   /** The wall clock is set, as an operator or a bad time server does; ticks go on as before. */
@@ -153,7 +171,14 @@ export class Nemesis {
     const side = alone ? [victim] : random.shuffle(nodes).slice(0, 1 + random.below(nodes.length - 1))
     const rest = nodes.filter((node) => !side.includes(node))
     const name = alone && victim.isLeader ? 'leader partitioned' : 'symmetric partition'
-    this.#cut(name, [...this.#between(side, rest), ...this.#between(rest, side)], 2500)
+    // It is the last to notice that it leads no more, and somebody still asks it.
+    const isSlow = alone && victim.isLeader && random.chance(0.6)
+    this.#cut(name, [...this.#between(side, rest), ...this.#between(rest, side)], isSlow ? 5000 : 2500)
+    if (isSlow) {
+      random.pick(this.#clients).readOn(victim)
+      this.#setTick(victim, this.#tickLengths()[1])
+      this.#world.count('slow leader cut off')
+    }
   }
 
   #oneWay(): void {

@@ -17,6 +17,8 @@ export interface ReadOperation {
   readonly sequence: number
   readonly key: string
   readonly seenIndex: number
+  /** A default read, which a lease of the leader may answer; otherwise a consistent one. */
+  readonly mayUseLease: boolean
 }
 
 export type Operation = WriteOperation | ReadOperation

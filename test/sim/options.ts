@@ -36,6 +36,8 @@ export interface SimOptions {
   readonly windowMessages: number
   readonly snapshotEntries: number
   readonly keepEntries: number
+  /** Leaders answer reads from leases. Clocks then run at about the same speed, which leases need. */
+  readonly leaseReads: boolean
   readonly loss: number
   readonly duplication: number
   /** Kinds of message that hardly ever arrive while there are faults. */
@@ -105,6 +107,7 @@ export function drawOptions(seed: number): SimOptions {
     windowMessages: random.pick([1, 2, 4, 256]),
     snapshotEntries: random.pick([5, 20, 60, 100_000]),
     keepEntries: random.pick([0, 3, 20]),
+    leaseReads: random.chance(0.35),
     loss: calmNetwork ? 0 : random.pick([0, 0.01, 0.05, 0.2]),
     duplication: calmNetwork ? 0 : random.pick([0, 0.02, 0.2]),
     unluckyTypes: random.chance(0.2) ? random.pick(UNLUCKY) : [],

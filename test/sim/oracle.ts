@@ -46,6 +46,7 @@ function sameResult(a: CommandResult, b: CommandResult): boolean {
  */
 export class Oracle {
   readonly #world: World
+  readonly #mayRead: () => Iterable<{ readonly id: string; readonly index: number }>
   readonly #model = new Model()
   readonly #applied: Applied[] = []
   readonly #digests = new Map<number, number>()
@@ -56,8 +57,10 @@ export class Oracle {
   answeredReads = 0
   #acknowledgedIndex = 0
 
-  constructor(world: World) {
+  /** `mayRead`: nodes that would answer a read by themselves now, with the index they would answer. */
+  constructor(world: World, mayRead: () => Iterable<{ readonly id: string; readonly index: number }>) {
     this.#world = world
+    this.#mayRead = mayRead
   }
 
   /** Largest log index an answered operation has shown to anybody. */
@@ -164,6 +167,12 @@ export class Oracle {
       about,
     )
     check(result.index > seenIndex, 'a write comes after what was seen before it began', about)
+    for (const { id, index } of this.#mayRead())
+      check(
+        index >= result.index,
+        'nothing is acknowledged behind a lease',
+        () => `${id} has ${index}; ${about()}`,
+      )
     this.#acknowledgedIndex = Math.max(this.#acknowledgedIndex, result.index)
     this.#seenIndex = Math.max(this.#seenIndex, result.index)
     this.acknowledgedWrites++

@@ -1,3 +1,5 @@
+import type { Clock } from '../../consensus/clock.ts'
+import { LeaderLease, type Moment } from '../../consensus/leader-lease.ts'
 import { allNodes, allVoters, isJoint } from '../../consensus/raft/configuration.ts'
 import { EMPTY_STATE, RAFT_DEFAULTS, Raft } from '../../consensus/raft/raft.ts'
 import type {
@@ -16,9 +18,9 @@ import type { DiskListener, SimDisk, WriteDone, WriteResult } from './disk.ts'
 import type { Action } from './event-queue.ts'
 import type { Invariants, Observed } from './invariants.ts'
 import type { SimNetwork } from './network.ts'
-import type { Operation, Outcome, WriteOperation } from './operation.ts'
+import type { Operation, Outcome, ReadOperation, WriteOperation } from './operation.ts'
 import type { Oracle } from './oracle.ts'
-import { SimFailure, type World } from './world.ts'
+import { check, SimFailure, type World } from './world.ts'
 
 const TICK_MS = 100
 const CLUSTER = 'sim'
@@ -60,8 +62,6 @@ export class SimNode implements Observed, DiskListener {
   readonly disk: SimDisk
   raft: Raft | null = null
   state = new StateMachine()
-  /** Length of this node's tick relative to true time. */
-  clockRate = 1
   /** What this node's wall clock is wrong by, in milliseconds. */
   clockOffset = 0
   paused = false
@@ -71,7 +71,10 @@ export class SimNode implements Observed, DiskListener {
   #waiting: { readonly incarnation: number; readonly run: Action }[] = []
   #inbox: { readonly operation: WriteOperation; readonly reply: Reply }[] = []
   readonly #proposals = new Map<number, { readonly term: number; readonly reply: Reply }>()
-  readonly #reads = new Map<number, (index: number) => void>()
+  readonly #reads = new Map<
+    number,
+    { readonly askedAt: Moment; readonly seenIndex: number; readonly then: (index: number) => void }
+  >()
   #applyWaiters: { readonly index: number; readonly run: () => void }[] = []
   readonly #sendingTo = new Set<string>()
   #writes: QueuedWrite[] = []
@@ -81,6 +84,15 @@ export class SimNode implements Observed, DiskListener {
   #snapshotting = false
   #afterSnapshot: (() => void) | null = null
   #nextReadId = 1
+  /** Length of this node's tick relative to true time; its monotonic clock is as slow. */
+  #tickLength = 1
+  /** What the monotonic clock showed when the tick length was set, and when that was. */
+  #clockSet = { shown: 0, at: 0 }
+  readonly #clock: Clock = {
+    now: () => this.#clockSet.shown + (this.#with.world.now - this.#clockSet.at) / this.#tickLength,
+    wall: () => this.#with.world.now + this.clockOffset,
+  }
+  #lease: LeaderLease
   #unreachableTicks = 0
   /** Ticks since the write under way began. */
   #writingTicks = 0
@@ -93,6 +105,16 @@ export class SimNode implements Observed, DiskListener {
     this.disk = disk
     this.#with = surroundings
     disk.listener = this
+    this.#lease = this.#newLease()
+  }
+
+  #newLease(): LeaderLease {
+    return new LeaderLease(this.#with.world.options.electionTicks * TICK_MS, this.#clock)
+  }
+
+  setTickLength(length: number): void {
+    this.#clockSet = { shown: this.#clock.now(), at: this.#with.world.now }
+    this.#tickLength = length
   }
 
   get up(): boolean {
@@ -128,6 +150,7 @@ export class SimNode implements Observed, DiskListener {
         id: this.id,
         random: random.next,
         electionTicks: options.electionTicks,
+        leaseReads: options.leaseReads,
         appendBytesMax: options.appendBytesMax,
         window: { messagesMax: options.windowMessages, bytesMax: 1 << 20 },
       },
@@ -137,6 +160,7 @@ export class SimNode implements Observed, DiskListener {
       },
     )
     this.raft = raft
+    this.#lease = this.#newLease()
     world.log(this.id, 'start', raft.term, raft.log.lastIndex)
     invariants.started(this)
     this.#scheduleTick(this.#incarnation)
@@ -227,6 +251,7 @@ export class SimNode implements Observed, DiskListener {
     if (role === this.#seenRole) return
     const led = this.#seenRole.startsWith('leader')
     this.#seenRole = role
+    this.#lease.drop()
     world.log(this.id, raft.role, raft.term, raft.leader)
     if (raft.role === 'leader') world.count('leader elected')
     if (led && raft.role !== 'leader') {
@@ -245,7 +270,7 @@ export class SimNode implements Observed, DiskListener {
   // ---- ticks -------------------------------------------------------------------------------------------------
 
   #scheduleTick(incarnation: number): void {
-    this.#with.world.after(TICK_MS * this.clockRate, () => {
+    this.#with.world.after(TICK_MS * this.#tickLength, () => {
       if (this.raft === null || incarnation !== this.#incarnation) return
       this.#scheduleTick(incarnation)
       // A timer that fires while the process is stopped fires once, not once per tick.
@@ -346,7 +371,7 @@ export class SimNode implements Observed, DiskListener {
       }
       network.send(this.id, leader.id, () =>
         leader.step(() =>
-          leader.#confirm((index) =>
+          leader.#confirm(operation, (index) =>
             network.send(leader.id, this.id, () =>
               this.#enter(incarnation, () => this.#readAt(index, operation.key, reply)),
             ),
@@ -358,7 +383,7 @@ export class SimNode implements Observed, DiskListener {
 
   #serve(operation: Operation, reply: Reply): void {
     if (operation.kind === 'write') this.#propose(operation, reply)
-    else this.#confirm((index) => this.#readAt(index, operation.key, reply))
+    else this.#confirm(operation, (index) => this.#readAt(index, operation.key, reply))
   }
 
   #propose(operation: WriteOperation, reply: Reply): void {
@@ -386,12 +411,36 @@ export class SimNode implements Observed, DiskListener {
     })
   }
 
-  #confirm(then: (index: number) => void): void {
+  #confirm({ mayUseLease }: ReadOperation, then: (index: number) => void): void {
+    const { raft } = this
+    const { world, oracle } = this.#with
+    if (raft !== null && this.isLeader && mayUseLease && world.options.leaseReads) {
+      if (this.holdsLease) {
+        world.count('read by lease')
+        this.#checkRead(raft.log.committedIndex, oracle.seenIndex)
+        then(raft.log.committedIndex)
+        return
+      }
+    }
     const id = this.#nextReadId++
-    this.#reads.set(id, then)
-    if (this.raft?.readIndex(id)) return
+    this.#reads.set(id, { askedAt: this.#lease.moment(), seenIndex: oracle.seenIndex, then })
+    if (raft?.readIndex(id, mayUseLease)) return
     this.#reads.delete(id)
     then(-1)
+  }
+
+  /** What a leader answers covers all that anybody had seen when it was asked. */
+  #checkRead(index: number, seenIndex: number): void {
+    check(
+      index >= seenIndex,
+      'reads are linearizable',
+      () => `${this.id} in ${this.raft?.term} answers a read with ${index}; ${seenIndex} had been seen`,
+    )
+  }
+
+  /** True if this node would answer a read without asking anybody. */
+  get holdsLease(): boolean {
+    return this.raft !== null && this.isLeader && !this.raft.leaseForfeited && this.#lease.isValid
   }
 
   #readAt(index: number, key: string, reply: Reply): void {
@@ -427,10 +476,13 @@ export class SimNode implements Observed, DiskListener {
         }
         for (const message of ready.messages) this.#dispatch(message)
         this.#apply(raft, ready.committed)
-        for (const { id, index } of ready.reads) {
-          const settle = this.#reads.get(id)
+        for (const { id, index, lease } of ready.reads) {
+          const read = this.#reads.get(id)
           this.#reads.delete(id)
-          settle?.(index)
+          if (read === undefined) continue
+          if (lease) this.#lease.extend(read.askedAt)
+          if (index >= 0) this.#checkRead(index, read.seenIndex)
+          read.then(index)
         }
       }
     } while (!this.#writing && this.#writes.length > 0 && this.#startWrite())
@@ -633,6 +685,7 @@ export class SimNode implements Observed, DiskListener {
   #applyConfiguration(raft: Raft, entry: Entry): void {
     const wasJoint = isJoint(raft.configuration)
     const configuration = raft.applyConfiguration(entry)
+    this.#lease.drop()
     this.state.skip(entry.index)
     const { world, invariants, oracle } = this.#with
     invariants.configured(this, entry.index, configuration)

@@ -30,6 +30,8 @@ const REQUIRED = [
   'clock skewed',
   'wall clock set',
   'leader partitioned',
+  'slow leader cut off',
+  'read by lease',
   'symmetric partition',
   'one-way partition',
   'ring connectivity',
@@ -57,8 +59,10 @@ const REQUIRED = [
   'deaf follower',
 ]
 
+t.setTimeout(300_000)
+
 t.test('clusters keep their promises under faults, and recover', async (t) => {
-  t.setTimeout(180_000)
+  t.setTimeout(280_000)
   const totals = await runSeeds({ first: 1, count: SEEDS, jobs: 1, onRun: () => true })
   for (const result of totals.failures) t.fail(failureReport(result, undefined))
   t.equal(totals.runs, SEEDS, 'every seed ran')

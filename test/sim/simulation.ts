@@ -54,7 +54,7 @@ export class Simulation {
     const world = new World(options, print)
     this.#world = world
     this.#network = new SimNetwork(world)
-    this.#oracle = new Oracle(world)
+    this.#oracle = new Oracle(world, () => this.#leaseHolders())
     this.#invariants = new Invariants(world, this.#nodes)
     const surroundings = {
       world,
@@ -81,6 +81,12 @@ export class Simulation {
       { length: options.clients },
       (_, i) => new SimClient(`c${i + 1}`, world, this.#nodes, this.#oracle),
     )
+  }
+
+  *#leaseHolders(): Generator<{ id: string; index: number }> {
+    if (!this.#world.options.leaseReads) return
+    for (const { id, raft, holdsLease } of this.#nodes.values())
+      if (holdsLease && raft !== null) yield { id, index: raft.log.committedIndex }
   }
 
   /** Runs to the end or to the first violated property. */
@@ -111,7 +117,7 @@ export class Simulation {
   async #faultyPhase(): Promise<void> {
     for (const node of this.#nodes.values()) await node.start()
     for (const client of this.#clients) client.start()
-    const nemesis = new Nemesis(this.#world, this.#network, this.#nodes)
+    const nemesis = new Nemesis(this.#world, this.#network, this.#nodes, this.#clients)
     nemesis.start()
     await this.#world.runUntil(this.#world.options.faultyMs)
     if (this.#world.options.endsWithDeadTransfer) {
@@ -138,7 +144,7 @@ export class Simulation {
     this.#world.log('world', 'heal', nodes.length)
     this.#network.healAll()
     for (const node of nodes) {
-      node.clockRate = 1
+      node.setTickLength(1)
       node.disk.slowness = 1
       node.disk.failNext = false
       node.disk.full = false

@@ -15,7 +15,7 @@ export const electionMutants: readonly Mutant[] = [
         to: 'this.#send(type, message.from, { term: message.term })',
       },
     ],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 20 },
   },
   {
     name: 'vote-asked-before-durable',
@@ -28,7 +28,7 @@ export const electionMutants: readonly Mutant[] = [
         to: 'else this.#send(type, id, request)',
       },
     ],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 20 },
   },
   {
     name: 'term-not-synced',
@@ -41,7 +41,7 @@ export const electionMutants: readonly Mutant[] = [
         to: 'entries.length > 0 || snapshot !== null',
       },
     ],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 20 },
   },
   {
     name: 'vote-cleared',
@@ -54,7 +54,7 @@ export const electionMutants: readonly Mutant[] = [
         to: "const stepsDown = this.role !== 'follower'\n    this.#reset(term)\n    if (stepsDown) this.vote = ''\n    this.role = 'follower'",
       },
     ],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 20 },
   },
   {
     name: 'vote-for-shorter-log',
@@ -67,7 +67,7 @@ export const electionMutants: readonly Mutant[] = [
         to: 'if (mayVote) {',
       },
     ],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 60 },
   },
   {
     name: 'no-stickiness',
@@ -80,7 +80,7 @@ export const electionMutants: readonly Mutant[] = [
         to: '',
       },
     ],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 30 },
   },
   {
     name: 'old-leader-unanswered',

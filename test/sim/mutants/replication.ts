@@ -16,7 +16,7 @@ export const replicationMutants: readonly Mutant[] = [
         to: 'if (index <= this.log.committedIndex) return false',
       },
     ],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 60 },
   },
   {
     name: 'truncate-always',
@@ -29,7 +29,7 @@ export const replicationMutants: readonly Mutant[] = [
         to: 'entries.findIndex((entry) => entry.index > this.committedIndex)',
       },
     ],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 80 },
   },
   {
     name: 'acknowledge-last',
@@ -48,7 +48,7 @@ export const replicationMutants: readonly Mutant[] = [
         to: "this.#sendAfterPersist('appendResponse', message.from, { index: this.log.lastIndex })",
       },
     ],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 400 },
   },
   {
     name: 'window-never-reopens',
@@ -61,7 +61,7 @@ export const replicationMutants: readonly Mutant[] = [
         to: 'progress.recentActive = true',
       },
     ],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 60 },
   },
   {
     name: 'caught-up-stays-in-probe',
@@ -81,7 +81,7 @@ export const replicationMutants: readonly Mutant[] = [
     catalogue: 'B19',
     sentence: 'a write that began before a truncation vouches for what came after it',
     edits: [{ file: RAFT, from: 'if (token.epoch !== this.log.epoch) return', to: '' }],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 250 },
   },
   {
     name: 'leader-counts-unsynced',
@@ -94,7 +94,7 @@ export const replicationMutants: readonly Mutant[] = [
         to: 'const index = jointIndex(this.configuration, (id) => id === this.id ? this.log.lastIndex : (this.progress.get(id)?.matchIndex ?? 0))',
       },
     ],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 20 },
   },
   {
     name: 'heartbeat-commits-unmatched',
@@ -107,7 +107,7 @@ export const replicationMutants: readonly Mutant[] = [
         to: 'const commit = this.log.committedIndex',
       },
     ],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 20 },
   },
   {
     name: 'follower-commits-unmatched',
@@ -120,7 +120,7 @@ export const replicationMutants: readonly Mutant[] = [
         to: 'this.log.commitTo(Math.min(message.commit, this.log.lastIndex))',
       },
     ],
-    foundBy: { seeds: 300 },
+    foundBy: { test: 'test/consensus/raft/catalogue.test.ts' },
   },
   {
     name: 'read-unconfirmed',
@@ -129,11 +129,11 @@ export const replicationMutants: readonly Mutant[] = [
     edits: [
       {
         file: RAFT,
-        from: 'this.#reads.add(id, this.log.committedIndex)\n    this.#confirmReads()',
-        to: 'this.#reads.add(id, this.log.committedIndex)\n    this.#reads.confirm(Number.POSITIVE_INFINITY)',
+        from: 'this.#reads.add(id, this.log.committedIndex, asksLease)\n    this.#confirmReads()',
+        to: 'this.#reads.add(id, this.log.committedIndex, asksLease)\n    this.#reads.confirm(Number.POSITIVE_INFINITY, 0)',
       },
     ],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 200 },
   },
   {
     name: 'read-before-own-term',
@@ -142,10 +142,10 @@ export const replicationMutants: readonly Mutant[] = [
     edits: [
       {
         file: RAFT,
-        from: 'if (!this.#committedInTerm()) {\n      this.#reads.park(id)\n      return true\n    }\n',
+        from: 'if (!this.#committedInTerm()) {\n      this.#reads.park(id, asksLease)\n      return true\n    }\n',
         to: '',
       },
     ],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 200 },
   },
 ]

@@ -18,7 +18,7 @@ export const stateMutants: readonly Mutant[] = [
         to: '\n',
       },
     ],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 30 },
   },
   {
     name: 'no-deduplication',
@@ -31,21 +31,21 @@ export const stateMutants: readonly Mutant[] = [
         to: '',
       },
     ],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 20 },
   },
   {
     name: 'deduplication-not-restored',
     catalogue: 'B28',
     sentence: 'a snapshot does not bring back who proposed what',
     edits: [{ file: STATE, from: 'this.#deduplication.restore(record.origin)', to: '' }],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 20 },
   },
   {
     name: 'snapshot-not-frozen',
     catalogue: '',
     sentence: 'changes made while a snapshot is written show in it',
     edits: [{ file: STATE, from: 'const kv = this.#kv.freeze()', to: 'const kv = this.#kv' }],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 30 },
   },
   {
     name: 'snapshot-wakes-nobody',
@@ -58,7 +58,7 @@ export const stateMutants: readonly Mutant[] = [
         to: '\n',
       },
     ],
-    foundBy: { test: 'test/consensus/watch.test.ts' },
+    foundBy: { test: 'test/consensus/replica.test.ts' },
   },
   {
     name: 'lease-on-wall-clock',
@@ -71,6 +71,32 @@ export const stateMutants: readonly Mutant[] = [
         to: 'const inTime = this.#clock.wall() < this.#validUntilWall',
       },
     ],
-    foundBy: { test: 'test/consensus/leases.test.ts' },
+    foundBy: { test: 'test/consensus/leases.test.ts', slow: true },
+  },
+  {
+    name: 'lease-kept-on-hand-over',
+    catalogue: 'B25',
+    sentence: 'a leader that has asked another to take over still reads by its lease',
+    edits: [
+      {
+        file: 'consensus/raft/raft.ts',
+        from: 'this.#leaseForfeited = true',
+        to: 'this.#leaseForfeited = false',
+      },
+    ],
+    foundBy: { test: 'test/consensus/leader-lease.test.ts' },
+  },
+  {
+    name: 'lease-too-long',
+    catalogue: 'B25',
+    sentence: 'a lease for reads is longer than the promise it rests on',
+    edits: [
+      {
+        file: 'consensus/leader-lease.ts',
+        from: 'this.#validMs = promisedMs / 2',
+        to: 'this.#validMs = promisedMs * 4',
+      },
+    ],
+    foundBy: { test: 'test/consensus/leader-lease.test.ts' },
   },
 ]

@@ -13,7 +13,7 @@ export const storageMutants: readonly Mutant[] = [
     catalogue: 'B10',
     sentence: 'replaced entries are not given to storage again',
     edits: [{ file: LOG, from: 'this.takenIndex = Math.min(this.takenIndex, index - 1)\n', to: '\n' }],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 80 },
   },
   {
     name: 'truncation-not-deleted',
@@ -62,7 +62,7 @@ export const storageMutants: readonly Mutant[] = [
         to: "this.#send('appendResponse', message.from, { index: this.log.committedIndex })\n  }\n\n  #handleVoteResponse",
       },
     ],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 20 },
   },
   {
     name: 'snapshot-installed-in-two-steps',
@@ -71,8 +71,8 @@ export const storageMutants: readonly Mutant[] = [
     edits: [
       {
         file: LEVEL,
-        from: "for (let i = this.#firstIndex; i <= this.#lastIndex; i++) operations.push({ type: 'del', key: logKey(i) })\n    await",
-        to: "const dropped: BatchOperation[] = []\n    for (let i = this.#firstIndex; i <= this.#lastIndex; i++) dropped.push({ type: 'del', key: logKey(i) })\n    await this.#commit(dropped, true)\n    await",
+        from: "for (let i = this.#firstIndex; i <= this.#lastIndex; i++) operations.push({ type: 'del', key: logKey(i) })",
+        to: "const dropped: BatchOperation[] = []\n    for (let i = this.#firstIndex; i <= this.#lastIndex; i++) dropped.push({ type: 'del', key: logKey(i) })\n    await this.#commit(dropped, true)",
       },
     ],
     foundBy: { test: 'test/consensus/storage/crash-boundaries.test.ts' },
@@ -114,7 +114,7 @@ export const storageMutants: readonly Mutant[] = [
         to: 'false',
       },
     ],
-    foundBy: { seeds: 300 },
+    foundBy: { seeds: 100 },
   },
   {
     name: 'damaged-log-cut-off',
