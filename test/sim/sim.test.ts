@@ -80,6 +80,15 @@ t.test('a seed is a run', async (t) => {
     t.equal(first.events, second.events)
     t.ok(first.events > 100)
   }
+  const inThreads = new Map<number, string>()
+  await runSeeds({
+    first: 3,
+    count: 4,
+    jobs: 2,
+    onRun: ({ seed, hash }) => inThreads.set(seed, hash).size > 0,
+  })
+  t.equal(inThreads.get(3), (await simulate(3)).hash, 'in a thread of its own too')
+  t.same([...inThreads.keys()].sort(), [3, 4, 5, 6])
   const [one, other] = [await simulate(3), await simulate(4)]
   t.not(one.hash, other.hash, 'another seed is another run')
 })
