@@ -397,6 +397,8 @@ export class SimNode implements Observed, DiskListener {
 
   #flush(): void {
     const inbox = this.#inbox.splice(0)
+    // A disk that filled meanwhile has refused them.
+    if (inbox.length === 0) return
     const at = Math.floor(this.#with.world.now + this.clockOffset)
     const payloads = inbox.map(({ operation: { origin, sequence, command } }) =>
       encodeLogRecord({ at, origin, sequence, acknowledged: sequence, command }),
