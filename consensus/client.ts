@@ -32,12 +32,34 @@ export type WatchSelector =
   | { readonly kind: 'prefix'; readonly prefix: ByteKey }
   | { readonly kind: 'sessions' }
 
-/** A node of the Raft configuration as this node knows it. `matchIndex` is known on the leader only. */
+/**
+ * Cordons are keys of the store, one below this prefix for each cordoned node, named by its id. So a cordon is a decision
+ * like any other: in the log, in every snapshot, watched like a key (`{kind: 'prefix'}`), and it outlives restarts of
+ * the node and changes of its address. It ends only when somebody lifts it.
+ */
+export const CORDON_PREFIX = 'constellation/cordon/'
+
+/** A node of the Raft configuration as this node knows it. What only a leader can know is null elsewhere. */
 export interface RaftPeer {
   readonly id: string
   readonly voter: boolean
   readonly leader: boolean
+  /** An operator has decided that it is not to vote. */
+  readonly cordoned: boolean
+  /** A connection to it is open; true for this node itself. */
+  readonly connected: boolean
+  /** Leader only: how far its log is known to agree with the leader's. */
   readonly matchIndex: number | null
+  /** Leader only: entries of the leader's log that it is not known to have. */
+  readonly lag: number | null
+  /** Leader only: how it is sent to. `probe`: one append at a time; `replicate`: in full; `snapshot`: a snapshot. */
+  readonly state: 'probe' | 'replicate' | 'snapshot' | null
+  /** Leader only: milliseconds since it answered last, counted from the election if it has not answered yet. */
+  readonly lastHeardMs: number | null
+  /** Leader only: how often it was lost and came back lately. */
+  readonly flaps: number | null
+  /** Leader only: it was lost lately and has not stayed long enough since to be given a vote. */
+  readonly flapping: boolean | null
 }
 
 /** How a client, which is no member of the Raft configuration, gets its copy of the state. */
@@ -63,9 +85,18 @@ export interface ConsensusStatus {
   readonly lastLogIndex: number
   readonly firstLogIndex: number
   readonly snapshotIndex: number
+  /** Entries of the log kept in memory and on disk, and the bytes of their data. */
+  readonly logEntries: number
+  readonly logBytes: number
   /** Milliseconds since the leader was last heard of; 0 on the leader, Infinity if never. */
   readonly lastContactMs: number
   readonly peers: readonly RaftPeer[]
+  /** While two majorities must agree: the voters to be and those that were. Null otherwise. */
+  readonly joint: { readonly incoming: readonly string[]; readonly outgoing: readonly string[] } | null
+  /** Ids of all cordoned nodes, in Raft or not, as this node's state has them. `CORDON_PREFIX` can be watched. */
+  readonly cordoned: readonly string[]
+  /** Id of the recovered cluster that took the place of this node's: it takes part no more. Null otherwise. */
+  readonly supersededBy: string | null
   /** Set once storage failed: the node serves stale reads only. */
   readonly failure: string | null
   /** Set while the disk is full: no writes are taken here, and the node does not lead unless it is the only voter. */
@@ -116,6 +147,16 @@ export interface ConsensusClient {
    *   `CST_MEMBERSHIP_CHANGE_IN_PROGRESS`, `CST_OUTCOME_UNKNOWN`, `CST_NO_LEADER`.
    */
   removePeer(id: string, options?: CallOptions): Promise<void>
+  /**
+   * Makes a living node (an id) a voter now, through a learner if need be. Answers `learner` if it has not caught up in
+   * time; the leader goes on for a while. @throws ConsensusError `CST_REFUSED` with the reason (unknown, silent,
+   *   cordoned, too many voters), `CST_MEMBERSHIP_CHANGE_IN_PROGRESS`, `CST_OUTCOME_UNKNOWN`, `CST_NO_LEADER`.
+   */
+  addVoter(id: string, options?: CallOptions): Promise<'voter' | 'learner'>
+  /** Decides that a node is not to vote, until `uncordon`. `name` is kept for people. @throws ConsensusError as `propose`. */
+  cordon(id: string, name: string, options?: CallOptions): Promise<void>
+  /** Lifts the cordon of a node; does nothing if there is none. @throws ConsensusError as `propose`. */
+  uncordon(id: string, options?: CallOptions): Promise<void>
   /** Calls `listener` after each applied change that matches. Returns the way to stop. */
   watch(selector: WatchSelector, listener: () => void): () => void
   status(): ConsensusStatus

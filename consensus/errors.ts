@@ -13,6 +13,8 @@ export type ConsensusErrorCode =
   | 'CST_DISK_FULL'
   | 'CST_LOG_DAMAGED'
   | 'CST_STOPPED'
+  | 'CST_SUPERSEDED'
+  | 'CST_RECOVERY_REFUSED'
 
 /** An expected failure of consensus/. `retryable` says that the caller may repeat the same request unchanged. */
 export class ConsensusError extends Error {
@@ -43,6 +45,15 @@ export function outcomeUnknown(cause?: unknown): ConsensusError {
     'CST_OUTCOME_UNKNOWN',
     `outcome unknown: the write was sent but not confirmed; read back before repeating it${why}`,
     { cause },
+  )
+}
+
+/** The cluster of this node was recovered from another node's data and goes on as `clusterId`, without this node. */
+export function superseded(clusterId: string): ConsensusError {
+  return new ConsensusError(
+    'CST_SUPERSEDED',
+    `the cluster of this node was recovered without it and goes on as ${clusterId}: stop this agent, move its whole ` +
+      'data directory away, identity.key included, and start it again as a new node',
   )
 }
 

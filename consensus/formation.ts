@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { Clock } from './clock.ts'
+import { supersedes } from './cluster-id.ts'
 import { ConsensusError, isConsensusError } from './errors.ts'
 import type { LocalCopy } from './local-copy.ts'
 import type { Replica } from './replica.ts'
@@ -139,12 +140,15 @@ export class Formation {
 
   async #step(): Promise<void> {
     this.#copy.settle()
+    for (const { alive, clusterId } of this.#directory.peers()) {
+      if (alive && clusterId !== null) this.#replica.retire(clusterId)
+    }
     if (this.#replica.leader !== '') this.#lastLeaderAt = this.#clock.now()
-    if (this.#isDone()) return
+    if (this.#isDone() || this.#replica.ended !== null) return
     if (this.#replica.isMember) this.#lastLeaderAt = this.#clock.now()
     if (this.#copy.isClient && this.#clock.now() < this.#askAgainAt) return
     const peers = this.#directory.peers().filter((peer) => peer.alive)
-    const settled = peers.filter((peer) => peer.clusterId !== null)
+    const settled = peers.filter(({ clusterId }) => clusterId !== null && !isOver(clusterId, peers))
     // First: the cluster this node has agreed to found cannot admit it, and may have no leader without it.
     if (this.#replica.identity === null && this.#replica.pledge !== null) {
       await this.#askFounders(this.#replica.pledge)
@@ -313,4 +317,9 @@ export class Formation {
     }
     return { state: this.#proposing === attempt ? 'open' : 'given-up', clusterId: null }
   }
+}
+
+/** True if one of `peers` belongs to a cluster that was recovered from this one: nobody joins the older any more. */
+function isOver(clusterId: string, peers: readonly PeerInfo[]): boolean {
+  return peers.some((peer) => peer.clusterId !== null && supersedes(peer.clusterId, clusterId))
 }

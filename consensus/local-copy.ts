@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { ConsensusStatus, RaftPeer } from './client.ts'
 import type { Clock } from './clock.ts'
+import { cordonedNodes } from './cordon.ts'
 import type { Feed } from './feed.ts'
 import { FeedFollower } from './feed-follower.ts'
 import type { FeedMembers } from './feed-messages.ts'
@@ -201,12 +202,21 @@ export class LocalCopy implements LocalReplica {
     if (fed === null) return this.#withFollowers(status)
     const { voters, learners } = fed.members
     const { leader } = this
+    const { transport } = this.#with
+    const cordoned = cordonedNodes(this.state)
     const peers = [...voters, ...learners].sort().map(
       (id): RaftPeer => ({
         id,
         voter: voters.includes(id),
         leader: id === leader,
+        cordoned: cordoned.includes(id),
+        connected: transport.isConnected(id),
         matchIndex: null,
+        lag: null,
+        state: null,
+        lastHeardMs: null,
+        flaps: null,
+        flapping: null,
       }),
     )
     const { index } = fed.copy.position
@@ -219,6 +229,7 @@ export class LocalCopy implements LocalReplica {
       appliedIndex: index,
       lastContactMs: fed.lastContactMs,
       peers,
+      cordoned,
       feed: { feeder: fed.feeder, lag: fed.commitIndex - index, restarts: fed.restarts },
     }
   }

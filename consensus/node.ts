@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { ConsensusClient } from './client.ts'
 import type { Clock } from './clock.ts'
-import { ConsensusError, isConsensusError } from './errors.ts'
+import { ConsensusError, isConsensusError, refused } from './errors.ts'
 import { FEED_DEFAULTS, Feed, type FeedOptions } from './feed.ts'
 import { FOLLOW_WAIT_TICKS } from './feed-follower.ts'
 import { type FeedMembers, feedMembers } from './feed-messages.ts'
@@ -62,7 +62,13 @@ export class ConsensusNode {
       { source: replicaSource(this.#replica), clock, log, metrics: collaborators.feedMetrics },
     )
     this.#copy = new LocalCopy({ tickMs }, { ...collaborators, replica: this.#replica, feed: this.#feed })
-    this.#raftClient = new RaftClient({ replica: this.#copy, transport, clock, log })
+    this.#raftClient = new RaftClient({
+      replica: this.#copy,
+      transport,
+      clock,
+      log,
+      addVoter: (id) => this.#addVoter(id),
+    })
     this.client = this.#raftClient
     this.#formation = new Formation(
       { ...options, tickMs },
@@ -153,6 +159,11 @@ export class ConsensusNode {
       case 'remove':
         await this.#replica.removePeer(request.node)
         return {}
+      case 'add':
+        return { role: await this.#addVoter(request.node) }
+      case 'superseded':
+        this.#replica.retire(request.clusterId)
+        return {}
       case 'join':
         return this.#admit(from, request.empty)
       case 'follow':
@@ -173,6 +184,20 @@ export class ConsensusNode {
       default:
         throw new ConsensusError('CST_PROPOSAL_DROPPED', `unknown request ${(request as { op: string }).op}`)
     }
+  }
+
+  /** Whom the leader does not know as living it does not take in, whatever an operator says. */
+  async #addVoter(id: string): Promise<'voter' | 'learner'> {
+    if (!this.#replica.isLeader) throw new ConsensusError('CST_NOT_LEADER', 'this node does not lead')
+    const peer = this.#directory.peers().find((peer) => peer.id === id)
+    if (id !== this.#replica.id && !this.#replica.members.has(id)) {
+      if (peer === undefined) throw refused(`${id} is not known to the leader`)
+      if (!peer.alive) throw refused(`${id} is not alive`)
+      const ours = this.#replica.identity?.clusterId
+      if (peer.clusterId !== null && peer.clusterId !== ours)
+        throw refused(`${id} belongs to another cluster`)
+    }
+    return this.#replica.addVoter(id)
   }
 
   /**

@@ -12,6 +12,7 @@ import type {
   WatchSelector,
 } from './client.ts'
 import type { Clock } from './clock.ts'
+import { cordonCommand, uncordonCommand } from './cordon.ts'
 import { ConsensusError, isConsensusError, noLeader, outcomeUnknown } from './errors.ts'
 import type { LocalReplica } from './local-copy.ts'
 import { callRpc, mayHaveHappened, type RpcRequest, type RpcResponses } from './rpc.ts'
@@ -23,6 +24,16 @@ const DEFAULT_TIMEOUT_MS = 2500
 /** Wait between two tries, so that a cluster without a leader is not asked in a tight loop. */
 const RETRY_MS = 25
 const OUTSTANDING_MAX = 10_000
+
+/** What the client works with. */
+export interface RaftClientCollaborators {
+  readonly replica: LocalReplica
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly log: Logger
+  /** Makes a node a voter if this one leads. */
+  readonly addVoter: (id: string) => Promise<'voter' | 'learner'>
+}
 
 /** What is left of the time and whether the caller still wants the answer. */
 class Deadline {
@@ -67,6 +78,7 @@ export class RaftClient implements ConsensusClient {
   readonly #transport: Transport
   readonly #clock: Clock
   readonly #log: Logger
+  readonly #addVoter: RaftClientCollaborators['addVoter']
   readonly #origin: string
   #sequence = 0
   /** Sequences without a result yet, oldest first. */
@@ -74,11 +86,12 @@ export class RaftClient implements ConsensusClient {
   readonly #confirmed = new SharedRounds(() => this.#readIndexRound(false))
   readonly #leased = new SharedRounds(() => this.#readIndexRound(true))
 
-  constructor(collaborators: { replica: LocalReplica; transport: Transport; clock: Clock; log: Logger }) {
+  constructor(collaborators: RaftClientCollaborators) {
     this.#replica = collaborators.replica
     this.#transport = collaborators.transport
     this.#clock = collaborators.clock
     this.#log = collaborators.log
+    this.#addVoter = collaborators.addVoter
     this.#origin = `${this.#replica.id}/${randomUUID()}`
   }
 
@@ -252,6 +265,22 @@ export class RaftClient implements ConsensusClient {
       await this.#replica.removePeer(id)
       return {}
     })
+  }
+
+  async addVoter(id: string, options?: CallOptions): Promise<'voter' | 'learner'> {
+    const deadline = new Deadline(this.#clock, options)
+    const { role } = await this.#order({ op: 'add', node: id }, deadline, async () => ({
+      role: await this.#addVoter(id),
+    }))
+    return role
+  }
+
+  async cordon(id: string, name: string, options?: CallOptions): Promise<void> {
+    await this.propose(cordonCommand(id, name), options)
+  }
+
+  async uncordon(id: string, options?: CallOptions): Promise<void> {
+    await this.propose(uncordonCommand(id), options)
   }
 
   /** Has the leader do something that is not worth repeating once it may have been done; `here`: if this node leads. */

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { ApplyWaiters } from './apply-waiters.ts'
 import type { ConsensusStatus } from './client.ts'
-import { ConsensusError, noLeader, outcomeUnknown } from './errors.ts'
+import { supersedes } from './cluster-id.ts'
+import { cordonedNodes } from './cordon.ts'
+import { ConsensusError, noLeader, outcomeUnknown, superseded } from './errors.ts'
 import { LeaderLease } from './leader-lease.ts'
 import { LogWriter } from './log-writer.ts'
 import { Members } from './members.ts'
@@ -22,6 +24,7 @@ import type { CommandResult, Session } from './state/types.ts'
 import { composeStatus, StatusListeners } from './status.ts'
 import type { Pledge, StoredState, StoreIdentity } from './storage/log-store.ts'
 import { PatientStore } from './storage/patient-store.ts'
+import { SuccessionNotices } from './succession.ts'
 import { Watchers } from './watchers.ts'
 import { decodeMessage, encodeMessage } from './wire.ts'
 
@@ -31,6 +34,8 @@ const UNREACHABLE_TICKS = 3
 const VOTER_CHECK_TICKS = 5
 /** Whoever was not heard of for this many shortest election timeouts does not answer. */
 const ALIVE_ELECTIONS = 2
+/** How long an order to make a node a voter is waited for. */
+const ADD_WAIT_MS = 3000
 /** Ticks before a snapshot that could not be delivered is sent again. */
 const SNAPSHOT_RETRY_TICKS = 10
 
@@ -52,6 +57,7 @@ export class Replica {
   readonly #snapshots: Snapshots
   readonly #store: PatientStore
   readonly #writer: LogWriter
+  readonly #notices: SuccessionNotices
   #state = new StateMachine()
   #raft: Raft | null = null
   #identity: StoreIdentity | null = null
@@ -66,6 +72,7 @@ export class Replica {
   #ticks = 0
   #unreachableTicks = 0
   #failure: Error | null = null
+  #supersededBy: string | null = null
   #initialising: Promise<void> | null = null
   #starting: Promise<void> | null = null
   #stopping: Promise<void> | null = null
@@ -87,7 +94,10 @@ export class Replica {
     this.#lease = new LeaderLease(RAFT_DEFAULTS.electionTicks * this.#options.tickMs, collaborators.clock)
     this.#reads = new ReadConfirmations(this.#lease)
     const aliveMs = ALIVE_ELECTIONS * RAFT_DEFAULTS.electionTicks * this.#options.tickMs
-    this.#members = new Members({ ...this.#options, aliveMs }, { ...collaborators, raft: () => this.#raft })
+    this.#members = new Members(
+      { ...this.#options, aliveMs },
+      { ...collaborators, raft: () => this.#raft, cordoned: () => cordonedNodes(this.#state) },
+    )
     const retryMs = SNAPSHOT_RETRY_TICKS * this.#options.tickMs
     const store = new PatientStore({ retryMs: this.#options.diskRetryMs }, collaborators.store, {
       full: (error) => this.#diskFilled(error),
@@ -96,6 +106,7 @@ export class Replica {
     this.#store = store
     this.#snapshots = new Snapshots({ ...this.#options, retryMs }, { ...collaborators, store })
     this.#writer = new LogWriter({ ...collaborators, store, snapshotSaved: () => this.#snapshots.saved() })
+    this.#notices = new SuccessionNotices(collaborators)
   }
 
   get id(): string {
@@ -117,6 +128,7 @@ export class Replica {
   /** Why this node takes part no more: it is stopping, or its storage failed. Null while it works. */
   get ended(): ConsensusError | null {
     if (this.#stopped) return new ConsensusError('CST_STOPPED', 'the node is stopping', { retryable: true })
+    if (this.#supersededBy !== null) return superseded(this.#supersededBy)
     if (this.#failure === null) return null
     return new ConsensusError('CST_STORAGE_FAILED', this.#failure.message, { cause: this.#failure })
   }
@@ -127,7 +139,7 @@ export class Replica {
   }
 
   get #hasEnded(): boolean {
-    return this.#stopped || this.#failure !== null
+    return this.#stopped || this.#failure !== null || this.#supersededBy !== null
   }
 
   /** Id of the leader as far as this node knows, or ''. */
@@ -282,6 +294,18 @@ export class Replica {
     this.#with.onFatal(error)
   }
 
+  /**
+   * The cluster this node belongs to was recovered without it and goes on under another id. From now on this node takes no
+   * part in what is left of the old one: with others that were thought dead it could outvote the new. Does nothing if
+   * `clusterId` is no successor of its own.
+   */
+  retire(clusterId: string): void {
+    if (this.#hasEnded || this.#identity === null || !supersedes(clusterId, this.#identity.clusterId)) return
+    this.#supersededBy = clusterId
+    this.#with.log.error({ clusterId }, superseded(clusterId).message)
+    this.#end()
+  }
+
   /** Refuses whatever waits. What is in the log may be replicated and survive this node: its outcome is unknown. */
   #end(): void {
     const error = this.ended ?? noLeader()
@@ -328,6 +352,10 @@ export class Replica {
       lastContactMs: this.lastContactMs,
       failure: this.#failure?.message ?? null,
       diskFull: this.diskFull?.message ?? null,
+      supersededBy: this.#supersededBy,
+      cordoned: cordonedNodes(this.#state),
+      isConnected: (peer) => this.#with.transport.isConnected(peer),
+      healthOf: (peer) => this.#members.health(peer),
     })
   }
 
@@ -365,6 +393,7 @@ export class Replica {
       this.#with.log.info({ term }, 'this node leads the cluster')
     } else {
       this.#sessions.clear()
+      this.#members.forgetWish()
       this.#proposals.rejectPending(outcomeUnknown())
       if (!this.#hasEnded) this.#with.log.info({ term }, 'this node leads no longer')
     }
@@ -377,12 +406,7 @@ export class Replica {
     if (raft === null || this.#hasEnded) return
     const now = this.#with.clock.now()
     this.#snapshots.expire(now)
-    // After a pause of this process nobody could renew anything: every session gets its time again, every member too.
-    const paused = now - this.#lastTick > this.#options.tickMs * RAFT_DEFAULTS.electionTicks
-    if (paused && this.isLeader) {
-      this.#sessions.restart()
-      this.#members.restart()
-    }
+    this.#noticePause(now)
     this.#lastTick = now
     this.#ticks++
     this.#writer.tick()
@@ -395,6 +419,14 @@ export class Replica {
       return
     }
     this.#pump()
+  }
+
+  /** After a pause of this process nobody could renew anything: every session gets its time again, every member too. */
+  #noticePause(now: number): void {
+    const paused = now - this.#lastTick > this.#options.tickMs * RAFT_DEFAULTS.electionTicks
+    if (!paused || !this.isLeader) return
+    this.#sessions.restart()
+    this.#members.restart()
   }
 
   #leaderDuties(raft: Raft, now: number): void {
@@ -427,6 +459,29 @@ export class Replica {
     if (this.#members.has(id)) throw outcomeUnknown()
   }
 
+  /**
+   * `Members.wish`: makes a node a voter. Answers `learner` if it has not caught up within a moment; then it goes on by
+   * itself. @throws ConsensusError
+   */
+  async addVoter(id: string): Promise<'voter' | 'learner'> {
+    const { ended } = this
+    if (ended !== null) throw ended
+    if (!this.#members.wish(id)) return 'voter'
+    this.#pump()
+    const isDone = () => this.#members.isVoter(id)
+    const { promise, resolve, reject } = Promise.withResolvers<'voter' | 'learner'>()
+    const timer = setTimeout(() => resolve('learner'), ADD_WAIT_MS)
+    const stop = this.onStatus(() => {
+      if (isDone()) resolve('voter')
+      else if (!this.isLeader) reject(outcomeUnknown())
+    })
+    if (isDone()) resolve('voter')
+    return promise.finally(() => {
+      clearTimeout(timer)
+      stop()
+    })
+  }
+
   /** `Members.transfer`: begins to hand leadership over and answers to whom. @throws ConsensusError */
   transferLeadership(to?: string): string {
     const { ended } = this
@@ -454,6 +509,8 @@ export class Replica {
       return
     }
     const { clusterId, message } = decoded
+    if (clusterId !== this.#identity?.clusterId)
+      this.#notices.heard(from, clusterId, this.#identity?.clusterId ?? '')
     // As if the network had lost it: the leader sends it again.
     if (message.entries.length > 0 && this.#writer.isOverloaded) return
     const isOurs = clusterId === this.#identity?.clusterId && message.from === from && message.to === this.id
@@ -464,7 +521,11 @@ export class Replica {
 
   #step(raft: Raft, message: Message): void {
     const { from } = message
-    if (this.isLeader) this.#members.heard(from)
+    if (this.isLeader) {
+      // What came during a pause may be read before the tick that notices it.
+      this.#noticePause(this.#with.clock.now())
+      this.#members.heard(from)
+    }
     try {
       raft.step(message)
     } catch (error) {
@@ -513,6 +574,7 @@ export class Replica {
   peerLost(peer: string): void {
     const raft = this.#raft
     if (raft === null || this.#hasEnded) return
+    this.#members.lost(peer)
     raft.reportUnreachable(peer)
     if (raft.leader === peer) raft.leaderUnreachable()
     this.#pump()

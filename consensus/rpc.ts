@@ -14,6 +14,10 @@ export type RpcRequest =
   /** `to`: who is to lead; null = whoever is furthest. */
   | { readonly op: 'transfer'; readonly to: string | null }
   | { readonly op: 'remove'; readonly node: string }
+  /** Make `node` a voter. */
+  | { readonly op: 'add'; readonly node: string }
+  /** The cluster of the receiver was recovered without it and is now `clusterId`. */
+  | { readonly op: 'superseded'; readonly clusterId: string }
   /** `empty`: the node has no log; true unless it restarted as a member or a client. */
   | { readonly op: 'join'; readonly empty: boolean }
   | FollowRequest
@@ -63,6 +67,8 @@ export interface RpcResponses {
   /** `client`: there is no place in the configuration; any of these members feeds the node. Null: it is a member. */
   join: { readonly clusterId: string; readonly client: FeedMembers | null }
   follow: FollowAnswer
+  add: { readonly role: 'voter' | 'learner' }
+  superseded: Record<string, never>
   pledge: { readonly accepted: boolean; readonly clusterId: string | null }
   release: Record<string, never>
   attempt: { readonly state: 'open' | 'given-up'; readonly clusterId: string | null }

@@ -1,5 +1,6 @@
 import type { ConsensusStatus, RaftPeer } from './client.ts'
-import { allNodes, EMPTY_CONFIGURATION, isVoter } from './raft/configuration.ts'
+import type { PeerHealth } from './members.ts'
+import { allNodes, EMPTY_CONFIGURATION, isJoint, isVoter } from './raft/configuration.ts'
 import type { Raft } from './raft/raft.ts'
 
 /** What the status says beyond the protocol's own state. `leader`: '' if none is known or this node has ended. */
@@ -13,11 +14,18 @@ export interface StatusContext {
   readonly lastContactMs: number
   readonly failure: string | null
   readonly diskFull: string | null
+  readonly supersededBy: string | null
+  /** Ids of the cordoned nodes. */
+  readonly cordoned: readonly string[]
+  readonly isConnected: (peer: string) => boolean
+  /** How the leader sees a peer; asked on the leader only. */
+  readonly healthOf: (peer: string) => PeerHealth
 }
 
 /** The status of a node; `raft` is null until it belongs to a cluster. */
 export function composeStatus(raft: Raft | null, context: StatusContext): ConsensusStatus {
-  const { id, clusterId, leader, isLeader, hasEnded, lastContactMs, failure, diskFull } = context
+  const { id, clusterId, leader, hasEnded, lastContactMs, failure, diskFull, supersededBy, cordoned } =
+    context
   if (raft === null) {
     return {
       id,
@@ -30,19 +38,19 @@ export function composeStatus(raft: Raft | null, context: StatusContext): Consen
       lastLogIndex: 0,
       firstLogIndex: 1,
       snapshotIndex: 0,
+      logEntries: 0,
+      logBytes: 0,
       lastContactMs,
       peers: [],
+      joint: null,
+      cordoned,
+      supersededBy,
       failure,
       diskFull,
     }
   }
-  const members = allNodes(raft.configuration)
-  const peers: RaftPeer[] = members.map((peer) => ({
-    id: peer,
-    voter: isVoter(raft.configuration, peer),
-    leader: peer === leader,
-    matchIndex: isLeader ? (raft.progress.get(peer)?.matchIndex ?? 0) : null,
-  }))
+  const { configuration, log } = raft
+  const members = allNodes(configuration)
   const passive = raft.role === 'follower' && !raft.isVoter()
   return {
     id,
@@ -50,15 +58,41 @@ export function composeStatus(raft: Raft | null, context: StatusContext): Consen
     role: passive ? (members.includes(id) ? 'learner' : 'none') : hasEnded ? 'follower' : raft.role,
     term: raft.term,
     leader: leader === '' ? null : leader,
-    commitIndex: raft.log.committedIndex,
-    appliedIndex: raft.log.appliedIndex,
-    lastLogIndex: raft.log.lastIndex,
-    firstLogIndex: raft.log.firstIndex,
+    commitIndex: log.committedIndex,
+    appliedIndex: log.appliedIndex,
+    lastLogIndex: log.lastIndex,
+    firstLogIndex: log.firstIndex,
     snapshotIndex: raft.latestSnapshot.index,
+    logEntries: log.size,
+    logBytes: log.bytes,
     lastContactMs,
-    peers,
+    peers: members.map((peer) => composePeer(raft, peer, context)),
+    joint: isJoint(configuration)
+      ? { incoming: configuration.voters, outgoing: configuration.votersOutgoing }
+      : null,
+    cordoned,
+    supersededBy,
     failure,
     diskFull,
+  }
+}
+
+function composePeer(raft: Raft, id: string, context: StatusContext): RaftPeer {
+  const { leader, isLeader, cordoned, isConnected, healthOf } = context
+  const progress = isLeader ? raft.progress.get(id) : undefined
+  const health = isLeader && id !== context.id ? healthOf(id) : null
+  return {
+    id,
+    voter: isVoter(raft.configuration, id),
+    leader: id === leader,
+    cordoned: cordoned.includes(id),
+    connected: id === context.id || isConnected(id),
+    matchIndex: isLeader ? (progress?.matchIndex ?? 0) : null,
+    lag: isLeader ? raft.log.lastIndex - (progress?.matchIndex ?? 0) : null,
+    state: progress?.state ?? null,
+    lastHeardMs: isLeader ? (health?.lastHeardMs ?? 0) : null,
+    flaps: isLeader ? (health?.flaps ?? 0) : null,
+    flapping: isLeader ? (health?.flapping ?? false) : null,
   }
 }
 

@@ -28,6 +28,8 @@ const CONSENSUS_ANSWERS: Readonly<Record<ConsensusErrorCode, string | null>> = {
   CST_STORAGE_FAILED: null,
   CST_DISK_FULL: null,
   CST_LOG_DAMAGED: null,
+  CST_SUPERSEDED: 'No cluster leader',
+  CST_RECOVERY_REFUSED: null,
 }
 
 /** Refusals of the catalogue that the client caused and whose text tells it how; any other is ours. */
@@ -45,7 +47,8 @@ const CATALOG_STATUS: Readonly<Partial<Record<CatalogErrorCode, number>>> = {
 export function answerFor(error: unknown): ErrorAnswer {
   if (error instanceof HttpError) return { status: error.statusCode, text: error.message, code: error.code }
   if (error instanceof ConsensusError) {
-    const status = error.code === 'CST_REFUSED' ? 409 : 500
+    const conflict = error.code === 'CST_REFUSED' || error.code === 'CST_MEMBERSHIP_CHANGE_IN_PROGRESS'
+    const status = conflict ? 409 : 500
     return { status, text: CONSENSUS_ANSWERS[error.code] ?? error.message, code: error.code }
   }
   if (error instanceof CatalogError) {

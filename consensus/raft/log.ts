@@ -18,6 +18,8 @@ export class RaftLog {
   /** Counts truncations: a write that began before one says nothing about what is durable now (catalogue B19). */
   epoch = 0
   #entries: Entry[]
+  /** Bytes of the data of the entries. */
+  #bytes = 0
 
   constructor(snapshot: { index: number; term: number }, entries: readonly Entry[], committedIndex: number) {
     this.snapshotIndex = snapshot.index
@@ -25,6 +27,7 @@ export class RaftLog {
     this.#entries = [...entries]
     entries.forEach((entry, i) => {
       invariant(entry.index === snapshot.index + 1 + i, `log entries are contiguous (gap at ${entry.index})`)
+      this.#bytes += entry.data.length
     })
     this.committedIndex = Math.max(committedIndex, snapshot.index)
     invariant(this.committedIndex <= this.lastIndex, 'the commit index is within the log')
@@ -44,6 +47,20 @@ export class RaftLog {
 
   get lastTerm(): number {
     return this.#entries.at(-1)?.term ?? this.snapshotTerm
+  }
+
+  /** Entries kept in memory. */
+  get size(): number {
+    return this.#entries.length
+  }
+
+  /** Bytes of the data of the entries kept in memory. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  #release(entries: readonly Entry[]): void {
+    for (const { data } of entries) this.#bytes -= data.length
   }
 
   /** Term of the entry at `index`, or undefined if it is compacted away or beyond the end. */
@@ -86,6 +103,7 @@ export class RaftLog {
       invariant(entry.index === this.lastIndex + 1, 'an appended entry follows the last one')
       invariant(entry.term >= this.lastTerm, 'terms in the log never decrease')
       this.#entries.push(entry)
+      this.#bytes += entry.data.length
     }
   }
 
@@ -111,7 +129,7 @@ export class RaftLog {
       index > this.committedIndex,
       `committed entry ${index} is never truncated (commit ${this.committedIndex})`,
     )
-    this.#entries.length = index - this.snapshotIndex - 1
+    this.#release(this.#entries.splice(index - this.snapshotIndex - 1))
     this.stableIndex = Math.min(this.stableIndex, index - 1)
     this.takenIndex = Math.min(this.takenIndex, index - 1)
     this.epoch++
@@ -176,6 +194,7 @@ export class RaftLog {
     this.snapshotIndex = snapshot.index
     this.snapshotTerm = snapshot.term
     this.#entries = []
+    this.#bytes = 0
     this.committedIndex = snapshot.index
     this.appliedIndex = snapshot.index
     this.applyingIndex = snapshot.index
@@ -193,7 +212,7 @@ export class RaftLog {
     )
     const term = this.termAt(index)
     invariant(term !== undefined, 'the compacted entry exists')
-    this.#entries.splice(0, index - this.snapshotIndex)
+    this.#release(this.#entries.splice(0, index - this.snapshotIndex))
     this.snapshotIndex = index
     this.snapshotTerm = term
   }

@@ -156,6 +156,14 @@ export class Raft {
     return isVoter(this.configuration, this.id)
   }
 
+  /**
+   * True on a leader that has applied an entry of its own term: with it, everything its predecessors committed is applied
+   * too, so it knows who is in the configuration.
+   */
+  isCurrent(): boolean {
+    return this.role === 'leader' && this.log.termAt(this.log.appliedIndex) === this.term
+  }
+
   get transferTo(): NodeId {
     return this.#transferTo
   }

@@ -1,16 +1,56 @@
 import t from 'tap'
 import { changeConfiguration, initialConfiguration } from '../../consensus/raft/configuration.ts'
-import { isCaughtUp, nextVoterChange } from '../../consensus/voters.ts'
+import type { ConfigChange } from '../../consensus/raft/types.ts'
+import { changeForNewVoter, isCaughtUp, nextVoterChange } from '../../consensus/voters.ts'
 
-/** Steps for these voters and learners; `a` leads. A step is written `+x` (voter), `-x` (removed) or `~x` (learner). */
-function next(voters: string, learners: string, caughtUp: string, gone = '', target = 5): string {
+/** What is known of the nodes besides; `flaps` names a node as often as it was lost. */
+interface More {
+  readonly cordoned?: string
+  readonly unsettled?: string
+  readonly flaps?: string
+}
+
+function setUp(voters: string, learners: string, caughtUp: string, gone: string, more: More) {
+  const { cordoned = '', unsettled = '', flaps = '' } = more
   const configuration = { ...initialConfiguration([...voters]), learners: [...learners] }
   const candidates = [...voters, ...learners].map((id) => ({
     id,
     caughtUp: caughtUp.includes(id),
     gone: gone.includes(id),
+    cordoned: cordoned.includes(id),
+    settled: !unsettled.includes(id),
+    flaps: [...flaps].filter((each) => each === id).length,
   }))
-  const change = nextVoterChange(configuration, candidates, target, 'a')
+  return { configuration, candidates }
+}
+
+/** Steps for these voters and learners; `a` leads. A step is written `+x` (voter), `-x` (removed) or `~x` (learner). */
+function next(
+  voters: string,
+  learners: string,
+  caughtUp: string,
+  gone = '',
+  target = 5,
+  more: More = {},
+): string {
+  const { configuration, candidates } = setUp(voters, learners, caughtUp, gone, more)
+  return shown(nextVoterChange(configuration, candidates, target, 'a'))
+}
+
+/** The same for the change that makes a voter of `node`. */
+function add(
+  node: string,
+  voters: string,
+  learners: string,
+  gone: string,
+  target: number,
+  more: More = {},
+): string {
+  const { configuration, candidates } = setUp(voters, learners, learners, gone, more)
+  return shown(changeForNewVoter(configuration, candidates, target, 'a', node))
+}
+
+function shown(change: ConfigChange | null): string {
   if (change === null) return ''
   const sign = { addVoter: '+', remove: '-', addLearner: '~' }
   return change.steps.map(({ kind, node }) => `${sign[kind]}${node}`).join(' ')
@@ -58,7 +98,7 @@ t.test('nothing changes without a majority of living voters, nor in a joint conf
       ],
     },
   )
-  const gone = [{ id: 'c', caughtUp: false, gone: true }]
+  const gone = [{ id: 'c', caughtUp: false, gone: true, cordoned: false, settled: false, flaps: 0 }]
   t.equal(nextVoterChange(joint, gone, 5, 'a'), null)
 })
 
@@ -80,3 +120,52 @@ t.test('a node that never answered is no candidate, however short the log', asyn
   t.equal(isCaughtUp({ recentActive: true, matchIndex: 1 }, 3), true)
   t.equal(isCaughtUp({ recentActive: true, matchIndex: 100 }, 165), false)
 })
+
+t.test(
+  'a cordoned learner is not chosen, and a cordoned voter changes places with one that is ready',
+  async (t) => {
+    const cordoned = (nodes: string) => ({ cordoned: nodes })
+    t.equal(next('a', 'bc', 'bc', '', 5, cordoned('c')), '', 'two would be worse than one')
+    t.equal(next('abc', 'd', 'd', 'b', 5, cordoned('d')), '', 'nor in place of a dead one')
+    t.equal(next('abc', 'd', 'd', '', 5, cordoned('c')), '~c +d')
+    t.equal(
+      next('abc', 'd', '', '', 5, cordoned('c')),
+      '',
+      'it stays until there is one that can take its place',
+    )
+    t.equal(next('abc', 'd', 'd', '', 5, cordoned('cd')), '')
+    t.equal(next('abc', 'de', 'de', '', 5, cordoned('bc')), '~b +d', 'one at a time')
+    t.equal(next('abc', 'd', 'd', 'b', 5, cordoned('c')), '-b +d', 'the dead first')
+    t.equal(next('abc', '', '', 'c', 5, cordoned('b')), '', 'never fewer than are needed')
+    t.equal(next('abcde', 'f', 'f', '', 3, cordoned('c')), '~c ~e', 'of too many it goes first')
+    t.equal(next('abcd', '', '', '', 5, cordoned('c')), '~c', 'three tolerate as much as four')
+  },
+)
+
+t.test('a cordoned leader keeps its vote, unless it is the only voter', async (t) => {
+  t.equal(next('abc', 'd', 'd', '', 5, { cordoned: 'a' }), '')
+  t.equal(next('a', 'b', 'b', '', 5, { cordoned: 'a' }), '~a +b')
+  t.equal(next('a', '', '', '', 5, { cordoned: 'a' }), '')
+})
+
+t.test('a node that has not settled gets no vote, and of several the most stable ones do', async (t) => {
+  t.equal(next('a', 'bc', 'bc', '', 5, { unsettled: 'b' }), '')
+  t.equal(next('abc', 'd', 'd', 'b', 5, { unsettled: 'd' }), '')
+  t.equal(next('abc', 'def', 'def', '', 5, { unsettled: 'e' }), '+d +f')
+  t.equal(next('abc', 'def', 'def', '', 5, { flaps: 'dde' }), '+f +e')
+  t.equal(next('abc', 'de', 'de', 'b', 3, { flaps: 'd' }), '-b +e')
+  t.equal(next('abcde', '', 'abcde', '', 3, { flaps: 'bbc' }), '~b ~c', 'and those that flap lose it first')
+})
+
+t.test(
+  'who an operator wants to vote is added, or takes the place of the voter that is missed least',
+  async (t) => {
+    t.equal(add('d', 'abc', 'd', '', 5), '+d', 'also if that makes the number even')
+    t.equal(add('d', 'abc', 'd', '', 3), '~c +d')
+    t.equal(add('d', 'abc', 'd', 'b', 3), '-b +d')
+    t.equal(add('d', 'abc', 'd', '', 3, { cordoned: 'b' }), '~b +d')
+    t.equal(add('d', 'abc', 'd', '', 3, { flaps: 'b' }), '~b +d')
+    t.equal(add('d', 'abc', 'd', '', 3, { cordoned: 'a' }), '~c +d', 'never of the leader')
+    t.equal(next('abd', 'c', 'c', '', 3), '', 'and nothing takes it back')
+  },
+)

@@ -7,6 +7,7 @@ import type {
   ConsensusStatus,
   Consistency,
   KvEntry,
+  RaftPeer,
   ReadResult,
   Session,
   StateView,
@@ -25,6 +26,8 @@ export class FakeConsensus implements ConsensusClient, StateView {
   nextError: ConsensusError | null = null
   readonly knownSessions = new Set<string>()
   readonly removed: string[] = []
+  /** Names of the cordoned nodes by id. */
+  readonly cordons = new Map<string, string>()
   readonly proposals: { command: Command; options: CallOptions | undefined }[] = []
   readonly reads: { consistency: Consistency; options: CallOptions | undefined }[] = []
   readonly #entries = new Map<ByteKey, KvEntry>()
@@ -74,6 +77,20 @@ export class FakeConsensus implements ConsensusClient, StateView {
     this.removed.push(id)
   }
 
+  async addVoter(id: string): Promise<'voter' | 'learner'> {
+    if (id === 'peer-2') throw refused(`${id} does not answer`)
+    return id === 'peer-9' ? 'voter' : 'learner'
+  }
+
+  async cordon(id: string, name: string): Promise<void> {
+    if (this.leader === null) throw noLeader()
+    this.cordons.set(id, name)
+  }
+
+  async uncordon(id: string): Promise<void> {
+    this.cordons.delete(id)
+  }
+
   watch(selector: WatchSelector, listener: () => void): () => void {
     const watcher = { selector, listener }
     this.#watchers.add(watcher)
@@ -93,14 +110,32 @@ export class FakeConsensus implements ConsensusClient, StateView {
       firstLogIndex: 1,
       snapshotIndex: 0,
       lastContactMs: this.leader === null ? Number.POSITIVE_INFINITY : 0,
-      peers: [
-        { id: 'peer-1', voter: true, leader: this.leader === 'peer-1', matchIndex: this.appliedIndex },
-        { id: 'peer-2', voter: true, leader: false, matchIndex: null },
-        { id: 'peer-9', voter: false, leader: false, matchIndex: null },
-      ],
+      logEntries: 3,
+      logBytes: 210,
+      peers: [this.#peer('peer-1', true), this.#peer('peer-2', true), this.#peer('peer-9', false)],
+      joint: null,
+      cordoned: [...this.cordons.keys()].sort(),
+      supersededBy: null,
       failure: null,
       diskFull: null,
       ...this.extra,
+    }
+  }
+
+  #peer(id: string, voter: boolean): RaftPeer {
+    const isLeading = this.leader === 'peer-1'
+    return {
+      id,
+      voter,
+      leader: id === this.leader,
+      cordoned: this.cordons.has(id),
+      connected: id === 'peer-1',
+      matchIndex: isLeading ? this.appliedIndex : null,
+      lag: isLeading ? 0 : null,
+      state: isLeading ? 'replicate' : null,
+      lastHeardMs: isLeading ? 12.5 : null,
+      flaps: isLeading ? 0 : null,
+      flapping: isLeading ? false : null,
     }
   }
 

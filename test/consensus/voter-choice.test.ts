@@ -1,0 +1,171 @@
+import t from 'tap'
+import { eventually, get, set, TestCluster } from './cluster.ts'
+
+const GRACE = { deadVoterGraceMs: 60_000, deadLearnerGraceMs: 60_000 }
+
+function setUp(t: { teardown(fn: () => Promise<void>): void }) {
+  const cluster = new TestCluster()
+  t.teardown(() => cluster.close())
+  return cluster
+}
+
+/** Ids of the voters as the leader knows them, once no change is under way. */
+async function voters(cluster: TestCluster): Promise<string> {
+  const { peers, joint } = cluster.client(await cluster.leader()).status()
+  if (joint !== null) throw new Error('a change is under way')
+  return peers.flatMap(({ id, voter }) => (voter ? [id] : [])).join('')
+}
+
+function become(cluster: TestCluster, expected: string): Promise<unknown> {
+  return eventually(`the voters are ${expected}`, async () => {
+    const now = await voters(cluster)
+    if (now !== expected) throw new Error(`the voters are ${now}`)
+    return true
+  })
+}
+
+/** Voters a, b, c and the learner d. */
+async function threeAndOne(cluster: TestCluster) {
+  const ids = await cluster.found(3, GRACE)
+  await cluster.add('d', { expect: 0, ...GRACE })
+  await eventually('d is a learner', () => cluster.client('d').status().role === 'learner')
+  const leader = await cluster.leader()
+  const [victim = '', other = ''] = ids.filter((id) => id !== leader)
+  return { leader, victim, other }
+}
+
+t.test(
+  'a cordoned voter changes places with a learner, and back once the cordon is lifted and it is told so',
+  async (t) => {
+    const cluster = setUp(t)
+    const { leader, victim, other } = await threeAndOne(cluster)
+    await cluster.client(other).cordon(victim, `the node ${victim}`)
+    await become(cluster, [leader, other, 'd'].sort().join(''))
+    t.equal(cluster.client(victim).status().role, 'learner')
+    await eventually('every node shows it', () =>
+      ['a', 'b', 'c', 'd'].every((id) => {
+        const { cordoned, peers } = cluster.client(id).status()
+        return cordoned.join() === victim && peers.find((peer) => peer.id === victim)?.cordoned
+      }),
+    )
+    await t.rejects(cluster.client(other).addVoter(victim), {
+      code: 'CST_REFUSED',
+      message: `${victim} is cordoned: uncordon it first`,
+    })
+    await cluster.client(victim).uncordon(victim)
+    t.equal(await cluster.client(victim).addVoter(victim), 'voter')
+    t.same(cluster.client(await cluster.leader()).status().cordoned, [])
+    t.equal((await voters(cluster)).includes(victim), true)
+    t.same(cluster.fatal, [])
+  },
+)
+
+t.test('a cordoned leader hands leadership over and then its vote', async (t) => {
+  const cluster = setUp(t)
+  const { leader, victim, other } = await threeAndOne(cluster)
+  await cluster.client('d').cordon(leader, leader)
+  await become(cluster, [victim, other, 'd'].sort().join(''))
+  t.not(await cluster.leader(), leader)
+  await cluster.client(leader).propose(set('k', '1'))
+  t.equal(await get(cluster.client('d'), 'k'), '1')
+  t.same(cluster.fatal, [])
+})
+
+t.test('cordoned voters whom nobody can replace go on voting, whoever leads', async (t) => {
+  const cluster = setUp(t)
+  const ids = await cluster.found(3, GRACE)
+  for (const id of ids) await cluster.client('a').cordon(id, id)
+  const leader = await cluster.leader()
+  await cluster.client('b').propose(set('k', '1'))
+  await cluster.add('d', { expect: 0, ...GRACE })
+  await eventually('one of them is replaced', async () => (await voters(cluster)).includes('d'))
+  t.equal((await voters(cluster)).length, 3)
+  await eventually('and the one that is not cordoned leads', async () => (await cluster.leader()) === 'd')
+  t.not(leader, 'd')
+  t.same(cluster.fatal, [])
+})
+
+t.test('the only voter, cordoned, gives its vote and leadership to the learner', async (t) => {
+  const cluster = setUp(t)
+  await cluster.found(1, GRACE)
+  await cluster.add('b', { expect: 0, ...GRACE })
+  await eventually('b is a learner', () => cluster.client('b').status().role === 'learner')
+  await cluster.client('a').cordon('a', 'a')
+  await become(cluster, 'b')
+  t.equal(await cluster.leader(), 'b')
+  t.equal(cluster.client('a').status().role, 'learner')
+  await cluster.client('a').propose(set('k', '1'))
+  t.same(cluster.fatal, [])
+})
+
+t.test('cordons survive a restart of every node, and are in snapshots', async (t) => {
+  const cluster = setUp(t)
+  const ids = await cluster.found(3, { ...GRACE, snapshotEntries: 20 })
+  const leader = await cluster.leader()
+  await cluster.client(leader).cordon('c', 'c')
+  for (let i = 0; i < 50; i++) await cluster.client(leader).propose(set(`k${i}`, 'x'))
+  for (const id of ids) cluster.kill(id)
+  for (const id of ids) await cluster.restart(id)
+  await cluster.leader()
+  await cluster.client('a').read('consistent')
+  t.ok(cluster.client('a').status().snapshotIndex > 20)
+  t.same(cluster.client('a').status().cordoned, ['c'])
+  await cluster.add('d', { expect: 0, ...GRACE })
+  await become(cluster, 'abd')
+})
+
+t.test(
+  'an operator makes a voter of a learner: one more below the target, else in the place of another',
+  async (t) => {
+    const cluster = setUp(t)
+    const { leader } = await threeAndOne(cluster)
+    t.equal(await cluster.client('d').addVoter('d'), 'voter', 'also if that makes the number even')
+    t.equal(await voters(cluster), 'abcd')
+    t.equal(await cluster.client(leader).addVoter('d'), 'voter', 'which it is already')
+
+    const small = setUp(t)
+    const ids = await small.found(3, { ...GRACE, votersTarget: 3 })
+    await small.add('d', { expect: 0, ...GRACE, votersTarget: 3 })
+    await eventually('d is a learner', () => small.client('d').status().role === 'learner')
+    const [first] = ids
+    t.equal(await small.client(first ?? '').addVoter('d'), 'voter')
+    await eventually('the joint configuration is left', async () => (await voters(small)).length === 3)
+    t.match(await voters(small), /d$/)
+  },
+)
+
+t.test('nobody is made a voter whom the leader does not know or hear', async (t) => {
+  const cluster = setUp(t)
+  const { leader } = await threeAndOne(cluster)
+  await t.rejects(cluster.client(leader).addVoter('x'), {
+    code: 'CST_REFUSED',
+    message: 'x is not known to the leader',
+  })
+  cluster.kill('d')
+  await t.rejects(cluster.client(leader).addVoter('d'), { code: 'CST_REFUSED', message: 'd does not answer' })
+  t.equal(await voters(cluster), 'abc')
+})
+
+t.test('a learner that comes and goes is not chosen until it has stayed', async (t) => {
+  const cluster = setUp(t)
+  const { leader } = await threeAndOne(cluster)
+  const status = () =>
+    cluster
+      .client(leader)
+      .status()
+      .peers.find(({ id }) => id === 'd')
+  for (let i = 1; i <= 2; i++) {
+    cluster.kill('d')
+    await cluster.restart('d')
+    await eventually(`it has come back ${i} times`, () => (status()?.flaps ?? 0) >= i)
+  }
+  t.equal(status()?.flapping, true)
+  await cluster.add('e', { expect: 0, ...GRACE })
+  await eventually('e is a learner', () => cluster.client('e').status().role === 'learner')
+  const started = performance.now()
+  await become(cluster, 'abcde')
+  const tookMs = performance.now() - started
+  t.ok(tookMs > 1000, `it had to stay for a while: ${Math.round(tookMs)} ms`)
+  t.equal(status()?.flapping, false)
+  t.same(cluster.fatal, [])
+})
