@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import { examplesText } from './client-command.ts'
 import { agentCommand } from './commands/agent.ts'
+import { cordonCommand, uncordonCommand } from './commands/cordon.ts'
 import { devCommand } from './commands/dev.ts'
 import { keygenCommand } from './commands/keygen.ts'
 import { kvCommand } from './commands/kv.ts'
@@ -47,6 +48,8 @@ function buildProgram(io: CliIo): Command {
     .addCommand(agentCommand(io))
     .addCommand(devCommand(io))
     .addCommand(membersCommand(io))
+    .addCommand(cordonCommand(io))
+    .addCommand(uncordonCommand(io))
     .addCommand(kvCommand(io))
     .addCommand(servicesCommand(io))
     .addCommand(leasesCommand(io))

@@ -4,14 +4,18 @@ import { FAILURES, Failure } from './api-failures.ts'
 import { ClientsSchema, FeedSchema, feedJson, followersJson, memberRole } from './clients.ts'
 import type { HttpContext } from './collaborators.ts'
 import { notFound } from './errors.ts'
+import { addNodeOperations } from './node-operations.ts'
 import { nodeName } from './peers.ts'
 import { addRaftOperations } from './raft-operations.ts'
+import { raftProblem } from './raft-problem.ts'
 import { sendJson, sendJsonText } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 
 const RETRY_AFTER_SECONDS = 2
 const nullable = (schema: ReturnType<typeof Type.String> | ReturnType<typeof Type.Integer>) =>
   Type.Union([schema, Type.Null()])
+
+const nullableNumber = Type.Union([Type.Number(), Type.Null()])
 
 /** Schemas of the answers below /api/v1. */
 export const ApiSchemas = {
@@ -40,6 +44,7 @@ export const ApiSchemas = {
       address: Type.String(),
       role: Type.String({ description: 'leader, voter, learner, client or none' }),
       fedBy: Type.Optional(Type.String({ description: 'Of a client: the name of the node that feeds it' })),
+      cordoned: Type.Boolean({ description: 'An operator has decided that it is not to vote' }),
       id: Type.String(),
       incarnation: Type.Integer(),
       meta: Type.Record(Type.String(), Type.String()),
@@ -86,11 +91,20 @@ export const ApiSchemas = {
     lastLogIndex: Type.Integer(),
     firstLogIndex: Type.Integer(),
     snapshotIndex: Type.Integer(),
-    lastContactMs: Type.Union([Type.Number(), Type.Null()]),
+    logEntries: Type.Integer(),
+    logBytes: Type.Integer(),
+    lastContactMs: nullableNumber,
     failure: nullable(Type.String()),
     diskFull: nullable(Type.String()),
     feed: Type.Optional(FeedSchema),
     followers: Type.Optional(ClientsSchema),
+    supersededBy: nullable(Type.String({ description: 'The recovered cluster that replaced this one' })),
+    problem: nullable(Type.String({ description: 'What is wrong, in one line' })),
+    joint: Type.Union([
+      Type.Object({ incoming: Type.Array(Type.String()), outgoing: Type.Array(Type.String()) }),
+      Type.Null(),
+    ]),
+    cordoned: Type.Array(Type.String({ description: 'Node name' })),
     peers: Type.Array(
       Type.Object({
         id: Type.String(),
@@ -99,7 +113,14 @@ export const ApiSchemas = {
         role: Type.String({ description: 'leader, voter or learner' }),
         leader: Type.Boolean(),
         voter: Type.Boolean(),
+        cordoned: Type.Boolean(),
+        connected: Type.Boolean({ description: 'A connection from this node is open' }),
         matchIndex: nullable(Type.Integer()),
+        lag: nullable(Type.Integer()),
+        state: nullable(Type.String({ description: 'probe, replicate or snapshot' })),
+        lastHeardMs: nullableNumber,
+        flaps: nullable(Type.Integer()),
+        flapping: Type.Union([Type.Boolean(), Type.Null()]),
       }),
     ),
   }),
@@ -170,6 +191,7 @@ export function addApiRoutes(routes: RouteTable, context: HttpContext): void {
   get('raft', { permission: 'operator:read', summary: 'State of Raft on this node.' }, ApiSchemas.raft, () =>
     raft(context),
   )
+  addNodeOperations(routes, context)
   addRaftOperations(routes, context)
   addTraefikRoutes(routes, context)
 }
@@ -224,15 +246,18 @@ function addTraefikRoutes(routes: RouteTable, context: HttpContext): void {
   })
 }
 
-/** One row for each member, and one for each Raft peer the membership does not know. */
+/** One row for each member, one for each Raft peer and each cordoned node the membership does not know. */
 function nodes(context: HttpContext) {
   const { consensus, membership } = context
-  const peers = new Map(consensus.status().peers.map((peer) => [peer.id, peer]))
+  const status = consensus.status()
+  const peers = new Map(status.peers.map((peer) => [peer.id, peer]))
+  const cordoned = new Set(status.cordoned)
   const rows = membership.members().map((member) => ({
     name: member.name,
     status: member.status as string,
     address: member.address,
     ...memberRole(context, member, peerRole(peers.get(member.id))),
+    cordoned: cordoned.has(member.id),
     id: member.id,
     incarnation: member.incarnation,
     meta: member.meta,
@@ -240,14 +265,15 @@ function nodes(context: HttpContext) {
     ...(member.meta.version === undefined ? {} : { version: member.meta.version }),
   }))
   const known = new Set(rows.map(({ id }) => id))
-  const strangers = [...peers.values()]
-    .filter(({ id }) => !known.has(id))
-    .map((peer) => ({
-      name: peer.id,
+  const strangers = [...new Set([...peers.keys(), ...cordoned])]
+    .filter((id) => !known.has(id))
+    .map((id) => ({
+      name: id,
       status: 'unknown',
       address: '',
-      role: peerRole(peer),
-      id: peer.id,
+      role: peerRole(peers.get(id)),
+      cordoned: cordoned.has(id),
+      id,
       incarnation: 0,
       meta: {},
     }))
@@ -255,23 +281,29 @@ function nodes(context: HttpContext) {
 }
 
 function raft(context: HttpContext) {
-  const { leader, peers, lastContactMs, feed, followers, ...status } = context.consensus.status()
+  const status = context.consensus.status()
+  const { leader, peers, lastContactMs, joint, cordoned, feed, followers, ...rest } = status
+  const nameOf = (id: string) => nodeName(context, id) ?? id
+  const isFailed = (id: string) => ['failed', 'left'].includes(context.membership.get(id)?.status ?? '')
+  const connected = new Set(peers.filter((peer) => peer.connected).map(({ id }) => id))
+  const answers = (id: string) => connected.has(id) && (id === status.id || !isFailed(id))
   return {
-    ...status,
+    ...rest,
     ...feedJson(context, { feed }),
     ...followersJson(context, { followers }),
     name: context.config.node.name,
     leader: nodeName(context, leader),
     leaderId: leader,
     lastContactMs: Number.isFinite(lastContactMs) ? lastContactMs : null,
+    problem: raftProblem(status, nameOf, answers),
+    joint:
+      joint === null ? null : { incoming: joint.incoming.map(nameOf), outgoing: joint.outgoing.map(nameOf) },
+    cordoned: cordoned.map(nameOf),
     peers: peers.map((peer) => ({
-      id: peer.id,
-      name: nodeName(context, peer.id),
+      ...peer,
+      name: nameOf(peer.id),
       address: context.membership.get(peer.id)?.address ?? '',
       role: peerRole(peer),
-      leader: peer.leader,
-      voter: peer.voter,
-      matchIndex: peer.matchIndex,
     })),
   }
 }

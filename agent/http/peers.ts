@@ -12,10 +12,32 @@ export function nodeName(context: Pick<HttpContext, 'membership'>, id: string | 
  */
 export function peerId(context: Pick<HttpContext, 'consensus' | 'membership'>, text: string): string {
   const ids = context.consensus.status().peers.map(({ id }) => id)
+  return find(context, ids, text, 'peer')
+}
+
+/**
+ * The identity of the node that `text` names or is: a member, a Raft peer, or one that is cordoned although nobody knows it
+ * any more. A name goes to who lives rather than to who left. @throws HttpError 404, 400 as `peerId`
+ */
+export function nodeId(context: Pick<HttpContext, 'consensus' | 'membership'>, text: string): string {
+  const { peers, cordoned } = context.consensus.status()
+  const members = context.membership.members()
+  const ids = [...members.map(({ id }) => id), ...peers.map(({ id }) => id), ...cordoned]
+  const living = members.filter(({ name, status }) => name === text && status === 'alive')
+  if (living.length === 1 && !ids.includes(text)) return living[0]?.id ?? text
+  return find(context, [...new Set(ids)], text, 'node')
+}
+
+function find(
+  context: Pick<HttpContext, 'membership'>,
+  ids: readonly string[],
+  text: string,
+  what: 'peer' | 'node',
+): string {
   if (ids.includes(text)) return text
   const [id, ...others] = ids.filter((id) => nodeName(context, id) === text)
-  if (id === undefined) throw notFound(`no peer has the name or id ${JSON.stringify(text)}`)
+  if (id === undefined) throw notFound(`no ${what} has the name or id ${JSON.stringify(text)}`)
   if (others.length > 0)
-    throw badRequest(`several peers have the name ${text}; give the id: ${[id, ...others].join(', ')}`)
+    throw badRequest(`several ${what}s have the name ${text}; give the id: ${[id, ...others].join(', ')}`)
   return id
 }

@@ -2,7 +2,7 @@ import { Type } from 'typebox'
 import { isConsensusError, refused } from '../../consensus/errors.ts'
 import { FAILURES, Failure } from './api-failures.ts'
 import type { HttpContext } from './collaborators.ts'
-import { nodeName, peerId } from './peers.ts'
+import { nodeId, nodeName, peerId } from './peers.ts'
 import { firstParam } from './query.ts'
 import { textTail } from './raw-path.ts'
 import { clientSignal, sendJson } from './replies.ts'
@@ -21,6 +21,13 @@ const REFUSALS: Readonly<Record<number, ResponseSpec>> = {
 /** Schema of the answers: the node concerned. */
 export const RaftNodeSchema = Type.Object({ name: Type.String(), id: Type.String() })
 
+/** Schema of the answer to a new voter. */
+export const NewVoterSchema = Type.Object({
+  name: Type.String(),
+  id: Type.String(),
+  role: Type.String({ description: 'voter; learner while it is still catching up' }),
+})
+
 /** What an operator can do to the Raft group. Any node may be asked. */
 export function addRaftOperations(routes: RouteTable, context: HttpContext): void {
   const { consensus } = context
@@ -38,6 +45,21 @@ export function addRaftOperations(routes: RouteTable, context: HttpContext): voi
       const options = { timeoutMs: OPERATION_MS, signal: clientSignal(reply) }
       const id = await withName(context, wanted ?? '', consensus.transferLeadership(wanted, options))
       return sendJson(request, reply, { name: nodeName(context, id), id })
+    },
+  })
+  routes.add({
+    method: 'PUT',
+    url: '/api/v1/raft/peers/*',
+    wildcard: 'node',
+    permission: 'operator:write',
+    tag: 'api',
+    summary: 'Make a living node a voter now.',
+    responses: { 200: { description: 'What it is now', json: NewVoterSchema }, ...REFUSALS },
+    handler: async (request, reply) => {
+      const id = nodeId(context, textTail(request))
+      const options = { timeoutMs: OPERATION_MS, signal: clientSignal(reply) }
+      const role = await withName(context, id, consensus.addVoter(id, options))
+      return sendJson(request, reply, { name: nodeName(context, id), id, role })
     },
   })
   routes.add({

@@ -62,3 +62,18 @@ t.test('it is said once a minute', async (t) => {
   foreign.check()
   t.equal(lines.length, 2)
 })
+
+t.test(
+  'what is left of a cluster stands back before the one recovered from it, however small that is',
+  async (t) => {
+    const recovered = 'one+1-00000000'
+    const members = [member('a', recovered), member('b', 'one'), member('c', 'one'), member('d', 'two')]
+    const old = watcher('one', members)
+    old.foreign.check()
+    t.match(old.foreign.reason, /b, c \(one\) and a \(one\+1-00000000\).*move its data_dir away/)
+    const next = watcher(recovered, members.slice(0, 3))
+    next.foreign.check()
+    t.equal(next.foreign.reason, null)
+    t.match(next.lines[0], /the first was recovered from the second/)
+  },
+)

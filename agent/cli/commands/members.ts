@@ -14,10 +14,14 @@ export function membersCommand(io: CliIo): Command {
       const api = await connect(options, io)
       const body = await api.expect('/api/v1/nodes')
       if (options.json === true) return printBody(io, body)
-      const rows = records(api.parse(body)).map((node) => {
-        const role = node.fedBy === undefined ? node.role : `${cell(node.role)} of ${cell(node.fedBy)}`
-        return [node.name, node.address, node.status, role, node.version].map(cell)
-      })
+      const rows = records(api.parse(body)).map((node) =>
+        [node.name, node.address, node.status, roleOf(node), node.version].map(cell),
+      )
       io.stdout.write(renderTable(['NODE', 'ADDRESS', 'STATUS', 'ROLE', 'VERSION'], rows, 'no members'))
     })
+}
+
+function roleOf(node: Readonly<Record<string, unknown>>): string {
+  const role = node.fedBy === undefined ? cell(node.role) : `${cell(node.role)} of ${cell(node.fedBy)}`
+  return node.cordoned === true ? `${role}, cordoned` : role
 }

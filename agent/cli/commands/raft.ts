@@ -6,10 +6,10 @@ import {
   examplesText,
   printBody,
   record,
-  records,
 } from '../client-command.ts'
 import type { CliIo } from '../io.ts'
-import { cell, printable, renderTable } from '../table.ts'
+import { raftStatusText } from '../raft-status.ts'
+import { cell, printable } from '../table.ts'
 
 /** Longer than the agent takes to answer, so that its own words arrive. */
 const ORDER_TIMEOUT_MS = 10_000
@@ -25,12 +25,13 @@ export function raftCommand(io: CliIo): Command {
       const api = await connect(options, io)
       const body = await api.expect('/api/v1/raft')
       if (options.json === true) return printBody(io, body)
-      io.stdout.write(statusText(record(api.parse(body))))
+      io.stdout.write(raftStatusText(record(api.parse(body))))
     })
   return new Command('raft')
     .description('Inspect and change the consensus group.')
     .addCommand(status)
     .addCommand(transferCommand(io))
+    .addCommand(addCommand(io))
     .addCommand(removeCommand(io))
     .addHelpText('after', examplesText(['constellation raft status', 'constellation raft transfer n2']))
 }
@@ -46,6 +47,24 @@ function transferCommand(io: CliIo): Command {
     .action(async (node: string | undefined, options: ClientOptions) => {
       const query = node === undefined ? '' : `?to=${encodeURIComponent(node)}`
       await order(io, options, 'PUT', `/api/v1/raft/transfer${query}`, (name) => `${name} leads`)
+    })
+}
+
+function addCommand(io: CliIo): Command {
+  return clientCommand(
+    'add',
+    'Make a living node a voter now. Below cluster.voters it is one voter more, else it takes the place of another.',
+    ['constellation raft add n4', 'constellation raft add n4 --json'],
+  )
+    .argument('<node>', 'name or id of the node')
+    .option('--json', 'print the answer of the API')
+    .action(async (node: string, options: ClientOptions) => {
+      const path = `/api/v1/raft/peers/${encodeURIComponent(node)}`
+      await order(io, options, 'PUT', path, (name, { role }) =>
+        role === 'voter'
+          ? `voter: ${name}`
+          : `${name} is a learner and becomes a voter once it has caught up`,
+      )
     })
 }
 
@@ -67,45 +86,11 @@ async function order(
   options: ClientOptions,
   method: 'PUT' | 'DELETE',
   path: string,
-  sentence: (name: string) => string,
+  sentence: (name: string, answer: Readonly<Record<string, unknown>>) => string,
 ): Promise<void> {
   const api = await connect(options, io)
   const body = await api.expect(path, { method, timeoutMs: ORDER_TIMEOUT_MS })
   if (options.json === true) return printBody(io, body)
-  io.stdout.write(`${sentence(printable(cell(record(api.parse(body)).name)))}\n`)
-}
-
-function statusText(status: Readonly<Record<string, unknown>>): string {
-  const peers = records(status.peers)
-  const nameOf = (id: unknown): string => cell(peers.find((peer) => peer.id === id)?.name ?? id)
-  const fields: readonly (readonly [string, string])[] = [
-    ['node', cell(status.name ?? status.id)],
-    ['role', cell(status.role)],
-    ['term', cell(status.term)],
-    ['leader', nameOf(status.leader)],
-    ['commit index', cell(status.commitIndex)],
-    ['applied index', cell(status.appliedIndex)],
-    ['last log index', cell(status.lastLogIndex)],
-    ...feedFields(status),
-  ]
-  const rows = peers.map((peer) => [
-    cell(peer.name),
-    peer.leader === true ? 'leader' : peer.voter === true ? 'voter' : 'learner',
-    cell(peer.matchIndex),
-    cell(peer.id),
-  ])
-  const head = fields.map(([label, value]) => `${`${label}:`.padEnd(16)}${printable(value)}\n`).join('')
-  const clients = records(status.followers ?? []).map(({ name, lag, id }) => [name, lag, id].map(cell))
-  const fed = clients.length === 0 ? '' : `\n${renderTable(['FEEDS', 'LAG', 'ID'], clients, '')}`
-  return `${head}\n${renderTable(['PEER', 'ROLE', 'MATCH', 'ID'], rows, 'no peers: this node belongs to no cluster yet')}${fed}`
-}
-
-/** Of a client: who feeds it. */
-function feedFields(status: Readonly<Record<string, unknown>>): readonly (readonly [string, string])[] {
-  if (status.feed === undefined) return []
-  const { feeder, lag } = record(status.feed)
-  return [
-    ['fed by', cell(feeder)],
-    ['lag', `${cell(lag)} entries`],
-  ]
+  const answer = record(api.parse(body))
+  io.stdout.write(`${sentence(printable(cell(answer.name)), answer)}\n`)
 }

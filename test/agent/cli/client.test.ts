@@ -5,7 +5,7 @@ import { constellation, stubAgent } from './run.ts'
 
 const NODES = JSON.stringify([
   { name: 'n1', address: '10.0.0.1:7946', status: 'alive', role: 'leader', version: '0.1.0', extra: [1] },
-  { name: 'node-two', address: '10.0.0.2:7946', status: 'failed', role: 'follower' },
+  { name: 'node-two', address: '10.0.0.2:7946', status: 'failed', role: 'voter', cordoned: true },
   { name: 'evil', address: 'a\u001b[31mb\nc', status: 'left', role: null },
 ])
 const SERVICES = JSON.stringify([
@@ -23,15 +23,46 @@ const LEASES = '[{"name":"dns","holder":"n1","fencingToken":42,"ttlMs":5000}]'
 const RAFT = JSON.stringify({
   id: 'id1',
   name: 'n1',
+  clusterId: 'c1',
   role: 'leader',
   term: 3,
   leader: 'id1',
   commitIndex: 10,
   appliedIndex: 9,
   lastLogIndex: 11,
+  snapshotIndex: 5,
+  logEntries: 6,
+  logBytes: 420,
+  lastContactMs: 0,
+  problem: 'voters that do not answer this node: n2',
+  joint: { incoming: ['n1', 'n3'], outgoing: ['n1', 'n2'] },
   peers: [
-    { id: 'id1', name: 'n1', voter: true, leader: true, matchIndex: 11 },
-    { id: 'id2', name: 'n2', voter: true, leader: false, matchIndex: 0 },
+    {
+      id: 'id1',
+      name: 'n1',
+      voter: true,
+      leader: true,
+      cordoned: false,
+      connected: true,
+      matchIndex: 11,
+      lag: 0,
+      state: 'replicate',
+      lastHeardMs: 0,
+      flapping: false,
+    },
+    {
+      id: 'id2',
+      name: 'n2',
+      voter: true,
+      leader: false,
+      cordoned: true,
+      connected: false,
+      matchIndex: 0,
+      lag: 11,
+      state: 'probe',
+      lastHeardMs: 4321.5,
+      flapping: true,
+    },
     { id: 'id3', name: 'n3', voter: false, leader: false, matchIndex: null },
   ],
 })
@@ -45,6 +76,11 @@ const agent = await stubAgent({
   'GET /api/v1/raft': { body: RAFT },
   'PUT /api/v1/raft/transfer': { body: '{"name":"n3","id":"id3"}' },
   'PUT /api/v1/raft/transfer?to=n%202': { body: '{"name":"n 2","id":"id2"}' },
+  'PUT /api/v1/raft/peers/n2': { body: '{"name":"n2","id":"id2","role":"voter"}' },
+  'PUT /api/v1/raft/peers/n3': { body: '{"name":"n3","id":"id3","role":"learner"}' },
+  'PUT /api/v1/nodes/n2/cordon': { body: '{"name":"n2","id":"id2","cordoned":true,"role":"voter"}' },
+  'PUT /api/v1/nodes/n%203/cordon': { body: '{"name":"n 3","id":"id3","cordoned":true,"role":"learner"}' },
+  'PUT /api/v1/nodes/n2/uncordon': { body: '{"name":"n2","id":"id2","cordoned":false,"role":"voter"}' },
   'DELETE /api/v1/raft/peers/n2': { body: '{"name":"n2","id":"id2"}' },
   'DELETE /api/v1/raft/peers/n1': {
     status: 409,
@@ -76,6 +112,8 @@ t.test('--json prints exactly what the API answered', async (t) => {
     [['raft', 'status'], RAFT],
     [['raft', 'transfer'], '{"name":"n3","id":"id3"}'],
     [['raft', 'remove', 'n2'], '{"name":"n2","id":"id2"}'],
+    [['raft', 'add', 'n2'], '{"name":"n2","id":"id2","role":"voter"}'],
+    [['cordon', 'n2'], '{"name":"n2","id":"id2","cordoned":true,"role":"voter"}'],
     [['traefik'], '{"http":{"routers":{}}}'],
     [['kv', 'list'], '["a/b","c"]'],
     [['kv', 'list', 'none/'], '[]'],
@@ -94,10 +132,10 @@ t.test('tables for people', async (t) => {
   const print = async (...args: string[]) => (await constellation([...args, ...at])).out
   t.equal(
     await print('members'),
-    `NODE      ADDRESS        STATUS  ROLE      VERSION
-n1        10.0.0.1:7946  alive   leader    0.1.0
-node-two  10.0.0.2:7946  failed  follower  -
-evil      a?[31mb?c      left    -         -
+    `NODE      ADDRESS        STATUS  ROLE             VERSION
+n1        10.0.0.1:7946  alive   leader           0.1.0
+node-two  10.0.0.2:7946  failed  voter, cordoned  -
+evil      a?[31mb?c      left    -                -
 `,
   )
   t.equal(
@@ -115,14 +153,20 @@ gone     -     -      -             -         -
 role:           leader
 term:           3
 leader:         n1
+last contact:   0 ms
 commit index:   10
 applied index:  9
 last log index: 11
+snapshot index: 5
+log:            6 entries, 420 bytes
+cluster:        c1
+change:         under way, voters n1, n2 -> n1, n3; both majorities must agree
+problem:        voters that do not answer this node: n2
 
-PEER  ROLE     MATCH  ID
-n1    leader   11     id1
-n2    voter    0      id2
-n3    learner  -      id3
+PEER  ROLE     ANSWERS  MATCH  LAG  STATE      HEARD  NOTES               ID
+n1    leader   yes      11     0    replicate  0 ms   -                   id1
+n2    voter    no       0      11   probe      4.3 s  cordoned, flapping  id2
+n3    learner  -        -      -    -          -      -                   id3
 `,
   )
   t.equal(await print('traefik'), '{\n  "http": {\n    "routers": {}\n  }\n}\n')
@@ -164,6 +208,18 @@ t.test('raft transfer and remove say what was done, or why not', async (t) => {
     out: '',
     err: `constellation: the agent at ${agent.address} answered 409: n1 leads the cluster\n`,
   })
+})
+
+t.test('cordon, uncordon and raft add say what was decided', async (t) => {
+  const print = async (...args: string[]) => (await constellation([...args, ...at])).out
+  t.equal(
+    await print('cordon', 'n2'),
+    'cordoned: n2 (it is a voter until another node has taken its place)\n',
+  )
+  t.equal(await print('cordon', 'n 3'), 'cordoned: n 3\n')
+  t.equal(await print('uncordon', 'n2'), 'uncordoned: n2\n')
+  t.equal(await print('raft', 'add', 'n2'), 'voter: n2\n')
+  t.equal(await print('raft', 'add', 'n3'), 'n3 is a learner and becomes a voter once it has caught up\n')
 })
 
 t.test('empty lists say so', async (t) => {

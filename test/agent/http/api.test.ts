@@ -46,6 +46,7 @@ t.test('/api/v1', async (t) => {
   t.match(await json('raft'), {
     leader: null,
     lastContactMs: null,
+    problem: 'no leader: 1 of 2 voters answer, 2 are needed; silent: n2',
     peers: [{ name: 'n1', role: 'voter' }, { name: 'n2' }, { name: 'peer-9', role: 'learner' }],
   })
 })
@@ -73,6 +74,54 @@ t.test('leadership is handed over and a dead peer removed, by name or id', async
   t.match(await ask('DELETE', 'peers/'), [404, {}])
   t.same(consensus.removed, ['peer-2', 'peer-9'])
   t.same(await ask('PUT', 'transfer'), [200, { name: 'n2', id: 'peer-2' }])
+})
+
+t.test('a node is cordoned by name or id, and every list shows it', async (t) => {
+  const { app, consensus } = harness()
+  t.teardown(() => app.close())
+  const ask = async (path: string) => {
+    const answer = await app.inject({ method: 'PUT', url: `/api/v1/nodes/${path}` })
+    return [answer.statusCode, answer.json()]
+  }
+  const json = async (path: string) => (await app.inject(`/api/v1/${path}`)).json()
+  t.same(await ask('n2/cordon'), [200, { name: 'n2', id: 'peer-2', cordoned: true, role: 'voter' }])
+  t.same(await ask('peer-3/cordon'), [200, { name: 'n3', id: 'peer-3', cordoned: true, role: 'none' }])
+  t.match(await ask('n%204/cordon'), [404, { error: { message: 'no node has the name or id "n 4"' } }])
+  t.same(
+    [...consensus.cordons],
+    [
+      ['peer-2', 'n2'],
+      ['peer-3', 'n3'],
+    ],
+  )
+  consensus.cordons.set('peer-7', 'gone')
+  t.same(
+    (await json('nodes'))
+      .filter((node: { cordoned: boolean }) => node.cordoned)
+      .map((node: { name: string }) => node.name),
+    ['n2', 'n3', 'peer-7'],
+    'also one that nobody knows any more',
+  )
+  const raft = await json('raft')
+  t.same(raft.cordoned, ['n2', 'n3', 'peer-7'])
+  t.match(raft.peers, [{ cordoned: false }, { name: 'n2', cordoned: true }, {}])
+  t.same(await ask('peer-7/uncordon'), [200, { name: 'peer-7', id: 'peer-7', cordoned: false, role: 'none' }])
+  t.equal(consensus.cordons.has('peer-7'), false)
+  consensus.loseLeader()
+  t.match(await ask('n2/cordon'), [500, { error: { code: 'CST_NO_LEADER' } }])
+})
+
+t.test('a node is made a voter', async (t) => {
+  const { app } = harness()
+  t.teardown(() => app.close())
+  const ask = async (node: string) => {
+    const answer = await app.inject({ method: 'PUT', url: `/api/v1/raft/peers/${node}` })
+    return [answer.statusCode, answer.json()]
+  }
+  t.same(await ask('peer-9'), [200, { name: 'peer-9', id: 'peer-9', role: 'voter' }])
+  t.same(await ask('n1'), [200, { name: 'n1', id: 'peer-1', role: 'learner' }])
+  t.match(await ask('n2'), [409, { error: { code: 'CST_REFUSED', message: 'n2 does not answer' } }])
+  t.match(await ask('n4'), [404, {}])
 })
 
 t.test('errors are JSON', async (t) => {
