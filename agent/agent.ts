@@ -138,6 +138,8 @@ export class Agent {
         votersTarget: config.cluster.voters,
         leaseReads: config.cluster.leaseReads,
         learnersMax: config.cluster.learners,
+        deadVoterGraceMs: config.cluster.deadVoterGraceMs,
+        deadLearnerGraceMs: config.cluster.deadLearnerGraceMs,
       },
       {
         store: new LevelStore(join(config.dataDir, 'raft')),

@@ -108,6 +108,8 @@ function assemble(
       voters: get('cluster.voters') ?? 5,
       leaseReads: get('cluster.lease_reads') ?? false,
       learners: get('cluster.learners') ?? 16,
+      deadVoterGraceMs: get('cluster.dead_voter_grace') ?? 60_000,
+      deadLearnerGraceMs: get('cluster.dead_learner_grace') ?? 24 * 60 * 60_000,
     },
     dataDir: absolute(get('data_dir') ?? defaultDataDir(env), env),
     mesh: { listen, advertise: get('mesh.advertise') ?? null },

@@ -27,6 +27,8 @@ export interface SettingValues {
   'cluster.voters': Config['cluster']['voters']
   'cluster.lease_reads': boolean
   'cluster.learners': number
+  'cluster.dead_voter_grace': number
+  'cluster.dead_learner_grace': number
   data_dir: string
   'mesh.listen': HostPort
   'mesh.advertise': HostPort
@@ -144,6 +146,22 @@ export const SETTINGS: { readonly [Path in SettingPath]: Setting<SettingValues[P
     doc: 'How many nodes beside the voters keep the log and stand in. A node beyond is a client: it holds a copy that a member feeds. The same on every node.',
     reloadable: false,
     read: (config) => config.cluster.learners,
+  },
+  'cluster.dead_voter_grace': {
+    kind: duration('3s', '24h'),
+    default: '1m',
+    flag: null,
+    doc: 'How long a voter may be silent before a learner takes its place. The same on every node.',
+    reloadable: false,
+    read: (config) => config.cluster.deadVoterGraceMs,
+  },
+  'cluster.dead_learner_grace': {
+    kind: duration('10s', '8760h'),
+    default: '24h',
+    flag: null,
+    doc: 'How long a learner may be silent before it is taken out of the Raft group. The same on every node.',
+    reloadable: false,
+    read: (config) => config.cluster.deadLearnerGraceMs,
   },
   data_dir: {
     kind: path(),

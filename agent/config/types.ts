@@ -27,6 +27,10 @@ export interface Config {
     readonly leaseReads: boolean
     /** How many of the others are learners; the rest are clients. Default 16. */
     readonly learners: number
+    /** A voter silent for this long is replaced. At least 3 s, default 1 minute. */
+    readonly deadVoterGraceMs: number
+    /** A learner silent for this long is removed. At least 10 s, default 24 hours. */
+    readonly deadLearnerGraceMs: number
   }
   readonly dataDir: string
   readonly mesh: { readonly listen: HostPort; readonly advertise: HostPort | null }

@@ -11,6 +11,7 @@ function bench() {
     leader: 'x' as string | null,
     failure: null as string | null,
     diskFull: null as string | null,
+    supersededBy: null as string | null,
   }
   const catalog = { synced: true }
   const reads: { resolve: () => void; reject: (error: Error) => void }[] = []
@@ -56,6 +57,10 @@ t.test('without a leader it is not ready, but its views go on once they were com
 
 t.test('it names what is missing, and says when only a restart can help', async (t) => {
   const { readiness, status, catalog, passMs } = bench()
+  status.supersededBy = 'c+1-00000000'
+  t.match(readiness.reasons()[0], /recovered without it as c\+1-00000000/)
+  t.equal(readiness.alive(), true, 'a restart would change nothing')
+  status.supersededBy = null
   catalog.synced = false
   readiness.stopping()
   t.match(readiness.reasons().join(' '), /stopping.*caught up.*catalogue/)

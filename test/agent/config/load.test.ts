@@ -188,6 +188,18 @@ const BAD: readonly (readonly [yaml: string, ...lines: string[]])[] = [
   ],
   ['cluster: { voters: 4 }', 'F:1: cluster.voters: 4 is not one of the allowed numbers; allowed: 3, 5'],
   ['cluster: { learners: 300 }', 'F:1: cluster.learners: 300 is out of range; allowed: a whole number 0–256'],
+  [
+    'cluster: { dead_voter_grace: 2s }',
+    'F:1: cluster.dead_voter_grace: "2s" is out of range; allowed: a duration 3s-24h such as "30m" or "1h30m"',
+  ],
+  [
+    'cluster: { dead_learner_grace: soon }',
+    'F:1: cluster.dead_learner_grace: "soon" is not a duration; allowed: a duration 10s-8760h such as "30m" or "1h30m"',
+  ],
+  [
+    'cluster: { dead_voter_grace: 60 }',
+    'F:1: cluster.dead_voter_grace: 60 is a number; put it in quotes; allowed: a duration 3s-24h such as "30m" or "1h30m"',
+  ],
   ['cluster: { voters: "5" }', 'F:1: cluster.voters: "5" is not a number; allowed: 3, 5'],
   [
     'cluster: { bootstrap_expect: .nan }',
@@ -293,6 +305,8 @@ t.test('an empty configuration is one node on loopback', (t) => {
       voters: 5,
       leaseReads: false,
       learners: 16,
+      deadVoterGraceMs: 60_000,
+      deadLearnerGraceMs: 86_400_000,
     },
     dataDir: '/srv/state',
     mesh: { listen: { host: '127.0.0.1', port: 7946 }, advertise: null },
@@ -358,7 +372,7 @@ t.test('an anchor stands for its value', (t) => {
 t.test('a full file is read as it is written', (t) => {
   const config = load(`
 node:    { name: n1, priority: 5, meta: { zone: a, rack: "2" } }
-cluster: { name: home, key_file: cluster.key, join: [ "10.0.0.1:7946", "[fd00::1]:7946", "10.0.0.1:7946" ], bootstrap_expect: 3, voters: 3, lease_reads: true, learners: 0 }
+cluster: { name: home, key_file: cluster.key, join: [ "10.0.0.1:7946", "[fd00::1]:7946", "10.0.0.1:7946" ], bootstrap_expect: 3, voters: 3, lease_reads: true, learners: 0, dead_voter_grace: 1m30s, dead_learner_grace: 12h }
 data_dir: data
 mesh:    { listen: "0.0.0.0:7946", advertise: "n1.example.com:7946" }
 http:    { listen: "[::]:0" }
@@ -380,6 +394,8 @@ providers: { traefik: { entry_points: [ websecure, web ] } }
       voters: 3,
       leaseReads: true,
       learners: 0,
+      deadVoterGraceMs: 90_000,
+      deadLearnerGraceMs: 43_200_000,
     },
     dataDir: join(dir, 'data'),
     mesh: { listen: { host: '0.0.0.0', port: 7946 }, advertise: { host: 'n1.example.com', port: 7946 } },

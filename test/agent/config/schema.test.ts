@@ -22,6 +22,8 @@ t.test('every setting is documented, and no variable or flag means two of them',
     'voters',
     'lease_reads',
     'learners',
+    'dead_voter_grace',
+    'dead_learner_grace',
   ])
   t.strictSame(keysOf('providers'), ['traefik'])
   t.strictSame(keysOf('data_dir'), [])

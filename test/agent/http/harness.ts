@@ -22,6 +22,8 @@ export const CONFIG: Config = {
     voters: 5,
     leaseReads: false,
     learners: 16,
+    deadVoterGraceMs: 60_000,
+    deadLearnerGraceMs: 86_400_000,
   },
   dataDir: '/nonexistent',
   mesh: { listen: { host: '127.0.0.1', port: 7946 }, advertise: null },
