@@ -27,6 +27,7 @@ import { ForeignCluster } from './foreign-cluster.ts'
 import { buildHttpServer } from './http/server.ts'
 import { leaseRank, packFacts, peerDirectory } from './member-meta.ts'
 import { AgentReadiness } from './readiness.ts'
+import { dropBackupOnceLeading } from './recovery-backup.ts'
 import { Backups } from './snapshot/backups.ts'
 import { BackupMetrics } from './snapshot/metrics.ts'
 import { SnapshotSchedule } from './snapshot/schedule.ts'
@@ -233,6 +234,7 @@ export class Agent {
     this.#announce()
     await this.#startPart('dns', dns)
     await this.#startPart('consensus', consensus)
+    await dropBackupOnceLeading(config.dataDir, { client, log: this.#log })
     await this.#startPart('leases', leases)
     if (config.snapshots !== null) {
       const collaborators = {

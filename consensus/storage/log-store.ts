@@ -50,7 +50,8 @@ export interface LogStore {
   setPledge(pledge: Pledge | null): Promise<void>
   /**
    * Makes this store part of a cluster: a founder with the snapshot every founder starts from, a node that joins with
-   * none (`snapshot.index` 0), to be sent one by the leader.
+   * none (`snapshot.index` 0), to be sent one by the leader. On a store that holds something all of it but the pledge is
+   * replaced, in one durable step.
    */
   initialise(
     identity: StoreIdentity,

@@ -36,6 +36,7 @@ export class MemoryStore implements LogStore {
     this.#records = [...records]
     this.#snapshot = snapshot
     this.#hardState = hardState
+    this.#entries = []
     this.#logStart = { index: snapshot.index, term: snapshot.term }
   }
 

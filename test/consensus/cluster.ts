@@ -81,6 +81,7 @@ export class TestCluster {
   readonly network = new TestNetwork()
   readonly members = new Map<string, Member>()
   readonly fatal: Error[] = []
+  readonly #deaf = new Set<string>()
 
   async add(id: string, options: MemberOptions): Promise<Member> {
     const store = options.store ?? new FaultyStore(new MemoryStore())
@@ -122,13 +123,18 @@ export class TestCluster {
 
   #peersOf(id: string): PeerInfo[] {
     return [...this.members]
-      .filter(([other, { running }]) => other !== id && running)
+      .filter(([other, { running }]) => other !== id && running && !this.#deaf.has(`${id}<${other}`))
       .map(([other, { node, options }]) => ({
         id: other,
         alive: true,
         clusterId: node.client.status().clusterId,
         bootstrapExpect: options.expect,
       }))
+  }
+
+  /** The membership of `id` no longer knows of `other`; messages pass as before. */
+  deafTo(id: string, other: string): void {
+    this.#deaf.add(`${id}<${other}`)
   }
 
   member(id: string): Member {

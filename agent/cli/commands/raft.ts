@@ -10,6 +10,7 @@ import {
 import type { CliIo } from '../io.ts'
 import { raftStatusText } from '../raft-status.ts'
 import { cell, printable } from '../table.ts'
+import { recoverCommand } from './raft-recover.ts'
 
 /** Longer than the agent takes to answer, so that its own words arrive. */
 const ORDER_TIMEOUT_MS = 10_000
@@ -33,6 +34,7 @@ export function raftCommand(io: CliIo): Command {
     .addCommand(transferCommand(io))
     .addCommand(addCommand(io))
     .addCommand(removeCommand(io))
+    .addCommand(recoverCommand(io))
     .addHelpText('after', examplesText(['constellation raft status', 'constellation raft transfer n2']))
 }
 

@@ -104,6 +104,24 @@ export function logStoreConformance(name: string, under: StoreUnderTest): void {
       await fourth.close()
     })
 
+    test('a second cluster replaces everything of the first', async (t) => {
+      const first = await founded()
+      await first.write({ hardState: hard(3, 'b', 2), entries: entriesOf([2, 3], 2), sync: true })
+      const identity = { nodeId: 'a', clusterId: 'another' }
+      await first.initialise(identity, meta(90, 4), [bytes('whole'), bytes('state')], hard(4, '', 90))
+      const [store, state] = await again(first)
+      t.same(state, {
+        identity,
+        pledge: null,
+        hardState: hard(4, '', 90),
+        snapshot: meta(90, 4),
+        entries: [],
+        logStart: { index: 90, term: 4 },
+      })
+      t.same(await records(store), ['whole', 'state'])
+      await store.close()
+    })
+
     test('term, vote and entries of one write come together', async (t) => {
       const first = await founded()
       await first.write({ hardState: hard(3, 'b', 1), entries: entriesOf([2, 3], 2), sync: true })
