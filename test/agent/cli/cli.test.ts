@@ -24,6 +24,7 @@ const COMMANDS = [
   ['raft', 'transfer'],
   ['raft', 'add'],
   ['raft', 'remove'],
+  ['raft', 'recover'],
   ['traefik'],
   ['validate'],
   ['keygen'],
