@@ -100,7 +100,7 @@ export class LocalCopy implements LocalReplica {
         watchers: this.#replica.watchers,
         metrics: feedMetrics,
         onChange: () => this.#noticeStatus(),
-        onApplied: (count, index, commitIndex) => this.#with.metrics?.applied(count, index, commitIndex),
+        onApplied: (count, index, commitIndex) => this.#with.metrics?.appliedFed(count, index, commitIndex),
       },
     )
     this.#follower = follower

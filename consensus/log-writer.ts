@@ -60,6 +60,13 @@ export class LogWriter {
     return this.#queue.length > 0
   }
 
+  /** Writes that wait, and the bytes of the data of their entries. */
+  get queued(): { readonly length: number; readonly bytes: number } {
+    let bytes = 0
+    for (const { ready } of this.#queue) for (const { data } of ready.entries) bytes += data.length
+    return { length: this.#queue.length, bytes }
+  }
+
   /** One unit of time passed. */
   tick(): void {
     if (this.#isWriting) this.#ticks++

@@ -1,6 +1,11 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { ConsensusStatus } from './client.ts'
+import type { MessageType } from './raft/types.ts'
+import { type ReplicaReading, registerReplicaGauges } from './replica-gauges.ts'
 import { SnapshotMetrics } from './snapshot-metrics.ts'
+
+/** Why a write was not taken into the log. */
+export type DropReason = 'overloaded' | 'not-leader' | 'transferring' | 'malformed'
 
 /** Metrics of the replica. */
 export class ReplicaMetrics {
@@ -8,17 +13,38 @@ export class ReplicaMetrics {
   readonly #term: Gauge
   readonly #isLeader: Gauge
   readonly #leaderChanges: Counter
-  readonly #applied: Gauge
-  readonly #committed: Gauge
   readonly #appliedEntries: Counter
   readonly #writtenEntries: Counter
   readonly #writeSeconds: Histogram
   readonly #diskFull: Gauge
+  readonly #dropped: Counter
+  readonly #configurationChanges: Counter
+  readonly #messages: Counter
+  readonly #registry: Registry
+  #fed = { appliedIndex: 0, committedIndex: 0 }
   #leader: string | null = null
 
   constructor(registry: Registry) {
+    this.#registry = registry
     const registers = [registry]
     this.snapshots = new SnapshotMetrics(registry)
+    this.#dropped = new Counter({
+      name: 'constellation_raft_proposals_dropped_total',
+      help: 'Writes that were not taken into the log, by reason',
+      labelNames: ['reason'],
+      registers,
+    })
+    this.#configurationChanges = new Counter({
+      name: 'constellation_raft_configuration_changes_total',
+      help: 'Changes of the configuration applied since the start',
+      registers,
+    })
+    this.#messages = new Counter({
+      name: 'constellation_raft_messages_total',
+      help: 'Messages of the protocol by direction and type',
+      labelNames: ['direction', 'type'],
+      registers,
+    })
     this.#term = new Gauge({ name: 'constellation_raft_term', help: 'Current Raft term', registers })
     this.#isLeader = new Gauge({
       name: 'constellation_raft_is_leader',
@@ -28,16 +54,6 @@ export class ReplicaMetrics {
     this.#leaderChanges = new Counter({
       name: 'constellation_raft_leader_changes_total',
       help: 'Changes of the known leader',
-      registers,
-    })
-    this.#applied = new Gauge({
-      name: 'constellation_raft_applied_index',
-      help: 'Last applied log index',
-      registers,
-    })
-    this.#committed = new Gauge({
-      name: 'constellation_raft_commit_index',
-      help: 'Last committed log index',
       registers,
     })
     this.#appliedEntries = new Counter({
@@ -75,10 +91,38 @@ export class ReplicaMetrics {
     this.snapshots.setIndex(status.snapshotIndex)
   }
 
-  applied(count: number, index: number, committed: number): void {
+  /** Where the figures come from that are read when somebody asks. Call once. */
+  observe(read: () => ReplicaReading | null): void {
+    registerReplicaGauges(this.#registry, () => {
+      const reading = read()
+      const { appliedIndex, committedIndex } = this.#fed
+      return reading === null || reading.appliedIndex >= appliedIndex
+        ? reading
+        : { ...reading, appliedIndex, committedIndex: Math.max(appliedIndex, committedIndex) }
+    })
+  }
+
+  /** Entries were applied to the copy of the replica. */
+  applied(count: number): void {
     this.#appliedEntries.inc(count)
-    this.#applied.set(index)
-    this.#committed.set(committed)
+  }
+
+  /** Entries were applied to the copy that a member feeds, which is read while it is further than the replica's. */
+  appliedFed(count: number, appliedIndex: number, committedIndex: number): void {
+    this.#appliedEntries.inc(count)
+    this.#fed = { appliedIndex, committedIndex }
+  }
+
+  dropped(reason: DropReason, count: number): void {
+    this.#dropped.inc({ reason }, count)
+  }
+
+  configurationChanged(): void {
+    this.#configurationChanges.inc()
+  }
+
+  message(direction: 'in' | 'out', type: MessageType): void {
+    this.#messages.inc({ direction, type })
   }
 
   written(entries: number, durationMs: number): void {

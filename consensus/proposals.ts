@@ -15,8 +15,10 @@ interface Pending extends Waiting {
   readonly term: number
 }
 
+type Dropped = Extract<ProposeResult, { dropped: string }>['dropped']
+
 /** Why the protocol did not take a proposal. Nothing was written. */
-function refusal(dropped: Extract<ProposeResult, { dropped: string }>['dropped']): ConsensusError {
+function refusal(dropped: Dropped): ConsensusError {
   if (dropped === 'overloaded') {
     return new ConsensusError('CST_PROPOSAL_DROPPED', 'too many writes are waiting for a quorum', {
       retryable: true,
@@ -33,6 +35,11 @@ export class Proposals {
   #queue: Queued[] = []
   readonly #pending = new Map<number, Pending>()
 
+  /** Writes that wait to be handed to the protocol, and those in the log that wait to be applied. */
+  get sizes(): { readonly queued: number; readonly pending: number } {
+    return { queued: this.#queue.length, pending: this.#pending.size }
+  }
+
   /** Queues a write. `isFirst`: nothing was queued before it, so somebody must see to it that `flush` is called. */
   add(payload: Uint8Array): { result: Promise<CommandResult>; isFirst: boolean } {
     const isFirst = this.#queue.length === 0
@@ -42,10 +49,12 @@ export class Proposals {
     return { result, isFirst }
   }
 
-  /** Hands everything queued to the protocol. @throws what `propose` throws: whether it is in the log is unknown then. */
-  flush(propose: (payloads: readonly Uint8Array[]) => ProposeResult): void {
+  /** Hands everything queued to the protocol; answers why it was not taken, null if it was. @throws what `propose` throws: whether it is in the log is unknown then. */
+  flush(
+    propose: (payloads: readonly Uint8Array[]) => ProposeResult,
+  ): { readonly reason: Dropped; readonly count: number } | null {
     const queue = this.#queue.splice(0)
-    if (queue.length === 0) return
+    if (queue.length === 0) return null
     let placed: ProposeResult
     try {
       placed = propose(queue.map(({ payload }) => payload))
@@ -56,12 +65,13 @@ export class Proposals {
     if ('dropped' in placed) {
       const error = refusal(placed.dropped)
       for (const { reject } of queue) reject(error)
-      return
+      return { reason: placed.dropped, count: queue.length }
     }
     const { index, term } = placed
     queue.forEach(({ resolve, reject }, i) => {
       this.#pending.set(index + i, { term, resolve, reject })
     })
+    return null
   }
 
   /** The entry of `term` at `index` was applied; `result` is what a command answered, null for any other entry. */

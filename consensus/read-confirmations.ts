@@ -18,6 +18,10 @@ export class ReadConfirmations {
     this.#lease = lease
   }
 
+  get size(): number {
+    return this.#waiting.size
+  }
+
   /** Registers a read. `ask` hands its id to the protocol; false: this node does not lead. @throws ConsensusError */
   wait(ask: (id: number) => boolean): Promise<number> {
     const id = this.#nextId++

@@ -12,6 +12,7 @@ import { allNodes, allVoters, EMPTY_CONFIGURATION, initialConfiguration } from '
 import { EMPTY_STATE, RAFT_DEFAULTS, Raft, type RaftState } from './raft/raft.ts'
 import type { ConfigChange, Entry, HardState, Message, SnapshotMeta } from './raft/types.ts'
 import { ReadConfirmations } from './read-confirmations.ts'
+import { readReplica } from './replica-gauges.ts'
 import { REPLICA_DEFAULTS, type ReplicaCollaborators, type ReplicaOptions } from './replica-options.ts'
 import type { SnapshotProgress } from './rpc.ts'
 import { SessionExpiry } from './session-expiry.ts'
@@ -107,6 +108,13 @@ export class Replica {
     this.#snapshots = new Snapshots({ ...this.#options, retryMs }, { ...collaborators, store })
     this.#writer = new LogWriter({ ...collaborators, store, snapshotSaved: () => this.#snapshots.saved() })
     this.#notices = new SuccessionNotices(collaborators)
+    collaborators.metrics?.observe(() =>
+      readReplica(this.#raft, this.isLeader, {
+        proposals: this.#proposals,
+        reads: this.#reads,
+        writer: this.#writer,
+      }),
+    )
   }
 
   get id(): string {
@@ -516,6 +524,7 @@ export class Replica {
     const isOurs = clusterId === this.#identity?.clusterId && message.from === from && message.to === this.id
     // A snapshot comes with its data through `receiveSnapshot`, never as a bare message.
     if (!isOurs || message.type === 'snapshot') return
+    this.#with.metrics?.message('in', message.type)
     this.#step(raft, message)
   }
 
@@ -585,6 +594,7 @@ export class Replica {
       raft.step(message)
       return
     }
+    this.#with.metrics?.message('out', message.type)
     if (message.type === 'snapshot') {
       void this.#sendSnapshot(raft, message)
       return
@@ -662,7 +672,7 @@ export class Replica {
       this.#proposals.applied(entry.index, entry.term, result)
     }
     raft.applied(last.index)
-    this.#with.metrics?.applied(entries.length, last.index, raft.log.committedIndex)
+    this.#with.metrics?.applied(entries.length)
     this.#applyWaiters.applied(this.#state.appliedIndex)
     this.#snapshots.takeIfDue(raft, this.#state, (error) => this.#fail(error))
   }
@@ -674,6 +684,7 @@ export class Replica {
       this.#lease.drop()
       this.#state.skip(entry.index)
       const level = entry.index <= this.#replayedTo ? 'debug' : 'info'
+      this.#with.metrics?.configurationChanged()
       this.#with.log[level]({ configuration }, 'the configuration changed')
       return null
     }
@@ -700,6 +711,7 @@ export class Replica {
     if (!this.isLeader) return Promise.reject(new ConsensusError('CST_NOT_LEADER', 'this node does not lead'))
     if (this.diskFull !== null) return Promise.reject(this.diskFull)
     if (this.#writer.isOverloaded) {
+      this.#with.metrics?.dropped('overloaded', 1)
       return Promise.reject(
         new ConsensusError('CST_PROPOSAL_DROPPED', 'too many writes are waiting for the disk', {
           retryable: true,
@@ -707,6 +719,7 @@ export class Replica {
       )
     }
     if (!isCommand(record.command) || typeof record.origin !== 'string') {
+      this.#with.metrics?.dropped('malformed', 1)
       return Promise.reject(new ConsensusError('CST_PROPOSAL_DROPPED', 'the proposal is malformed'))
     }
     const payload = encodeLogRecord({ ...record, at: this.#with.clock.wall() })
@@ -720,7 +733,9 @@ export class Replica {
     const raft = this.#raft
     if (raft === null) return
     try {
-      this.#proposals.flush((payloads) => raft.propose(payloads))
+      const dropped = this.#proposals.flush((payloads) => raft.propose(payloads))
+      if (dropped !== null && dropped.reason !== 'change-pending')
+        this.#with.metrics?.dropped(dropped.reason, dropped.count)
     } catch (error) {
       this.#fail(error as Error)
       return

@@ -105,6 +105,8 @@ export class Raft {
   role: Role = 'follower'
   configuration: Configuration
   readonly progress = new Map<NodeId, Progress>()
+  /** How often this node asked for pre-votes and votes, and how often it won, since its start. */
+  readonly campaigns = { preVotes: 0, elections: 0, won: 0 }
   readonly #options: RaftOptions
   readonly #reads = new ReadQueue()
   readonly #votes = new Map<NodeId, boolean>()
@@ -174,6 +176,16 @@ export class Raft {
    */
   get leaseForfeited(): boolean {
     return this.#leaseForfeited
+  }
+
+  /** Bytes of the entries of this leader that no quorum has yet. */
+  get uncommittedBytes(): number {
+    return this.#uncommittedBytes
+  }
+
+  /** Rounds of heartbeats sent for the sake of a read, since the start. */
+  get readRounds(): number {
+    return this.#reads.rounds
   }
 
   get latestSnapshot(): SnapshotMeta {
@@ -645,6 +657,7 @@ export class Raft {
 
   #becomeLeader(): void {
     invariant(this.role === 'candidate', 'only a candidate becomes leader')
+    this.campaigns.won++
     this.#reset(this.term)
     this.role = 'leader'
     this.leader = this.id
@@ -673,9 +686,11 @@ export class Raft {
 
   #campaign(kind: 'preVote' | 'vote' | 'transfer'): void {
     if (kind === 'preVote') {
+      this.campaigns.preVotes++
       this.#reset(this.term)
       this.role = 'pre-candidate'
     } else {
+      this.campaigns.elections++
       this.#reset(this.term + 1)
       this.role = 'candidate'
       this.vote = this.id

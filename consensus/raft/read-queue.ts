@@ -22,6 +22,8 @@ export class ReadQueue {
   #position = 0
   #sentPosition = 0
   #done: ReadState[] = []
+  /** Rounds sent for the sake of a read. */
+  rounds = 0
 
   /** Keeps a read until the leader has committed an entry of its own term. */
   park(id: number, wantsLease: boolean): void {
@@ -55,6 +57,7 @@ export class ReadQueue {
   }
 
   roundSent(): void {
+    if (this.needsRound()) this.rounds++
     this.#sentPosition = this.#position
   }
 

@@ -3,6 +3,7 @@ import type { Command, ConsensusClient } from '../../consensus/client.ts'
 import { type Clock, systemClock } from '../../consensus/clock.ts'
 import type { FeedOptions } from '../../consensus/feed.ts'
 import type { PeerInfo } from '../../consensus/formation.ts'
+import type { ReplicaMetrics } from '../../consensus/metrics.ts'
 import { ConsensusNode } from '../../consensus/node.ts'
 import { textToKey } from '../../consensus/state/keys.ts'
 import { MemoryStore } from '../../consensus/storage/memory-store.ts'
@@ -74,6 +75,7 @@ export interface MemberOptions {
   readonly leaseReads?: boolean
   readonly learnersMax?: number
   readonly feed?: Partial<FeedOptions>
+  readonly metrics?: ReplicaMetrics
 }
 
 /** Consensus nodes in one process on a network in memory, with ticks of 10 ms. */
@@ -86,7 +88,7 @@ export class TestCluster {
   async add(id: string, options: MemberOptions): Promise<Member> {
     const store = options.store ?? new FaultyStore(new MemoryStore())
     const directory = { peers: (): PeerInfo[] => this.#peersOf(id) }
-    const { store: _store, clock: _clock, random: _random, expect, ...settings } = options
+    const { store: _store, clock: _clock, random: _random, metrics: _metrics, expect, ...settings } = options
     const node = new ConsensusNode(
       {
         nodeId: id,
@@ -102,8 +104,8 @@ export class TestCluster {
         log: silent.child({ node: id }),
         clock: options.clock ?? systemClock,
         random: options.random ?? Math.random,
-        metrics: null,
         feedMetrics: null,
+        metrics: options.metrics ?? null,
         onFatal: (error) => this.fatal.push(error),
       },
     )

@@ -193,7 +193,7 @@ t.test('clients and who feeds them', async (t) => {
   const followers = [{ name: 'n8', id: 'id8', lag: 0 }]
   t.match(
     await print({ followers }, 'raft', 'status'),
-    /n3 +learner +- +id3\n\nFEEDS {2}LAG {2}ID\nn8 +0 +id8\n$/,
+    /n3 +learner .* id3\n\nFEEDS {2}LAG {2}ID\nn8 +0 +id8\n$/,
   )
   t.match(await print({}, 'members'), /n8 +- +- +client of n3 +-\nn9 +- +- +client +-\n/)
 })
