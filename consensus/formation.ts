@@ -57,7 +57,7 @@ export class Formation {
   #timer: NodeJS.Timeout | null = null
   #stepping: Promise<void> | null = null
   readonly #abort = new AbortController()
-  #lastReport = Number.NEGATIVE_INFINITY
+  readonly #lastReports = { info: Number.NEGATIVE_INFINITY, warn: Number.NEGATIVE_INFINITY }
   /** When a leader was known last, or the others were last asked for one. */
   #lastLeaderAt: number
   /** A client does not ask again before. */
@@ -160,9 +160,10 @@ export class Formation {
   }
 
   #report(sentence: string, level: 'info' | 'warn' = 'info'): void {
+    // A warning is not held back by the news before it.
     const now = this.#clock.now()
-    if (now - this.#lastReport < REPORT_MS) return
-    this.#lastReport = now
+    if (now - this.#lastReports[level] < REPORT_MS) return
+    this.#lastReports[level] = now
     this.#log[level](sentence)
   }
 

@@ -204,12 +204,13 @@ export class Cluster {
 /** A test with `count` agents n1, n2, … that form a cluster and are ready. Fails after `timeoutMs`, whatever hangs. */
 export function clusterTest(
   name: string,
-  options: { readonly nodes: number; readonly timeoutMs?: number },
+  options: { readonly nodes: number; readonly timeoutMs?: number; readonly env?: NodeOptions['env'] },
   body: (test: Test, cluster: Cluster) => Promise<void>,
 ): void {
   void t.test(name, { timeout: options.timeoutMs ?? 60_000 }, async (test) => {
     const cluster = await Cluster.create(test)
-    await cluster.addFounders(Array.from({ length: options.nodes }, (_, i) => `n${i + 1}`))
+    const names = Array.from({ length: options.nodes }, (_, i) => `n${i + 1}`)
+    await cluster.addFounders(names, () => (options.env === undefined ? {} : { env: options.env }))
     const started = performance.now()
     await cluster.start()
     test.comment(`cluster of ${options.nodes} ready after ${ms(performance.now() - started)}`)
