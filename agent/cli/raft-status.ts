@@ -7,7 +7,7 @@ const HEADERS = ['PEER', 'ROLE', 'ANSWERS', 'MATCH', 'LAG', 'STATE', 'HEARD', 'N
 
 /** The answer of `/api/v1/raft` for people. What only a leader knows is "-" elsewhere. */
 export function raftStatusText(status: Fields): string {
-  const peers = records(status.peers)
+  const peers = [...records(status.peers)].sort((a, b) => (cell(a.name) < cell(b.name) ? -1 : 1))
   const nameOf = (id: unknown): string => cell(peers.find((peer) => peer.id === id)?.name ?? id)
   const joint = status.joint === null || status.joint === undefined ? null : record(status.joint)
   const fields: readonly (readonly [string, string])[] = [

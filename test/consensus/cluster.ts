@@ -139,6 +139,10 @@ export class TestCluster {
     this.#deaf.add(`${id}<${other}`)
   }
 
+  hearsAgain(id: string, other: string): void {
+    this.#deaf.delete(`${id}<${other}`)
+  }
+
   member(id: string): Member {
     const member = this.members.get(id)
     if (member === undefined) throw new Error(`no node ${id}`)

@@ -1,7 +1,11 @@
 import t from 'tap'
 import type { RaftPeer } from '../../consensus/client.ts'
-import { eventually, get, set, TestCluster } from './cluster.ts'
-import { operationOf } from './network.ts'
+import { systemClock } from '../../consensus/clock.ts'
+import { Members } from '../../consensus/members.ts'
+import { initialConfiguration } from '../../consensus/raft/configuration.ts'
+import { eventually, get, set, silent, TestCluster } from './cluster.ts'
+import { operationOf, TestNetwork } from './network.ts'
+import { disk, drain, elect, message, raft } from './raft/harness.ts'
 
 const GRACE = { deadVoterGraceMs: 400, deadLearnerGraceMs: 60_000 }
 
@@ -194,4 +198,25 @@ t.test('a node that lost its log is refused until its old self is removed', asyn
   )
   await become(cluster, 'a b c')
   t.same(cluster.fatal, [])
+})
+
+t.test('a leader too new to know who votes says nothing of a node that lost its log', async (t) => {
+  const configuration = { ...initialConfiguration(['a', 'b', 'c']), learners: ['d'] }
+  const core = raft('a', disk(configuration))
+  const members = new Members(
+    { nodeId: 'a', votersTarget: 3, aliveMs: 1, ...GRACE },
+    {
+      raft: () => core,
+      cordoned: () => [],
+      transport: new TestNetwork().transport('a'),
+      clock: systemClock,
+      log: silent,
+    },
+  )
+  elect(core, ['b'])
+  t.throws(() => members.mustRemember('d'), { code: 'CST_NOT_LEADER' })
+  core.step(message({ type: 'appendResponse', from: 'b', to: 'a', term: 1, index: 1 }))
+  drain(core)
+  t.equal(members.mustRemember('d'), false)
+  t.equal(members.mustRemember('b'), true)
 })

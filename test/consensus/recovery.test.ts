@@ -9,6 +9,7 @@ import { encodeLogRecord } from '../../consensus/state/codec.ts'
 import { StateMachine } from '../../consensus/state/state-machine.ts'
 import { LevelStore } from '../../consensus/storage/level-store.ts'
 import { eventually, get, set, TestCluster } from './cluster.ts'
+import { operationOf } from './network.ts'
 
 const root = await mkdtemp(join(tmpdir(), 'recovery-'))
 t.teardown(() => rm(root, { recursive: true, force: true }))
@@ -229,4 +230,33 @@ t.test('a leader of the dead is told by the first message that reaches the recov
     ['b', 'c'].every((id) => cluster.client(id).status().leader === null),
   )
   t.same(cluster.fatal, [])
+})
+
+t.test('gossip alone tells one that was thought dead, and newcomers which of the two to join', async (t) => {
+  const cluster = new TestCluster()
+  t.teardown(() => cluster.close())
+  await cluster.found(3)
+  cluster.kill('c')
+  const { store } = cluster.member('c')
+  const { clusterId } = await recover(store, await examine(store), '0badcafe')
+  // The others lead on and hear nothing of the recovered node; a newcomer asks them first.
+  for (const id of ['a', 'b']) cluster.deafTo(id, 'c')
+  cluster.network.drops = (passing) => operationOf(passing) === 'superseded'
+  await cluster.restart('c')
+  await eventually(
+    'there are two leaders',
+    () =>
+      ['a', 'b'].includes(cluster.client('a').status().leader ?? '') &&
+      cluster.client('c').status().role === 'leader',
+  )
+  await cluster.add('x', { expect: 0 })
+  await eventually('it has joined', () => cluster.client('x').status().clusterId !== null)
+  t.equal(cluster.client('x').status().clusterId, clusterId)
+
+  cluster.hearsAgain('a', 'c')
+  await eventually('one hears of it', () => cluster.client('a').status().supersededBy === clusterId)
+  await eventually(
+    'and without it the other leads no more',
+    () => cluster.client('b').status().leader === null,
+  )
 })

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -88,6 +88,13 @@ t.test('it refuses what is no data directory, is in use, or belongs to somebody 
   await agent.open()
   t.match(await refusal(directory), /is in use by another process/)
   await agent.close()
+  if (process.getuid?.() === 0) {
+    // Only root may give files away.
+    const log = join(directory, 'raft', 'CURRENT')
+    chownSync(log, 4711, 4711)
+    t.match(await refusal(directory), /belongs to the user with id 4711: run this as that user/)
+    chownSync(log, 0, 0)
+  }
   t.equal((await recover()).code, 64)
 })
 

@@ -138,3 +138,32 @@ t.test('a log with a gap or a commit beyond its end is refused', async (t) => {
   t.throws(() => new RaftLog({ index: 0, term: 0 }, entriesOf([1], 2), 0), /contiguous/)
   t.throws(() => logOf([1], 2), /within the log/)
 })
+
+t.test(
+  'the bytes are those of the entries in memory, whatever is added, cut off, forgotten or replaced',
+  async (t) => {
+    const data = (log: RaftLog) => {
+      const entries = Array.from({ length: log.size }, (_, i) => log.entryAt(log.firstIndex + i))
+      return entries.reduce((sum, entry) => sum + (entry?.data.length ?? Number.NaN), 0)
+    }
+    const log = logOf([1, 1, 1, 1], 2)
+    const agrees = (sentence: string, size: number) =>
+      t.same([log.size, log.bytes], [size, data(log)], sentence)
+    agrees('from storage', 4)
+    log.append([{ index: 5, term: 2, type: 'normal', data: new Uint8Array(1000) }])
+    agrees('added', 5)
+    t.ok(log.bytes > 1000)
+    log.tryAppend(3, 1, entriesOf([3], 4))
+    agrees('cut off', 4)
+    log.takeCommitted(1000)
+    log.applied(2)
+    log.compact(2)
+    agrees('forgotten', 2)
+    log.restore({
+      index: 90,
+      term: 4,
+      configuration: { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false },
+    })
+    agrees('replaced', 0)
+  },
+)
