@@ -172,3 +172,37 @@ t.test('a learner that comes and goes is not chosen until it has stayed', async 
   t.equal(status()?.flapping, false)
   t.same(cluster.fatal, [])
 })
+
+/** Voters a, b, c, no place for a learner, and the client d. */
+async function threeAndClient(cluster: TestCluster) {
+  const options = { ...GRACE, votersTarget: 3, learnersMax: 0 }
+  const ids = await cluster.found(3, options)
+  await cluster.add('d', { expect: 0, ...options })
+  await eventually('d is a client', () => cluster.client('d').status().role === 'client')
+  return ids
+}
+
+t.test('a client is made a voter in the place of another', async (t) => {
+  const cluster = setUp(t)
+  await threeAndClient(cluster)
+  await cluster.client('d').addVoter('d')
+  await eventually('d votes', async () => /^..d$/.test(await voters(cluster)))
+  await eventually('and knows it', () => cluster.client('d').status().role !== 'client')
+  await cluster.client('d').propose(set('k', '1'))
+  t.equal(await get(cluster.client('d'), 'k'), '1')
+  t.same(cluster.fatal, [])
+})
+
+t.test('a client takes the place of a cordoned voter, and shows the cordon before', async (t) => {
+  const cluster = setUp(t)
+  await threeAndClient(cluster)
+  const leader = await cluster.leader()
+  const victim = ['a', 'b', 'c'].find((id) => id !== leader) ?? ''
+  await cluster.client('d').cordon(victim, victim)
+  await eventually('the client shows it', () => {
+    const { cordoned, peers } = cluster.client('d').status()
+    return cordoned.join() === victim && peers.some(({ id, cordoned }) => id === victim && cordoned)
+  })
+  await become(cluster, ['a', 'b', 'c', 'd'].filter((id) => id !== victim).join(''))
+  t.same(cluster.fatal, [])
+})
