@@ -37,6 +37,7 @@ export function checkWatch(
   }
   const contents = new Map<number, string>()
   let last: WatchAnswer | null = null
+  let existed = false
   for (const answer of answers) {
     const { output, index, after } = answer
     if (index < after) tell(`the index went back from ${after}`, answer)
@@ -44,11 +45,17 @@ export function checkWatch(
       if (index !== output.version) tell(`the index is not the version ${output.version}`, answer)
       const known = contents.get(output.version) ?? output.value
       contents.set(output.version, known)
+      existed = true
       if (known !== output.value) tell(`version ${output.version} was ${known} before`, answer)
     }
     if (last !== null) {
       if (answer.index < last.index) tell(`the index went back from ${last.index}`, answer)
-      if (isSame(last.output, output) && index > last.index && !mayHaveChanged(last, answer, writes))
+      if (
+        isSame(last.output, output) &&
+        index > last.index &&
+        existed &&
+        !mayHaveChanged(last, answer, writes)
+      )
         tell(`woken for a change from ${last.index} that nobody made`, answer)
     }
     last = answer
@@ -66,11 +73,10 @@ function isSame(a: WatchAnswer['output'], b: WatchAnswer['output']): boolean {
 }
 
 /**
- * A missing key that is missing still may have been there in between. At the end of the wait the index of a key that
- * never existed may have risen with the rest of the store: that claims nothing.
+ * A missing key that is missing still may have been there in between. The index of a key that never existed is that of
+ * the whole store and claims nothing; once it has existed, the index is that of its deletion.
  */
 function mayHaveChanged(last: WatchAnswer, now: WatchAnswer, writes: readonly Operation[]): boolean {
-  if (now.returnedAt - now.calledAt >= now.waitMs) return true
   return writes.some(
     ({ calledAt, returnedAt, outcome }) =>
       calledAt <= now.returnedAt && (outcome === 'unknown' || returnedAt >= last.calledAt),

@@ -7,6 +7,8 @@ import { type Answer, type Ask, ask, askJson } from './http.ts'
 export interface AgentSettings {
   readonly name: string
   readonly program: string
+  /** What comes before `agent`: the file to run if the program is Node. */
+  readonly programArgs?: readonly string[]
   readonly ports: { readonly http: number; readonly mesh: number; readonly dns: number }
   readonly dataDir: string
   readonly logFile: string
@@ -66,7 +68,7 @@ export class AgentProcess {
 
   start(): void {
     if (this.#child !== null) throw new Error(`${this.name} runs already`)
-    const { name, program, ports, dataDir, logFile, args, env } = this.#settings
+    const { name, program, programArgs = [], ports, dataDir, logFile, args, env } = this.#settings
     const log = openSync(logFile, 'a')
     // Nothing of the environment of the test, whose runner adds a preload to every Node it sees. The pipe ends the agent
     // when this process is killed.
@@ -77,6 +79,7 @@ export class AgentProcess {
         '-i',
         ...Object.entries(variables).map(([key, value]) => `${key}=${value}`),
         program,
+        ...programArgs,
         'agent',
         ...['--node', name],
         ...['--data-dir', dataDir],

@@ -1,0 +1,7 @@
+import type { Fault } from './fault.ts'
+import { CLUSTER_FAULTS } from './faults-cluster.ts'
+import { NETWORK_FAULTS } from './faults-network.ts'
+import { PROCESS_FAULTS } from './faults-process.ts'
+
+/** Every fault there is. */
+export const FAULTS: readonly Fault[] = [...PROCESS_FAULTS, ...NETWORK_FAULTS, ...CLUSTER_FAULTS]
