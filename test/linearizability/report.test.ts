@@ -50,7 +50,10 @@ t.test('where a value that was read came from is shown, though the part begins l
   t.match(start, { value: 'y', version: 9 })
   t.strictSame(operations, history.slice(3))
   const [finding] = checkHistory(history)
-  t.match(finding?.text, /before these the key was y, version 9\n {2}written before:\n.*put value=x → true/)
+  t.match(
+    finding?.text,
+    /the key was y, version 9, as this read says:\n.*get → y version 9\n {2}written before:\n.*put value=x → true/,
+  )
 })
 
 t.test('a write that a comparison relies on stays', async (t) => {

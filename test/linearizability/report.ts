@@ -33,11 +33,13 @@ export function checkAndReport(key: string, operations: readonly Operation[]): F
     const text = `key ${key}: undecided after ${result.visited} configurations of ${operations.length} operations`
     return { key, result, text: `${text}\n${attemptText(result.attempt, operations)}` }
   }
-  const { start, operations: small } = shrink(operations)
+  const { start, read, operations: small } = shrink(operations)
   const shown = checkKey(small, { start })
   const lines = [
     `key ${key}: not linearizable; ${small.length} of its ${operations.length} operations show it:`,
-    ...(start === NEVER_WRITTEN ? [] : [`  before these the key was ${stateText(start)}`]),
+    ...(read === null
+      ? []
+      : [`  the key was ${stateText(start)}, as this read says:`, operationText(read, firstCall(small))]),
     ...originsText(small, operations),
     timeline(small),
     attemptText(shown.attempt, small),
@@ -54,13 +56,15 @@ function originsText(part: readonly Operation[], history: readonly Operation[]):
       'value' in call && seen.has(call.value) && !kept.has(`${client} ${calledAt}`),
   )
   if (origins.length === 0) return []
-  const first = Math.min(...part.map(({ calledAt }) => calledAt))
+  const first = firstCall(part)
   return ['  written before:', ...origins.map((operation) => operationText(operation, first))]
 }
 
 /** A part of a history, and what the key was before it. */
 export interface Part {
   readonly start: KeyState
+  /** The read that said so; null: the key did not exist. */
+  readonly read: Operation | null
   readonly operations: readonly Operation[]
 }
 
@@ -74,7 +78,7 @@ export function shrink(history: readonly Operation[]): Part {
   const isWrong: Judge = ({ start, operations }) =>
     checkKey(operations, { ...SHRINK_LIMITS, start }).verdict === 'violation'
   const early = shortestPrefix(history, isWrong)
-  const { start, operations } = latestStart(early, isWrong, deadline)
+  const { start, read, operations } = latestStart(early, isWrong, deadline)
   const values = new Map(
     history.flatMap(({ output }) =>
       output?.kind === 'entry' ? [[output.version, output.value] as const] : [],
@@ -90,10 +94,10 @@ export function shrink(history: readonly Operation[]): Part {
       else first += size
     }
   }
-  return { start, operations: kept }
+  return { start, read, operations: kept }
 }
 
-type Judge = (part: Part) => boolean
+type Judge = (part: Omit<Part, 'read'>) => boolean
 
 /**
  * Begins at a read. It says what the key was at one moment; whatever had returned before it has no say any more, and
@@ -114,10 +118,10 @@ function latestStart(operations: readonly Operation[], isWrong: Judge, deadline:
       if (operation.outcome === 'unknown' || operation.calledAt > read.returnedAt) return [operation]
       return operation.returnedAt < read.calledAt ? [] : undecided(operation)
     })
-    const part = { start, operations: rest }
+    const part = { start, read, operations: rest }
     if (isWrong(part)) return part
   }
-  return { start: NEVER_WRITTEN, operations }
+  return { start: NEVER_WRITTEN, read: null, operations }
 }
 
 /** A prefix of a linearizable history is linearizable, so the shortest wrong one is found by halving. */
@@ -185,6 +189,10 @@ export function timeline(operations: readonly Operation[]): string {
   return [...(left > 0 ? [`  (${left} earlier operations)`] : []), ...lines].join('\n')
 }
 
+function firstCall(operations: readonly Operation[]): number {
+  return Math.min(...operations.map(({ calledAt }) => calledAt))
+}
+
 function operationText(operation: Operation, first: number): string {
   const { client, node, call, calledAt, returnedAt, outcome, output, note } = operation
   const time = (at: number) => (Number.isFinite(at) ? (at - first).toFixed(1) : '…').padStart(9)
@@ -212,7 +220,7 @@ function outputText(output: Output | null): string {
 function attemptText(attempt: Attempt | null, operations: readonly Operation[]): string {
   if (attempt === null) return ''
   const { order, state, stuck } = attempt
-  const first = Math.min(...operations.map(({ calledAt }) => calledAt))
+  const first = firstCall(operations)
   return [
     `  ${order.length} operations have a possible order; after them the key is ${stateText(state)}, and none of these fits next:`,
     ...stuck.slice(0, 8).map((operation) => operationText(operation, first)),

@@ -142,7 +142,7 @@ class Run {
     try {
       while (this.#problems.length === 0 && !signal.aborted) {
         const isOver = performance.now() - this.#began > ms
-        if (isOver && this.#deck.length === 0 && this.#rounds > 0) break
+        if (isOver && [...this.#counts.values()].every(({ seen }) => seen > 0)) break
         await this.#round()
         this.#problems.push(...leases.check())
         this.#problems.push(...this.#nodes.crashes.map(({ node, how }) => `${node} ended by itself: ${how}`))
