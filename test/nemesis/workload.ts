@@ -7,8 +7,8 @@ import type { Place } from './nodes.ts'
 /** A key is given up for a new one after so many operations, so that each history stays quick to check. */
 const OPERATIONS_PER_KEY = 400
 const KEYS = 4
-const CLIENTS_PER_NODE = 2
-const THINK_MS = 25
+const CLIENTS_PER_NODE = 3
+const THINK_MS = 20
 /** Wait after a refusal, so that a node that is down is not asked in a tight loop. */
 const REFUSED_MS = 100
 /** A paused or deaf node would otherwise collect a client with an unknown outcome every few milliseconds. */
