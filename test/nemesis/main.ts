@@ -19,6 +19,7 @@ const HELP = `Runs real agents on loopback under faults and checks everything th
   --faults a,b      only these (default all)
   --list-faults     print them
   --executable F    run this instead of agent/main.ts, such as dist/constellation
+  --env NAME=VALUE  a setting for every agent, such as CONSTELLATION_CLUSTER_LEASE_READS=true; may be repeated
   --keep            keep logs although all went well
   --json            print the results as JSON
   --help            print this
@@ -38,6 +39,7 @@ interface Settings {
   readonly seed: number
   readonly faults: readonly Fault[]
   readonly program: Program
+  readonly env: Readonly<Record<string, string>>
 }
 
 function usage(message: string): never {
@@ -48,6 +50,12 @@ function positive(text: string, flag: string): number {
   const number = Number(text)
   if (!(number > 0) || !Number.isFinite(number)) usage(`${flag} takes a number greater than 0, not ${text}`)
   return number
+}
+
+function setting(text: string): [string, string] {
+  const at = text.indexOf('=')
+  if (at < 1) usage(`--env takes NAME=VALUE, not ${text}`)
+  return [text.slice(0, at), text.slice(at + 1)]
 }
 
 function settingsOf(values: Values): Settings {
@@ -69,6 +77,7 @@ function settingsOf(values: Values): Settings {
       executable === undefined
         ? { path: process.execPath, args: [resolve(ROOT, 'agent/main.ts')] }
         : { path: resolve(executable), args: [] },
+    env: Object.fromEntries(values.env.map(setting)),
   }
 }
 
@@ -78,6 +87,7 @@ interface Values {
   readonly seed: string
   readonly faults?: string | undefined
   readonly executable?: string | undefined
+  readonly env: readonly string[]
 }
 
 async function main(args: string[]): Promise<number> {
@@ -90,6 +100,7 @@ async function main(args: string[]): Promise<number> {
       faults: { type: 'string' },
       'list-faults': { type: 'boolean', default: false },
       executable: { type: 'string' },
+      env: { type: 'string', multiple: true, default: [] },
       keep: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -103,7 +114,7 @@ async function main(args: string[]): Promise<number> {
     for (const { name, sentence } of FAULTS) process.stdout.write(`${name.padEnd(20)}${sentence}\n`)
     return 0
   }
-  const { minutes, sizes, seed, faults, program } = settingsOf(values)
+  const { minutes, sizes, seed, faults, program, env } = settingsOf(values)
   const stop = new AbortController()
   // The first asks for an orderly end, which may have to wait for a round; the second does not wait.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -121,6 +132,7 @@ async function main(args: string[]): Promise<number> {
       nodes,
       faults,
       program,
+      env,
       seed,
       ms,
       tell,

@@ -119,6 +119,8 @@ export class Place {
 export interface NodesOptions {
   readonly count: number
   readonly program: Program
+  /** Settings of every agent, as variables of its environment. */
+  readonly env: Readonly<Record<string, string>>
   readonly folder: string
   /** Disk of the last place; null: all are in the folder. */
   readonly disk: SmallDisk | null
@@ -194,7 +196,7 @@ export class Nodes {
     ports: AgentProcess['ports'],
     { dataDir, bootstrapExpect }: { dataDir: string; bootstrapExpect: number | null },
   ): AgentProcess {
-    const { folder, program } = this.options
+    const { folder, program, env } = this.options
     const join_ = [...this.#fronts]
       .filter(([other]) => other !== place)
       .map(([, port]) => `127.0.0.1:${port}`)
@@ -210,7 +212,7 @@ export class Nodes {
         ...(bootstrapExpect === null ? [] : ['--bootstrap-expect', String(bootstrapExpect)]),
         ...['--cluster-key-file', this.#keyFile],
       ],
-      env: { CONSTELLATION_MESH_ADVERTISE: `127.0.0.1:${this.#fronts.get(place)}` },
+      env: { ...env, CONSTELLATION_MESH_ADVERTISE: `127.0.0.1:${this.#fronts.get(place)}` },
     })
   }
 

@@ -13,6 +13,8 @@ export interface RunOptions {
   readonly nodes: number
   readonly faults: readonly Fault[]
   readonly program: Program
+  /** Settings of every agent, as variables of its environment. */
+  readonly env?: Readonly<Record<string, string>>
   readonly seed: number
   /** How long rounds are begun. */
   readonly ms: number
@@ -85,8 +87,8 @@ export async function runNemesis(options: RunOptions): Promise<RunResult> {
     owned.disk = typeof disk === 'string' ? null : disk
     if (typeof disk === 'string') options.tell(disk)
     const random = new Random(options.seed)
-    const { nodes: count, program } = options
-    owned.nodes = await Nodes.create({ count, program, folder, disk: owned.disk, random })
+    const { nodes: count, program, env = {} } = options
+    owned.nodes = await Nodes.create({ count, program, env, folder, disk: owned.disk, random })
     const result = await new Run(options, owned.nodes, owned.disk, random, folder).run()
     if (result.passed && options.keep !== true) removeFolder(folder)
     return result
