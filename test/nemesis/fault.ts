@@ -72,27 +72,6 @@ export async function stepsDown(context: FaultContext, place: Place): Promise<vo
   })
 }
 
-/**
- * Every other time waits until all leases are held outside of `side`, so that their sessions have expired. Answers what
- * to tell about it.
- */
-export async function leasesMove(context: FaultContext, side: readonly Place[]): Promise<string> {
-  const { nodes, random } = context
-  if (random.chance(0.5)) return ''
-  const others = nodes.others(...side)
-  const names = others.map(({ agent }) => agent.name)
-  const began = performance.now()
-  await until(
-    `the leases are held by ${names.join(', ')}`,
-    async () =>
-      (await random.pick(others).agent.leases()).every(
-        ({ holder }) => holder !== null && names.includes(holder),
-      ),
-    { timeoutMs: 20_000, intervalMs: 100, state: () => nodes.describe() },
-  )
-  return `, leases outside after ${since(began)}`
-}
-
 /** Seconds since `from`, for people. */
 export function since(from: number): string {
   return `${((performance.now() - from) / 1000).toFixed(1)} s`

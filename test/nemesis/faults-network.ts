@@ -1,15 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { until } from '../real/until.ts'
-import {
-  type Fault,
-  type FaultContext,
-  hold,
-  leasesMove,
-  progress,
-  roles,
-  since,
-  stepsDown,
-} from './fault.ts'
+import { type Fault, type FaultContext, hold, progress, roles, since, stepsDown } from './fault.ts'
 import type { Place } from './nodes.ts'
 
 const RESETS_MS = 6000
@@ -49,9 +40,8 @@ async function isolate(
     const after = since(began)
     if (side.includes(next.place)) throw new Error(`${next.place.name} of the minority was elected`)
     await Promise.all([stepsDown(context, leader.place), progress(context, 10, side)])
-    const moved = await leasesMove(context, side)
     await hold(context, 500, 3000)
-    return `${names(side)} cut off: ${next.place.agent.name} led after ${after}, ${leader.place.agent.name} stepped down${moved}; ${held(context, heldBytes)}`
+    return `${names(side)} cut off: ${next.place.agent.name} led after ${after}, ${leader.place.agent.name} stepped down; ${held(context, heldBytes)}`
   } finally {
     nodes.links.heal()
   }

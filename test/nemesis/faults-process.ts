@@ -1,13 +1,4 @@
-import {
-  type Fault,
-  type FaultContext,
-  hold,
-  leasesMove,
-  progress,
-  roles,
-  since,
-  stepsDown,
-} from './fault.ts'
+import { type Fault, type FaultContext, hold, progress, roles, since, stepsDown } from './fault.ts'
 import type { Place } from './nodes.ts'
 
 async function replaced(context: FaultContext, leader: { place: Place; term: number }): Promise<string> {
@@ -72,7 +63,6 @@ export const PROCESS_FAULTS: readonly Fault[] = [
       try {
         seen = await replaced(context, leader)
         await progress(context, 10, [leader.place])
-        seen += await leasesMove(context, [leader.place])
         await hold(context, 0, 2000)
       } finally {
         leader.place.resume()
