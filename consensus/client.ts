@@ -1,3 +1,4 @@
+import { CORDON_PREFIX } from './state/keys.ts'
 import type { ByteKey, Command, CommandResult, Session, StateView } from './state/types.ts'
 
 export type { KeyBackup, SavedKeys } from './key-backup.ts'
@@ -32,12 +33,8 @@ export type WatchSelector =
   | { readonly kind: 'prefix'; readonly prefix: ByteKey }
   | { readonly kind: 'sessions' }
 
-/**
- * Cordons are keys of the store, one below this prefix for each cordoned node, named by its id. So a cordon is a decision
- * like any other: in the log, in every snapshot, watched like a key (`{kind: 'prefix'}`), and it outlives restarts of
- * the node and changes of its address. It ends only when somebody lifts it.
- */
-export const CORDON_PREFIX = 'constellation/cordon/'
+/** Watches which nodes are cordoned; `ConsensusStatus.cordoned` says which. */
+export const CORDONS: WatchSelector = { kind: 'prefix', prefix: CORDON_PREFIX }
 
 /** A node of the Raft configuration as this node knows it. What only a leader can know is null elsewhere. */
 export interface RaftPeer {
@@ -93,7 +90,7 @@ export interface ConsensusStatus {
   readonly peers: readonly RaftPeer[]
   /** While two majorities must agree: the voters to be and those that were. Null otherwise. */
   readonly joint: { readonly incoming: readonly string[]; readonly outgoing: readonly string[] } | null
-  /** Ids of all cordoned nodes, in Raft or not, as this node's state has them. `CORDON_PREFIX` can be watched. */
+  /** Ids of all cordoned nodes, in Raft or not, as this node's state has them. `CORDONS` watches them. */
   readonly cordoned: readonly string[]
   /** Id of the recovered cluster that took the place of this node's: it takes part no more. Null otherwise. */
   readonly supersededBy: string | null

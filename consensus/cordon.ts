@@ -1,5 +1,4 @@
-import { CORDON_PREFIX } from './client.ts'
-import { keyToText, textToKey } from './state/keys.ts'
+import { CORDON_PREFIX, keyToText, textToKey } from './state/keys.ts'
 import type { Command, StateView } from './state/types.ts'
 
 /** The command that cordons a node. Its name is kept for people who read the key. */

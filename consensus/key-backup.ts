@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { CommandResult, ConsensusClient, Consistency, KeyRecord } from './client.ts'
 import { ConsensusError, isConsensusError, restoreFailed } from './errors.ts'
-import { LEASE_PREFIX } from './state/keys.ts'
+import { isOfCluster } from './state/keys.ts'
 import { RESTORE_BYTES_MAX, recordBytes, restoreCrc } from './state/restore.ts'
 
 /** A part of a restore is about this large, so that no log entry outgrows a network frame. */
@@ -30,7 +30,7 @@ export class KeyBackup {
   }
 
   /**
-   * The keys of one moment, leases left out.
+   * The keys of one moment, leases and cordons left out.
    * @throws ConsensusError as `ConsensusClient.read`; `CST_TOO_LARGE` if they are more than could be restored.
    */
   async read(
@@ -39,7 +39,7 @@ export class KeyBackup {
   ): Promise<SavedKeys> {
     const { view, knownLeader, lastContactMs } = await this.#client.read(consistency, options)
     const { term, clusterId } = this.#client.status()
-    const records = view.kvList('').filter(({ key }) => !key.startsWith(LEASE_PREFIX))
+    const records = view.kvList('').filter(({ key }) => !isOfCluster(key))
     checkSize(records)
     const modifyIndex = records.reduce((max, entry) => Math.max(max, entry.modifyIndex), 0)
     return { index: view.appliedIndex, term, clusterId, records, modifyIndex, knownLeader, lastContactMs }

@@ -3,6 +3,18 @@ import type { ByteKey } from './types.ts'
 /** Keys of leases in the KV store. */
 export const LEASE_PREFIX = 'constellation/lease/'
 
+/**
+ * Cordons are keys of the store, one below this prefix for each cordoned node, named by its id. So a cordon is a decision
+ * like any other: in the log, in every snapshot, watched like a key (`{kind: 'prefix'}`), and it outlives restarts of
+ * the node and changes of its address. It ends only when somebody lifts it.
+ */
+export const CORDON_PREFIX = 'constellation/cordon/'
+
+/** True for keys that are about this cluster and its nodes: a backup of the keys does not hold them, a restore leaves them. */
+export function isOfCluster(key: ByteKey): boolean {
+  return key.startsWith(LEASE_PREFIX) || key.startsWith(CORDON_PREFIX)
+}
+
 const CHUNK = 8192
 
 /** A key from its bytes. */

@@ -1,7 +1,7 @@
 import { CodecError, decodeRecord, encodeRecord, type LogRecord } from './codec.ts'
 import { Deduplication, type OriginRecord } from './deduplication.ts'
 import { KeyValueTable, type Marks, type Tombstone } from './key-value.ts'
-import { LEASE_PREFIX } from './keys.ts'
+import { isOfCluster } from './keys.ts'
 import { RestoreStaging, type StagingHead } from './restore.ts'
 import type { ByteKey, Command, CommandResult, KeyRecord, KvEntry, Session, StateView } from './types.ts'
 
@@ -247,14 +247,14 @@ export class StateMachine implements StateView {
 
   /**
    * Makes keys, values and flags those of a backup. Locks are of this moment, not of the backup: a locked key keeps its
-   * holder, and its value if the backup lacks it. Leases are left alone.
+   * holder, and its value if the backup lacks it. Leases and cordons are left alone.
    */
   #replaceKeys(index: number, keys: ReadonlyMap<ByteKey, KeyRecord>): true {
     for (const { key, session } of this.#kv.list('')) {
-      if (!keys.has(key) && session === null && !key.startsWith(LEASE_PREFIX)) this.#remove(index, key)
+      if (!keys.has(key) && session === null && !isOfCluster(key)) this.#remove(index, key)
     }
     for (const { key, value, flags } of keys.values()) {
-      if (!key.startsWith(LEASE_PREFIX)) this.#set(index, key, value, flags, undefined)
+      if (!isOfCluster(key)) this.#set(index, key, value, flags, undefined)
     }
     return true
   }

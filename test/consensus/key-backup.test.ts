@@ -34,12 +34,13 @@ t.test('saved through one node and restored through another, all nodes agree', a
   const lock = { type: 'kv.acquire', value: new Uint8Array([0x6c]), flags: 0n, session: SESSION.id } as const
   const { index: lockedAt } = await client.propose({ ...lock, key: textToKey('lock') })
   await client.propose({ ...lock, key: textToKey('constellation/lease/x') })
+  await client.cordon('n1', 'n1')
   const { index } = await client.propose(set('k', 'before'))
   const saved = await new KeyBackup(client).read('default')
   t.same(
     saved.records.map(({ key }) => key),
     ['k', 'lock'],
-    'leases are left out',
+    'leases and cordons are left out',
   )
   t.match(saved, { index, clusterId: cluster.client(leader).status().clusterId, modifyIndex: index })
 
@@ -50,6 +51,7 @@ t.test('saved through one node and restored through another, all nodes agree', a
   await new KeyBackup(cluster.client(follower)).restore([...saved.records, ...large(30, 'y')])
   for (const id of ids) {
     const expected = [
+      'constellation/cordon/n1={',
       'constellation/lease/x=l',
       'k=b',
       ...large(30, 'y').map(({ key }) => `${key}=y`),

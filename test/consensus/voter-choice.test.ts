@@ -1,4 +1,5 @@
 import t from 'tap'
+import { CORDONS } from '../../consensus/client.ts'
 import { eventually, get, set, TestCluster } from './cluster.ts'
 
 const GRACE = { deadVoterGraceMs: 60_000, deadLearnerGraceMs: 60_000 }
@@ -198,7 +199,10 @@ t.test('a client takes the place of a cordoned voter, and shows the cordon befor
   await threeAndClient(cluster)
   const leader = await cluster.leader()
   const victim = ['a', 'b', 'c'].find((id) => id !== leader) ?? ''
+  let told = 0
+  cluster.client('d').watch(CORDONS, () => told++)
   await cluster.client('d').cordon(victim, victim)
+  await eventually('the client is told', () => told > 0)
   await eventually('the client shows it', () => {
     const { cordoned, peers } = cluster.client('d').status()
     return cordoned.join() === victim && peers.some(({ id, cordoned }) => id === victim && cordoned)

@@ -73,13 +73,14 @@ t.test('a restore of what is there changes nothing', (t) => {
   t.end()
 })
 
-t.test('locks, sessions and leases are those of the moment, not of the backup', (t) => {
+t.test('locks, sessions, leases and cordons are those of the moment, not of the backup', (t) => {
   const m = new Machine()
   m.session('s')
   m.session('other', { lockDelayMs: 5000 })
   m.lock('acquire', 'locked', 's', 'old')
   m.lock('acquire', 'absent', 's', 'kept')
   m.lock('acquire', 'constellation/lease/dns', 's', 'holder')
+  m.set('constellation/cordon/n1', 'kept')
   m.lock('acquire', 'delayed', 'other', 'x')
   m.destroy('other')
   const lease = m.get('constellation/lease/dns')
@@ -87,11 +88,18 @@ t.test('locks, sessions and leases are those of the moment, not of the backup', 
   const backup = [
     record('locked', 'new', 3n),
     record('constellation/lease/dns', 'thief'),
+    record('constellation/cordon/n2', 'of another time'),
     record('delayed', 'y'),
   ]
   const foreign = record('constellation/lease/other', 'thief')
   t.match(restore(m, [...backup, foreign]), { ok: true })
-  t.same(content(m), ['absent=kept', 'constellation/lease/dns=holder', 'delayed=y', 'locked=new'])
+  t.same(content(m), [
+    'absent=kept',
+    'constellation/cordon/n1=kept',
+    'constellation/lease/dns=holder',
+    'delayed=y',
+    'locked=new',
+  ])
   t.match(m.get('locked'), { session: 's', lockIndex, flags: 3n })
   t.match(m.get('absent'), { session: 's' })
   t.same(m.get('constellation/lease/dns'), lease)
