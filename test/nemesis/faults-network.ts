@@ -151,7 +151,7 @@ export const NETWORK_FAULTS: readonly Fault[] = [
       const { delayedChunks } = links.counts
       try {
         links.slow({ minMs: 2, maxMs: 40, loss: 0.02, stallMs: 250 })
-        await delay(SLOW_MS)
+        await Promise.all([delay(SLOW_MS), progress(context, 20)])
         const count = links.counts.delayedChunks - delayedChunks
         if (count < 100) throw new Error(`only ${count} chunks were delayed`)
         return `${count} chunks delayed`

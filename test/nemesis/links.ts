@@ -27,8 +27,8 @@ interface Flow {
   readonly to: string
   readonly source: Socket
   readonly sink: Socket
-  /** When the last delayed chunk is handed on. */
-  lastAt: number
+  /** What is on its way, oldest first. */
+  readonly delayed: { readonly chunk: Buffer; readonly at: number }[]
   delayedBytes: number
   isFull: boolean
 }
@@ -110,10 +110,10 @@ export class Links {
     const caller = this.#callerOf(from.remotePort ?? 0, port)
     const to = connect({ host: '127.0.0.1', port: meshPort, noDelay: true })
     from.setNoDelay(true)
-    const base = { lastAt: 0, delayedBytes: 0, isFull: false }
+    const base = { delayedBytes: 0, isFull: false }
     const flows: Flow[] = [
-      { from: caller, to: name, source: from, sink: to, ...base },
-      { from: name, to: caller, source: to, sink: from, ...base },
+      { from: caller, to: name, source: from, sink: to, delayed: [], ...base },
+      { from: name, to: caller, source: to, sink: from, delayed: [], ...base },
     ]
     const end = (): void => {
       for (const flow of flows) this.#flows.delete(flow)
@@ -140,21 +140,36 @@ export class Links {
       flow.source.unshift(chunk)
       return
     }
-    const now = performance.now()
     const delayMs = this.#drawDelay()
-    if (delayMs === 0 && flow.delayedBytes === 0) {
+    if (delayMs === 0 && flow.delayed.length === 0) {
       this.#pass(flow, chunk)
       return
     }
     this.#delayedChunks++
-    flow.lastAt = Math.max(flow.lastAt, now + delayMs)
+    const now = performance.now()
     flow.delayedBytes += chunk.length
+    flow.delayed.push({ chunk, at: Math.max(flow.delayed.at(-1)?.at ?? 0, now + delayMs) })
     if (flow.delayedBytes > DELAYED_BYTES_MAX) flow.source.pause()
-    setTimeout(() => {
-      flow.delayedBytes -= chunk.length
-      this.#pass(flow, chunk)
-      this.#resume(flow)
-    }, flow.lastAt - now)
+    if (flow.delayed.length === 1) this.#passLater(flow)
+  }
+
+  /** One timer per flow: two would not fire in the order of their times, and a stream must keep its order. */
+  #passLater(flow: Flow): void {
+    const [first] = flow.delayed
+    if (first === undefined || flow.sink.destroyed) return
+    setTimeout(
+      () => {
+        const now = performance.now()
+        for (let next = flow.delayed[0]; next !== undefined && next.at <= now; next = flow.delayed[0]) {
+          flow.delayed.shift()
+          flow.delayedBytes -= next.chunk.length
+          this.#pass(flow, next.chunk)
+        }
+        this.#resume(flow)
+        this.#passLater(flow)
+      },
+      Math.max(0, first.at - performance.now()),
+    )
   }
 
   #drawDelay(): number {
