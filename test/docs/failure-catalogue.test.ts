@@ -67,3 +67,14 @@ t.test('the injected bugs of a failure are all named, and so is the way to run t
     t.same(codes(run), [`npm run sim -- --mutants ${injected.join(' ')}`], number)
   }
 })
+
+t.test('every bug found has a scenario that exists', async (t) => {
+  const [, section = ''] = page('docs/failure-catalogue.md').split('## Bugs found in this program')
+  const lines = section.split('\n').filter((line) => /^\| [A-Z]/.test(line))
+  t.ok(lines.length > 10, `${lines.length} bugs`)
+  for (const line of lines) {
+    const [, file = '', title = ''] = /`(test\/[^`]+)`(?: "([^"]+)")?/.exec(line) ?? []
+    t.ok(existsSync(join(ROOT, file)) && file !== '', line)
+    t.ok(page(file).includes(title), `${file} has "${title}"`)
+  }
+})
