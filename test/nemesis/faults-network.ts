@@ -4,6 +4,8 @@ import { type Fault, type FaultContext, hold, progress, roles, since, stepsDown 
 import type { Place } from './nodes.ts'
 
 const RESETS_MS = 6000
+const RESETS_MS_MAX = 40_000
+const RESETS_MIN = 5
 const SLOW_MS = 8000
 
 /** Cuts every link between the two sides. */
@@ -166,15 +168,18 @@ export const NETWORK_FAULTS: readonly Fault[] = [
     isBackground: true,
     async run({ nodes, random }) {
       const before = nodes.links.counts.resets
-      const end = performance.now() + RESETS_MS
-      while (performance.now() < end) {
+      const count = () => nodes.links.counts.resets - before
+      const began = performance.now()
+      // While nodes are down there is little to break off.
+      for (;;) {
+        const ms = performance.now() - began
+        if (ms > (count() < RESETS_MIN ? RESETS_MS_MAX : RESETS_MS)) break
         const [a, b] = random.shuffle(nodes.places)
         if (a !== undefined && b !== undefined) nodes.links.reset(a.name, b.name)
         await delay(random.between(100, 600))
       }
-      const count = nodes.links.counts.resets - before
-      if (count < 5) throw new Error(`only ${count} connections were broken`)
-      return `${count} directions of connections broken off`
+      if (count() < RESETS_MIN) throw new Error(`only ${count()} connections were broken`)
+      return `${count()} directions of connections broken off`
     },
   },
 ]
