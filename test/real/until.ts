@@ -17,7 +17,7 @@ export async function until<T>(
   ask: () => T | Promise<T>,
   options: UntilOptions = {},
 ): Promise<Exclude<T, undefined | null | false>> {
-  const { timeoutMs = 10_000, intervalMs = 20 } = options
+  const { timeoutMs = 10_000, intervalMs = 50 } = options
   const deadline = performance.now() + timeoutMs
   let failure: unknown
   for (;;) {

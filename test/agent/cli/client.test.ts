@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { constellation, stubAgent } from './run.ts'
+import { constellation, runInProcess, stubAgent } from './run.ts'
 
 const NODES = JSON.stringify([
   { name: 'n1', address: '10.0.0.1:7946', status: 'alive', role: 'leader', version: '0.1.0', extra: [1] },
@@ -119,7 +119,7 @@ t.test('--json prints exactly what the API answered', async (t) => {
     [['kv', 'list', 'none/'], '[]'],
     [['kv', 'get', 'a b/ç'], ENTRY],
   ] as const) {
-    const { code, out, err } = await constellation([...command, '--json', ...at])
+    const { code, out, err } = await runInProcess([...command, '--json', ...at])
     t.strictSame(
       { code, out: Buffer.from(out, 'latin1').toString(), err },
       { code: 0, out: `${body}\n`, err: '' },
@@ -129,7 +129,7 @@ t.test('--json prints exactly what the API answered', async (t) => {
 })
 
 t.test('tables for people', async (t) => {
-  const print = async (...args: string[]) => (await constellation([...args, ...at])).out
+  const print = async (...args: string[]) => (await runInProcess([...args, ...at])).out
   t.equal(
     await print('members'),
     `NODE      ADDRESS        STATUS  ROLE             VERSION
@@ -183,7 +183,7 @@ t.test('clients and who feeds them', async (t) => {
       },
     })
     t.teardown(() => stub.close())
-    return (await constellation([...args, '--http-addr', stub.address])).out
+    return (await runInProcess([...args, '--http-addr', stub.address])).out
   }
   t.match(
     await print({ role: 'client', feed }, 'raft', 'status'),
@@ -199,7 +199,7 @@ t.test('clients and who feeds them', async (t) => {
 })
 
 t.test('raft transfer and remove say what was done, or why not', async (t) => {
-  const run = (...args: string[]) => constellation(['raft', ...args, ...at])
+  const run = (...args: string[]) => runInProcess(['raft', ...args, ...at])
   t.equal((await run('transfer')).out, 'n3 leads\n')
   t.equal((await run('transfer', 'n 2')).out, 'n 2 leads\n')
   t.equal((await run('remove', 'n2')).out, 'removed: n2\n')
@@ -211,7 +211,7 @@ t.test('raft transfer and remove say what was done, or why not', async (t) => {
 })
 
 t.test('cordon, uncordon and raft add say what was decided', async (t) => {
-  const print = async (...args: string[]) => (await constellation([...args, ...at])).out
+  const print = async (...args: string[]) => (await runInProcess([...args, ...at])).out
   t.equal(
     await print('cordon', 'n2'),
     'cordoned: n2 (it is a voter until another node has taken its place)\n',
@@ -230,20 +230,20 @@ t.test('empty lists say so', async (t) => {
   })
   t.teardown(() => empty.close())
   const env = { CONSTELLATION_HTTP_ADDR: `http://${empty.address}/` }
-  t.equal((await constellation(['members'], { env })).out, 'no members\n')
-  t.equal((await constellation(['services'], { env })).out, 'no services\n')
-  t.equal((await constellation(['leases'], { env })).out, 'no leases\n')
+  t.equal((await runInProcess(['members'], { env })).out, 'no members\n')
+  t.equal((await runInProcess(['services'], { env })).out, 'no services\n')
+  t.equal((await runInProcess(['leases'], { env })).out, 'no leases\n')
 })
 
 t.test('kv get: bytes as they are, and a missing key fails', async (t) => {
   t.strictSame(await constellation(['kv', 'get', 'a b/ç', ...at]), { code: 0, out: '\xff\x00', err: '' })
-  t.strictSame(await constellation(['kv', 'get', 'empty', ...at]), { code: 0, out: '', err: '' })
-  t.strictSame(await constellation(['kv', 'get', 'nope', ...at]), {
+  t.strictSame(await runInProcess(['kv', 'get', 'empty', ...at]), { code: 0, out: '', err: '' })
+  t.strictSame(await runInProcess(['kv', 'get', 'nope', ...at]), {
     code: 1,
     out: '',
     err: 'constellation: no such key: nope\n',
   })
-  t.strictSame(await constellation(['kv', 'get', 'down', ...at]), {
+  t.strictSame(await runInProcess(['kv', 'get', 'down', ...at]), {
     code: 1,
     out: '',
     err: `constellation: the agent at ${agent.address} answered 500: No cluster leader\n`,
@@ -251,8 +251,8 @@ t.test('kv get: bytes as they are, and a missing key fails', async (t) => {
 })
 
 t.test('kv list: one key per line; the sentence about none is no key', async (t) => {
-  t.strictSame(await constellation(['kv', 'list', ...at]), { code: 0, out: 'a/b\nc\n', err: '' })
-  t.strictSame(await constellation(['kv', 'list', 'none/', ...at]), {
+  t.strictSame(await runInProcess(['kv', 'list', ...at]), { code: 0, out: 'a/b\nc\n', err: '' })
+  t.strictSame(await runInProcess(['kv', 'list', 'none/', ...at]), {
     code: 0,
     out: '',
     err: 'no keys below none/\n',
@@ -263,47 +263,47 @@ t.test('kv put: value, file, standard input, flags, a lost compare-and-set', asy
   const file = join(t.testdir(), 'value')
   writeFileSync(file, Buffer.of(1, 0, 255))
   const last = () => agent.seen.at(-1)
-  t.strictSame(await constellation(['kv', 'put', 'k', 'hello', ...at]), {
+  t.strictSame(await runInProcess(['kv', 'put', 'k', 'hello', ...at]), {
     code: 0,
     out: 'written: k\n',
     err: '',
   })
   t.strictSame(last(), { method: 'PUT', url: '/v1/kv/k', body: 'hello' })
-  await constellation(['kv', 'put', 'k', '', ...at])
+  await runInProcess(['kv', 'put', 'k', '', ...at])
   t.strictSame(last(), { method: 'PUT', url: '/v1/kv/k', body: '' })
-  await constellation(['kv', 'put', 'k', `@${file}`, ...at])
+  await runInProcess(['kv', 'put', 'k', `@${file}`, ...at])
   t.strictSame(last(), { method: 'PUT', url: '/v1/kv/k', body: '\x01\x00\xff' })
   await constellation(['kv', 'put', 'k', '-', ...at], { input: 'from stdin\n' })
   t.strictSame(last(), { method: 'PUT', url: '/v1/kv/k', body: 'from stdin\n' })
-  await constellation(['kv', 'put', ...at, 'k', '--', '-5'])
+  await runInProcess(['kv', 'put', ...at, 'k', '--', '-5'])
   t.strictSame(last(), { method: 'PUT', url: '/v1/kv/k', body: '-5' })
-  t.equal((await constellation(['kv', 'put', 'a/../b//c?', 'x', ...at])).code, 0)
+  t.equal((await runInProcess(['kv', 'put', 'a/../b//c?', 'x', ...at])).code, 0)
   t.equal(last()?.url, '/v1/kv/a/../b//c%3F', 'each segment is encoded and none is resolved')
   t.strictSame(
-    await constellation(['kv', 'put', 'k', 'x', '--cas', '0', '--flags', '18446744073709551615', ...at]),
+    await runInProcess(['kv', 'put', 'k', 'x', '--cas', '0', '--flags', '18446744073709551615', ...at]),
     { code: 1, out: '', err: 'constellation: nothing changed at k: the key exists already\n' },
   )
-  t.strictSame(await constellation(['kv', 'put', 'k', 'x', '--cas', '7', ...at]), {
+  t.strictSame(await runInProcess(['kv', 'put', 'k', 'x', '--cas', '7', ...at]), {
     code: 1,
     out: '',
     err: 'constellation: nothing changed at k: the ModifyIndex of the entry is not 7\n',
   })
-  const missing = await constellation(['kv', 'put', 'k', '@/does/not/exist', ...at])
+  const missing = await runInProcess(['kv', 'put', 'k', '@/does/not/exist', ...at])
   t.equal(missing.code, 1)
   t.match(missing.err, /^constellation: cannot read the value: ENOENT.*\/does\/not\/exist/)
 })
 
 t.test('kv delete', async (t) => {
-  t.strictSame(await constellation(['kv', 'delete', 'k', ...at]), { code: 0, out: 'deleted: k\n', err: '' })
-  t.equal((await constellation(['kv', 'delete', '--recurse', 'p/', ...at])).code, 0)
-  t.equal((await constellation(['kv', 'delete', '--cas', '7', 'k', ...at])).code, 1)
-  t.equal((await constellation(['kv', 'delete', '--cas', '7', '--recurse', 'k', ...at])).code, 64)
+  t.strictSame(await runInProcess(['kv', 'delete', 'k', ...at]), { code: 0, out: 'deleted: k\n', err: '' })
+  t.equal((await runInProcess(['kv', 'delete', '--recurse', 'p/', ...at])).code, 0)
+  t.equal((await runInProcess(['kv', 'delete', '--cas', '7', 'k', ...at])).code, 1)
+  t.equal((await runInProcess(['kv', 'delete', '--cas', '7', '--recurse', 'k', ...at])).code, 64)
 })
 
 t.test('an agent that does not answer, or is none', async (t) => {
   const closed = await stubAgent({})
   await closed.close()
-  t.strictSame(await constellation(['members', '--http-addr', closed.address]), {
+  t.strictSame(await runInProcess(['members', '--http-addr', closed.address]), {
     code: 1,
     out: '',
     err: `constellation: no agent answers at ${closed.address}; start one with \`constellation agent\` or name it with --http-addr\n`,
@@ -313,16 +313,16 @@ t.test('an agent that does not answer, or is none', async (t) => {
     'GET /api/v1/leases': { status: 503, body: '{"error":{"code":"X","message":"not ready yet"}}' },
   })
   t.teardown(() => other.close())
-  t.strictSame(await constellation(['members', '--http-addr', other.address]), {
+  t.strictSame(await runInProcess(['members', '--http-addr', other.address]), {
     code: 1,
     out: '',
     err: `constellation: what answers at ${other.address} is no Constellation agent: not JSON\n`,
   })
   t.equal(
-    (await constellation(['leases', '--http-addr', other.address])).err,
+    (await runInProcess(['leases', '--http-addr', other.address])).err,
     `constellation: the agent at ${other.address} answered 503: not ready yet\n`,
   )
-  t.strictSame(await constellation(['members'], { env: { CONSTELLATION_HTTP_ADDR: 'nonsense' } }), {
+  t.strictSame(await runInProcess(['members'], { env: { CONSTELLATION_HTTP_ADDR: 'nonsense' } }), {
     code: 64,
     out: '',
     err: 'constellation: CONSTELLATION_HTTP_ADDR: "nonsense" has no port; allowed: HOST:PORT or http(s)://HOST:PORT\n',

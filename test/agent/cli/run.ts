@@ -41,16 +41,24 @@ export function constellation(
   })
 }
 
-/** Runs a command line in this process: for what ends before it touches anything. */
-export async function inProcess(...args: string[]): Promise<Finished> {
-  let out = ''
+/** Runs a command line in this process, which takes a tenth of the time: `inProcess('kv', 'get', 'k')`. */
+export function inProcess(...args: string[]): Promise<Finished> {
+  return runInProcess(args)
+}
+
+/** Runs a command line in this process with an environment and an input of its own. */
+export async function runInProcess(
+  args: readonly string[],
+  options: { readonly env?: Record<string, string>; readonly input?: string } = {},
+): Promise<Finished> {
+  const out: Buffer[] = []
   let err = ''
   const code = await runCli(args, {
-    env: {},
-    stdin: Readable.from([]),
+    env: options.env ?? {},
+    stdin: Readable.from(options.input === undefined ? [] : [Buffer.from(options.input)]),
     stdout: {
       write(chunk) {
-        out += chunk
+        out.push(Buffer.from(chunk))
       },
     },
     stderr: {
@@ -60,7 +68,7 @@ export async function inProcess(...args: string[]): Promise<Finished> {
     },
     exitCode: 0,
   })
-  return { code, out, err }
+  return { code, out: Buffer.concat(out).toString('latin1'), err }
 }
 
 /** A request as the stub saw it. */

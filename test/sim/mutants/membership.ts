@@ -92,6 +92,6 @@ export const membershipMutants: readonly Mutant[] = [
         to: "if (empty && from === '') {",
       },
     ],
-    foundBy: { test: 'test/consensus/replica.test.ts' },
+    foundBy: { test: 'test/consensus/replica.test.ts', slow: true },
   },
 ]

@@ -58,7 +58,7 @@ export const stateMutants: readonly Mutant[] = [
         to: '\n',
       },
     ],
-    foundBy: { test: 'test/consensus/replica.test.ts' },
+    foundBy: { test: 'test/consensus/replica.test.ts', slow: true },
   },
   {
     name: 'lease-on-wall-clock',
@@ -84,7 +84,7 @@ export const stateMutants: readonly Mutant[] = [
         to: 'this.#leaseForfeited = false',
       },
     ],
-    foundBy: { test: 'test/consensus/leader-lease.test.ts' },
+    foundBy: { test: 'test/consensus/leader-lease.test.ts', slow: true },
   },
   {
     name: 'lease-too-long',
@@ -97,6 +97,6 @@ export const stateMutants: readonly Mutant[] = [
         to: 'this.#validMs = promisedMs * 4',
       },
     ],
-    foundBy: { test: 'test/consensus/leader-lease.test.ts' },
+    foundBy: { test: 'test/consensus/leader-lease.test.ts', slow: true },
   },
 ]

@@ -31,7 +31,7 @@ export const storageMutants: readonly Mutant[] = [
         to: '',
       },
     ],
-    foundBy: { test: 'test/consensus/storage/level-store.test.ts' },
+    foundBy: { test: 'test/consensus/storage/level-store.test.ts', slow: true },
   },
   {
     name: 'term-written-after-entries',
@@ -49,7 +49,7 @@ export const storageMutants: readonly Mutant[] = [
         to: "    await this.#commit(operations, sync)\n    if (hardState !== null)\n      await this.#commit([{ type: 'put', key: KEY.hardState, value: json(hardState) }], sync)\n    this.#lastIndex = lastIndex",
       },
     ],
-    foundBy: { test: 'test/consensus/storage/crash-boundaries.test.ts' },
+    foundBy: { test: 'test/consensus/storage/crash-boundaries.test.ts', slow: true },
   },
   {
     name: 'snapshot-acknowledged-early',
@@ -75,7 +75,7 @@ export const storageMutants: readonly Mutant[] = [
         to: "const dropped: BatchOperation[] = []\n    for (let i = this.#firstIndex; i <= this.#lastIndex; i++) dropped.push({ type: 'del', key: logKey(i) })\n    await this.#commit(dropped, true)",
       },
     ],
-    foundBy: { test: 'test/consensus/storage/crash-boundaries.test.ts' },
+    foundBy: { test: 'test/consensus/storage/crash-boundaries.test.ts', slow: true },
   },
   {
     name: 'writes-not-synced',
@@ -101,7 +101,7 @@ export const storageMutants: readonly Mutant[] = [
         to: 'await this.#commit(operations, false)\n    if (bytes !== undefined) {',
       },
     ],
-    foundBy: { test: 'test/consensus/storage/crash-boundaries.test.ts' },
+    foundBy: { test: 'test/consensus/storage/crash-boundaries.test.ts', slow: true },
   },
   {
     name: 'torn-write-accepted',
@@ -127,7 +127,7 @@ export const storageMutants: readonly Mutant[] = [
         to: 'if (found < 0)',
       },
     ],
-    foundBy: { test: 'test/consensus/storage/level-store.test.ts' },
+    foundBy: { test: 'test/consensus/storage/level-store.test.ts', slow: true },
   },
   {
     name: 'stalled-disk-ignored',
@@ -140,6 +140,6 @@ export const storageMutants: readonly Mutant[] = [
         to: 'if (this.#writer.isStalled && raft.term < 0)',
       },
     ],
-    foundBy: { test: 'test/consensus/replica.test.ts' },
+    foundBy: { test: 'test/consensus/replica.test.ts', slow: true },
   },
 ]
