@@ -625,8 +625,9 @@ export class Replica {
         const records = ready.snapshot === null ? null : this.#adoptSnapshot(ready.snapshot)
         this.#writer.add(ready, records)
         for (const message of ready.messages) this.#dispatch(raft, message)
-        this.#apply(raft, ready.committed)
+        // Before anything is applied: a lease granted under a configuration must not outlive it, and applying drops it.
         for (const read of ready.reads) this.#reads.settle(read)
+        this.#apply(raft, ready.committed)
       }
     } catch (error) {
       this.#fail(error as Error)

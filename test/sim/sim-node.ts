@@ -477,12 +477,15 @@ export class SimNode implements Observed, DiskListener {
           this.#writes.push({ ready, records })
         }
         for (const message of ready.messages) this.#dispatch(message)
+        for (const { id, lease } of ready.reads) {
+          const read = this.#reads.get(id)
+          if (lease && read !== undefined) this.#lease.extend(read.askedAt)
+        }
         this.#apply(raft, ready.committed)
-        for (const { id, index, lease } of ready.reads) {
+        for (const { id, index } of ready.reads) {
           const read = this.#reads.get(id)
           this.#reads.delete(id)
           if (read === undefined) continue
-          if (lease) this.#lease.extend(read.askedAt)
           if (index >= 0) this.#checkRead(index, read.seenIndex)
           read.then(index)
         }
