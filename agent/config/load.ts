@@ -118,6 +118,11 @@ function assemble(
       listen: get('dns.listen') ?? { host: '127.0.0.1', port: 8600 },
       domain: get('dns.domain') ?? 'constellation',
     },
+    kv: { valueBytesMax: get('kv.value_bytes_max') ?? 512 * 1024 },
+    sessions: {
+      ttlMinMs: get('sessions.ttl_min') ?? 10_000,
+      ttlFactor: get('sessions.ttl_factor') ?? 2,
+    },
     log: { level: get('log.level') ?? 'info', format: get('log.format') ?? 'auto' },
     snapshots: snapshots(found, absolute(get('data_dir') ?? defaultDataDir(env), env), env, warnings),
     providers: {

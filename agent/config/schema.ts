@@ -35,6 +35,9 @@ export interface SettingValues {
   'http.listen': HostPort
   'dns.listen': HostPort
   'dns.domain': string
+  'kv.value_bytes_max': number
+  'sessions.ttl_min': number
+  'sessions.ttl_factor': Config['sessions']['ttlFactor']
   'log.level': Config['log']['level']
   'log.format': Config['log']['format']
   'snapshots.every': number
@@ -210,6 +213,30 @@ export const SETTINGS: { readonly [Path in SettingPath]: Setting<SettingValues[P
     doc: 'Domain the DNS interface answers for, besides "consul".',
     reloadable: false,
     read: (config) => config.dns.domain,
+  },
+  'kv.value_bytes_max': {
+    kind: integer(1_024, 4 * 1024 * 1024),
+    default: '524288',
+    flag: null,
+    doc: 'Largest value of a key, and largest body of a transaction, that this node takes, in bytes.',
+    reloadable: false,
+    read: (config) => config.kv.valueBytesMax,
+  },
+  'sessions.ttl_min': {
+    kind: duration('1s', '24h'),
+    default: '10s',
+    flag: null,
+    doc: 'Shortest TTL of a session that this node takes over /v1/session.',
+    reloadable: false,
+    read: (config) => config.sessions.ttlMinMs,
+  },
+  'sessions.ttl_factor': {
+    kind: oneOfNumbers([1, 2]),
+    default: '2',
+    flag: null,
+    doc: 'A session made over /v1/session on this node ends when it was not renewed for its TTL times this. Consul has 2, and Patroni counts on it.',
+    reloadable: false,
+    read: (config) => config.sessions.ttlFactor,
   },
   'log.level': {
     kind: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace']),

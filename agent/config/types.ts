@@ -36,6 +36,17 @@ export interface Config {
   readonly mesh: { readonly listen: HostPort; readonly advertise: HostPort | null }
   readonly http: { readonly listen: HostPort }
   readonly dns: { readonly listen: HostPort; readonly domain: string }
+  readonly kv: {
+    /** Largest value of a key in bytes. 1 KiB to 4 MiB, default 512 KiB. */
+    readonly valueBytesMax: number
+  }
+  /** Sessions made through /v1. */
+  readonly sessions: {
+    /** Shortest TTL that is taken. At least 1 s, default 10 s. */
+    readonly ttlMinMs: number
+    /** A session ends when it was not renewed for its TTL times this. 1 or 2, default 2. */
+    readonly ttlFactor: 1 | 2
+  }
   readonly log: {
     readonly level: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace'
     readonly format: 'auto' | 'json' | 'pretty'

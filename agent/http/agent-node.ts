@@ -6,8 +6,7 @@ import { sendEmpty, sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 import { ERRORS, MemberSchema, SelfSchema } from './schemas.ts'
 
-/** Shortest TTL of a session; Patroni reads it after its own TTL was refused. */
-const SESSION_TTL_MIN_NS = 10_000_000_000
+const NANOSECONDS_PER_MS = 1_000_000
 
 /** The agent itself: /v1/agent/self, members, version, leave, reload (Consul agent API). */
 export function addAgentNodeRoutes(routes: RouteTable, context: HttpContext): void {
@@ -32,7 +31,8 @@ export function addAgentNodeRoutes(routes: RouteTable, context: HttpContext): vo
           Server: true,
           Version: CONSUL_VERSION,
           BuildDate: '1970-01-01T00:00:00Z',
-          SessionTTLMin: SESSION_TTL_MIN_NS,
+          // Patroni reads it after its own TTL was refused.
+          SessionTTLMin: config.sessions.ttlMinMs * NANOSECONDS_PER_MS,
         },
         DebugConfig: {},
         Coord: null,

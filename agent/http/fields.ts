@@ -31,6 +31,16 @@ export class Fields {
     return names.some((name) => !isZero(this.#get(name)))
   }
 
+  /** True if the name is there with any value but null, an empty or zero one included. */
+  isPresent(name: string): boolean {
+    return this.#get(name) !== undefined
+  }
+
+  /** The value as it was decoded; undefined if absent. */
+  value(name: string): unknown {
+    return this.#get(name)
+  }
+
   /** The first of the names that is set; "" for none. */
   string(...names: string[]): string {
     for (const name of names) {

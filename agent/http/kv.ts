@@ -12,9 +12,6 @@ import type { RouteTable } from './routes.ts'
 import { DONE, ERRORS, KvEntrySchema, KvKeysSchema, query, READ_QUERY } from './schemas.ts'
 import { LEADER_WAIT_MS } from './store-reads.ts'
 
-/** Largest value of a key (Consul's kv_max_value_size). */
-export const KV_VALUE_BYTES_MAX = 512 * 1024
-
 const UINT64_MAX = 2n ** 64n - 1n
 
 /** The key-value store: /v1/kv/* (Consul KV API). */
@@ -49,7 +46,7 @@ export function addKvRoutes(routes: RouteTable, context: HttpContext): void {
     wildcard: 'key',
     permission: 'key:write',
     tag: 'kv',
-    summary: 'Write a key. The body is the value, at most 512 KiB.',
+    summary: 'Write a key. The body is the value, at most kv.value_bytes_max (512 KiB).',
     query: query({
       flags: 'Number of up to 64 bits, kept with the value',
       cas: 'Write only if ModifyIndex is this; 0 = only if the key is absent',
@@ -57,7 +54,7 @@ export function addKvRoutes(routes: RouteTable, context: HttpContext): void {
       release: 'Session that unlocks the key',
     }),
     responses: { 200: DONE, 413: { description: 'Value too large', media: 'text/plain' }, ...ERRORS },
-    bodyLimit: KV_VALUE_BYTES_MAX,
+    bodyLimit: context.config.kv.valueBytesMax,
     handler: (request, reply) => write(context, request, reply, putCommand(request)),
   })
   routes.add({

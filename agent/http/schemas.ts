@@ -64,6 +64,23 @@ export const KvEntrySchema = Type.Array(
 /** Keys of the KV store. */
 export const KvKeysSchema = Type.Array(Type.String())
 
+/** A session. */
+export const SessionSchema = Type.Object({
+  ID: Type.String(),
+  Name: Type.String(),
+  Node: Type.String(),
+  LockDelay: Type.Integer({ description: 'Nanoseconds' }),
+  Behavior: Type.Union([Type.Literal('release'), Type.Literal('delete')]),
+  TTL: Type.String({ description: 'As it was given; empty for none' }),
+  Checks: Type.Optional(Type.Array(Type.String(), { description: 'NodeChecks under its old name' })),
+  NodeChecks: Type.Array(Type.String()),
+  ServiceChecks: Type.Union([
+    Type.Array(Type.Object({ ID: Type.String(), Namespace: Type.String() })),
+    Type.Null(),
+  ]),
+  ...indexes,
+})
+
 /** A node of the catalogue. */
 export const NodeSchema = Type.Object({
   ID: Type.String(),
@@ -207,6 +224,20 @@ const checkFields = {
   Interval: Type.Optional(duration),
   Timeout: Type.Optional(duration),
 }
+
+/** Body of a session creation. */
+export const SessionRequestSchema = Type.Object({
+  Name: Type.Optional(Type.String()),
+  Node: Type.Optional(Type.String({ description: 'Default: this node' })),
+  TTL: Type.Optional(Type.String({ description: 'Go duration; without one the session does not expire' })),
+  LockDelay: Type.Optional(duration),
+  Behavior: Type.Optional(Type.Union([Type.Literal('release'), Type.Literal('delete')])),
+  Checks: Type.Optional(Type.Array(Type.String(), { description: 'Empty = none; absent = serfHealth' })),
+  NodeChecks: Type.Optional(Type.Array(Type.String())),
+  ServiceChecks: Type.Optional(
+    Type.Array(Type.Object({ ID: Type.String(), Namespace: Type.Optional(Type.String()) })),
+  ),
+})
 
 /** Body of a check registration. */
 export const CheckRegistrationSchema = Type.Object({

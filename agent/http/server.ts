@@ -20,6 +20,7 @@ import { addOpsRoutes } from './ops.ts'
 import { allowAll, enforcePermissions } from './permissions.ts'
 import { routableUrl } from './raw-path.ts'
 import { RouteTable } from './routes.ts'
+import { addSessionRoutes } from './session.ts'
 import { addSnapshotRoutes } from './snapshot.ts'
 import { addStatusRoutes } from './status.ts'
 
@@ -106,6 +107,7 @@ export function buildHttpServer(options: HttpOptions, collaborators: HttpCollabo
 function addRoutes(app: FastifyInstance, context: HttpContext): void {
   const routes = new RouteTable(app)
   addKvRoutes(routes, context)
+  addSessionRoutes(routes, context)
   addAgentNodeRoutes(routes, context)
   addAgentServiceRoutes(routes, context)
   addAgentCheckRoutes(routes, context)

@@ -20,6 +20,8 @@ const LAST_CONTACT_MAX_MS = 2 ** 31 - 1
 /** The parameters every read from the store takes. */
 export interface ReadOptions {
   readonly consistency: Consistency
+  /** Longest time since a leader was heard of that a stale read may have; null = any. */
+  readonly maxStaleMs: number | null
   /** 0 = do not wait. */
   readonly index: number
   readonly waitMs: number
@@ -33,16 +35,23 @@ export interface ReadState {
   readonly consistency: Consistency
 }
 
-/** Decodes `index`, `wait`, `stale` and `consistent`. @throws HttpError 400 with Consul's texts. */
+/** Decodes `index`, `wait`, `stale`, `max_stale`, `cached` and `consistent`. @throws HttpError 400 with Consul's texts. */
 export function readOptions(request: FastifyRequest): ReadOptions {
   const { query } = request
-  const stale = hasParam(query, 'stale')
+  const maxStale = firstParam(query, 'max_stale') ?? ''
+  const cached = hasParam(query, 'cached')
+  const stale = hasParam(query, 'stale') || maxStale !== ''
   const consistent = hasParam(query, 'consistent')
   if (stale && consistent) {
     throw badRequest('Cannot specify ?stale with ?consistent, conflicting semantics.')
   }
+  if (cached && consistent) {
+    throw badRequest('Cannot specify ?cached with ?consistent, conflicting semantics.')
+  }
   return {
-    consistency: stale ? 'stale' : consistent ? 'consistent' : 'default',
+    // There is no cache of answers: the copy of this node is as near.
+    consistency: stale || cached ? 'stale' : consistent ? 'consistent' : 'default',
+    maxStaleMs: maxStale === '' ? null : parseMaxStale(maxStale),
     index: parseIndex(firstParam(query, 'index') ?? ''),
     waitMs: parseWait(firstParam(query, 'wait') ?? ''),
   }
@@ -53,6 +62,14 @@ function parseIndex(text: string): number {
   if (text === '' || /^-\d+$/.test(text)) return 0
   if (!/^\d{1,20}$/.test(text)) throw badRequest('Invalid index')
   return Math.min(Number(text), Number.MAX_SAFE_INTEGER)
+}
+
+function parseMaxStale(text: string): number {
+  try {
+    return Math.max(0, parseGoDuration(text))
+  } catch {
+    throw badRequest('Invalid max_stale value')
+  }
 }
 
 /** The `wait` of a query in milliseconds. @throws HttpError 400 `Invalid wait time`. */

@@ -10,34 +10,70 @@ import type {
   RaftPeer,
   ReadResult,
   Session,
-  StateView,
   WatchSelector,
 } from '../../../consensus/client.ts'
 import { type ConsensusError, noLeader, refused } from '../../../consensus/errors.ts'
+import { StateMachine } from '../../../consensus/state/state-machine.ts'
+import { Watchers } from '../../../consensus/watchers.ts'
 
-/** A one-node KV in memory that behaves as the contract says. Sessions are just names it is told of. */
-export class FakeConsensus implements ConsensusClient, StateView {
-  appliedIndex = 7
-  sessionsIndex = 1
+/** The index of the store before the first write of a test. */
+const FIRST_INDEX = 7
+
+/** The real state machine behind a door without a log: one node that has agreed with itself. */
+export class FakeConsensus implements ConsensusClient {
   leader: string | null = 'peer-1'
   /** What the status says besides. */
   extra: Partial<ConsensusStatus> = {}
   /** Thrown by the next write instead of applying it. */
   nextError: ConsensusError | null = null
-  readonly knownSessions = new Set<string>()
   readonly removed: string[] = []
   /** Names of the cordoned nodes by id. */
   readonly cordons = new Map<string, string>()
   readonly proposals: { command: Command; options: CallOptions | undefined }[] = []
   readonly reads: { consistency: Consistency; options: CallOptions | undefined }[] = []
-  readonly #entries = new Map<ByteKey, KvEntry>()
-  readonly #tombstones = new Map<ByteKey, number>()
-  readonly #watchers = new Set<{ selector: WatchSelector; listener: () => void }>()
+  /** Ids of the sessions that were renewed. */
+  readonly renewed: string[] = []
+  readonly state = new StateMachine()
+  /** Log time, in milliseconds. */
+  now = 1_000_000
+  readonly #watchers = new Watchers((error) => {
+    throw error
+  })
   readonly #statusListeners = new Set<(status: ConsensusStatus) => void>()
-  #tableIndex = 7
+  #sequence = 0
+
+  constructor() {
+    this.state.skip(FIRST_INDEX - 2)
+    const key = 'before the test'
+    this.#apply({ type: 'kv.set', key, value: new Uint8Array(), flags: 0n })
+    this.#apply({ type: 'kv.delete', key })
+  }
 
   get watching(): number {
     return this.#watchers.size
+  }
+
+  get appliedIndex(): number {
+    return this.state.appliedIndex
+  }
+
+  /** A session that never expires. */
+  addSession(id: string, more: Partial<Session> = {}): void {
+    this.#apply({
+      type: 'session.create',
+      session: {
+        id,
+        name: '',
+        node: 'n1',
+        behavior: 'release',
+        lockDelayMs: 0,
+        ttl: '',
+        expiresAfterMs: 0,
+        nodeChecks: [],
+        serviceChecks: null,
+        ...more,
+      },
+    })
   }
 
   async propose(command: Command, options?: CallOptions): Promise<CommandResult> {
@@ -55,14 +91,16 @@ export class FakeConsensus implements ConsensusClient, StateView {
     this.reads.push({ consistency, options })
     if (this.leader === null && consistency !== 'stale') throw noLeader()
     return {
-      view: this,
+      view: this.state,
       knownLeader: this.leader !== null,
       lastContactMs: this.leader === null ? Number.POSITIVE_INFINITY : 0,
     }
   }
 
-  async renewSession(): Promise<Session | null> {
-    return null
+  async renewSession(id: string): Promise<Session | null> {
+    if (this.leader === null) throw noLeader()
+    this.renewed.push(id)
+    return this.state.session(id) ?? null
   }
 
   async transferLeadership(to = 'peer-2'): Promise<string> {
@@ -92,9 +130,7 @@ export class FakeConsensus implements ConsensusClient, StateView {
   }
 
   watch(selector: WatchSelector, listener: () => void): () => void {
-    const watcher = { selector, listener }
-    this.#watchers.add(watcher)
-    return () => this.#watchers.delete(watcher)
+    return this.#watchers.watch(selector, listener)
   }
 
   status(): ConsensusStatus {
@@ -151,115 +187,23 @@ export class FakeConsensus implements ConsensusClient, StateView {
 
   /** Wakes the watchers of a key although nothing changed. */
   wake(key: ByteKey): void {
-    this.#notify(key)
-  }
-
-  kvGet(key: ByteKey): KvEntry | undefined {
-    return this.#entries.get(key)
+    this.#watchers.notify({ keys: new Set([key]), sessions: false })
   }
 
   kvList(prefix: ByteKey): KvEntry[] {
-    return [...this.#entries.values()]
-      .filter((entry) => entry.key.startsWith(prefix))
-      .sort((a, b) => (a.key < b.key ? -1 : 1))
-  }
-
-  kvPrefixIndex(prefix: ByteKey): number {
-    if (prefix === '') return this.#tableIndex
-    const below = [
-      ...this.kvList(prefix).map((entry) => entry.modifyIndex),
-      ...[...this.#tombstones].filter(([key]) => key.startsWith(prefix)).map(([, index]) => index),
-    ]
-    return below.length === 0 ? this.#tableIndex : Math.max(...below)
-  }
-
-  session(): Session | undefined {
-    return undefined
-  }
-
-  sessions(): Session[] {
-    return []
+    return this.state.kvList(prefix)
   }
 
   #apply(command: Command): CommandResult {
-    const index = ++this.appliedIndex
-    switch (command.type) {
-      case 'kv.set': {
-        const old = this.#entries.get(command.key)
-        const lost =
-          command.cas !== undefined &&
-          (command.cas === 0 ? old !== undefined : old?.modifyIndex !== command.cas)
-        if (!lost)
-          this.#put({ ...command, session: old?.session ?? null, lockIndex: old?.lockIndex ?? 0 }, index)
-        return { index, ok: !lost }
-      }
-      case 'kv.acquire': {
-        if (!this.knownSessions.has(command.session)) {
-          return { index, ok: false, error: `invalid session "${command.session}"` }
-        }
-        const old = this.#entries.get(command.key)
-        if (old !== undefined && old.session !== null && old.session !== command.session) {
-          return { index, ok: false }
-        }
-        const lockIndex = (old?.lockIndex ?? 0) + (old?.session === command.session ? 0 : 1)
-        this.#put({ ...command, lockIndex }, index)
-        return { index, ok: true }
-      }
-      case 'kv.release': {
-        const old = this.#entries.get(command.key)
-        if (old?.session !== command.session) return { index, ok: false }
-        this.#put({ ...command, session: null, lockIndex: old.lockIndex }, index)
-        return { index, ok: true }
-      }
-      case 'kv.delete': {
-        const old = this.#entries.get(command.key)
-        if (old === undefined) return { index, ok: true }
-        if (command.cas !== undefined && command.cas !== old.modifyIndex) return { index, ok: false }
-        this.#remove(command.key, index)
-        return { index, ok: true }
-      }
-      case 'kv.deleteTree':
-        for (const { key } of this.kvList(command.prefix)) this.#remove(key, index)
-        return { index, ok: true }
-      default:
-        return { index, ok: false, error: 'not in this fake' }
-    }
-  }
-
-  #put(entry: Omit<KvEntry, 'createIndex' | 'modifyIndex'>, index: number): void {
-    const { key, value, flags, session, lockIndex } = entry
-    const old = this.#entries.get(key)
-    const same =
-      old !== undefined &&
-      Buffer.compare(old.value, value) === 0 &&
-      old.flags === flags &&
-      old.session === session
-    if (same) return
-    this.#entries.set(key, {
-      key,
-      value,
-      flags,
-      session,
-      lockIndex,
-      createIndex: old?.createIndex ?? index,
-      modifyIndex: index,
+    const sequence = ++this.#sequence
+    const { result, changes } = this.state.apply(this.state.appliedIndex + 1, {
+      at: this.now,
+      origin: 'test',
+      sequence,
+      acknowledged: sequence,
+      command,
     })
-    this.#tombstones.delete(key)
-    this.#tableIndex = index
-    this.#notify(key)
-  }
-
-  #remove(key: ByteKey, index: number): void {
-    this.#entries.delete(key)
-    this.#tombstones.set(key, index)
-    this.#tableIndex = index
-    this.#notify(key)
-  }
-
-  #notify(key: ByteKey): void {
-    for (const { selector, listener } of [...this.#watchers]) {
-      if (selector.kind === 'key' && selector.key === key) listener()
-      if (selector.kind === 'prefix' && key.startsWith(selector.prefix)) listener()
-    }
+    this.#watchers.notify(changes)
+    return result
   }
 }

@@ -29,6 +29,8 @@ export const CONFIG: Config = {
   mesh: { listen: { host: '127.0.0.1', port: 7946 }, advertise: null },
   http: { listen: { host: '127.0.0.1', port: 0 } },
   dns: { listen: { host: '127.0.0.1', port: 8600 }, domain: 'constellation' },
+  kv: { valueBytesMax: 524_288 },
+  sessions: { ttlMinMs: 10_000, ttlFactor: 2 },
   log: { level: 'info', format: 'auto' },
   snapshots: null,
   providers: { traefik: { entryPoints: [] } },
@@ -49,7 +51,7 @@ export interface Harness {
 /** Builds a server that waits at most `random` = 0 longer than asked. */
 export function harness(
   overrides: Partial<HttpCollaborators> = {},
-  options: { limits?: Partial<HttpLimits>; random?: () => number } = {},
+  options: { config?: Config; limits?: Partial<HttpLimits>; random?: () => number } = {},
 ): Harness {
   const consensus = new FakeConsensus()
   const catalog = new FakeCatalog()

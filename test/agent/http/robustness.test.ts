@@ -150,7 +150,7 @@ t.test('dots and doubled slashes in a key arrive as they are', async (t) => {
   for (const key of ['./../x', '//a//b/', '/leading', 'a/./b']) {
     const request = `PUT /v1/kv/${key} HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nConnection: close\r\n\r\nv`
     t.match(await readAll(await dial(port, request)), /^HTTP\/1\.1 200 /, key)
-    t.ok(consensus.kvGet(key), key)
+    t.ok(consensus.state.kvGet(key), key)
   }
 })
 
