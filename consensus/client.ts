@@ -4,13 +4,17 @@ import type { ByteKey, Command, CommandResult, Session, StateView } from './stat
 export type { KeyBackup, SavedKeys } from './key-backup.ts'
 export type {
   ByteKey,
+  ChangePosition,
   Command,
   CommandResult,
   KeyRecord,
+  KvChange,
   KvEntry,
+  KvOperation,
   Session,
   SessionSpec,
   StateView,
+  TransactionOutcome,
 } from './state/types.ts'
 
 /**

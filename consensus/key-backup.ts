@@ -39,7 +39,7 @@ export class KeyBackup {
   ): Promise<SavedKeys> {
     const { view, knownLeader, lastContactMs } = await this.#client.read(consistency, options)
     const { term, clusterId } = this.#client.status()
-    const records = view.kvList('').filter(({ key }) => !isOfCluster(key))
+    const records = view.kvList('').filter(({ key, ttl }) => !isOfCluster(key) && ttl === undefined)
     checkSize(records)
     const modifyIndex = records.reduce((max, entry) => Math.max(max, entry.modifyIndex), 0)
     return { index: view.appliedIndex, term, clusterId, records, modifyIndex, knownLeader, lastContactMs }

@@ -1,4 +1,4 @@
-import type { Command } from './types.ts'
+import type { Command, KvOperation } from './types.ts'
 
 type Check = (value: unknown) => boolean
 
@@ -7,6 +7,7 @@ const isBytes: Check = (value) => value instanceof Uint8Array
 const isFlags: Check = (value) => typeof value === 'bigint' && value >= 0n && value < 1n << 64n
 const isOptionalIndex: Check = (value) => value === undefined || Number.isFinite(value)
 const isDuration: Check = (value) => Number.isFinite(value) && (value as number) >= 0
+const isOptionalDuration: Check = (value) => value === undefined || isDuration(value)
 const isTextList: Check = (value) => Array.isArray(value) && value.every(isText)
 const isBehavior: Check = (value) => value === 'release' || value === 'delete'
 const isServiceChecks: Check = (value) => value === null || Array.isArray(value)
@@ -29,15 +30,51 @@ const SESSION: Readonly<Record<string, Check>> = {
   serviceChecks: isServiceChecks,
 }
 
+const KEYED_WRITE = { key: isText, value: isBytes, flags: isFlags }
+const KEYED = { key: isText }
+/** The fields of each verb of a transaction. */
+const OPERATIONS: ReadonlyMap<string, Readonly<Record<string, Check>>> = new Map(
+  Object.entries({
+    set: KEYED_WRITE,
+    cas: { ...KEYED_WRITE, index: isCount },
+    lock: { ...KEYED_WRITE, session: isText },
+    unlock: { ...KEYED_WRITE, session: isText },
+    get: KEYED,
+    'get-or-empty': KEYED,
+    'get-tree': KEYED,
+    'check-index': { ...KEYED, index: isCount },
+    'check-session': { ...KEYED, session: isText },
+    'check-not-exists': KEYED,
+    delete: KEYED,
+    'delete-cas': { ...KEYED, index: isCount },
+    'delete-tree': KEYED,
+  } satisfies Record<KvOperation['verb'], Readonly<Record<string, Check>>>),
+)
+const isOperation: Check = (value) => {
+  if (typeof value !== 'object' || value === null) return false
+  const { verb } = value as { readonly verb?: unknown }
+  const checks = typeof verb === 'string' ? OPERATIONS.get(verb) : undefined
+  return checks !== undefined && fits(value, checks)
+}
+const isOperations: Check = (value) => Array.isArray(value) && value.every(isOperation)
+
 const isSession: Check = (value) => typeof value === 'object' && value !== null && fits(value, SESSION)
 
 const COMMANDS: ReadonlyMap<string, Readonly<Record<string, Check>>> = new Map(
   Object.entries({
-    'kv.set': { key: isText, value: isBytes, flags: isFlags, cas: isOptionalIndex },
+    'kv.set': {
+      key: isText,
+      value: isBytes,
+      flags: isFlags,
+      cas: isOptionalIndex,
+      ttlMs: isOptionalDuration,
+    },
     'kv.acquire': { key: isText, value: isBytes, flags: isFlags, session: isText },
     'kv.release': { key: isText, value: isBytes, flags: isFlags, session: isText },
     'kv.delete': { key: isText, cas: isOptionalIndex },
     'kv.deleteTree': { prefix: isText },
+    'kv.expire': { key: isText, renewIndex: isCount },
+    'kv.txn': { operations: isOperations },
     'session.create': { session: isSession },
     'session.destroy': { id: isText },
     'restore.begin': { id: isText },

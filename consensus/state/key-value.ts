@@ -68,6 +68,11 @@ export class KeyValueTable {
     this.tableIndex = entry.modifyIndex
   }
 
+  /** Replaces an entry by one that differs in nothing a reader sees. */
+  touch(entry: KvEntry): void {
+    this.#entries.set(entry.key, entry)
+  }
+
   /** Removes a key and leaves a tombstone. False if there was none. */
   remove(key: ByteKey, index: number): boolean {
     if (!this.#entries.delete(key)) return false

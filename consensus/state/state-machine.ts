@@ -1,9 +1,31 @@
 import { CodecError, decodeRecord, encodeRecord, type LogRecord } from './codec.ts'
 import { Deduplication, type OriginRecord } from './deduplication.ts'
+import {
+  deleteKey,
+  deleteTree,
+  type KeyStore,
+  type LockRules,
+  lockKey,
+  setKey,
+  unlockKey,
+} from './key-operations.ts'
 import { KeyValueTable, type Marks, type Tombstone } from './key-value.ts'
 import { isOfCluster } from './keys.ts'
+import { RecentChanges } from './recent-changes.ts'
 import { RestoreStaging, type StagingHead } from './restore.ts'
-import type { ByteKey, Command, CommandResult, KeyRecord, KvEntry, Session, StateView } from './types.ts'
+import { Draft, evaluateTransaction, isSame } from './transaction.ts'
+import type {
+  ByteKey,
+  ChangePosition,
+  Command,
+  CommandResult,
+  KeyRecord,
+  KvEntry,
+  KvOperation,
+  Session,
+  StateView,
+  TransactionOutcome,
+} from './types.ts'
 
 /** What applying one entry changed, for watchers. */
 export interface Changes {
@@ -34,12 +56,6 @@ type SnapshotRecord =
   | { readonly kind: 'restorePart'; readonly records: readonly KeyRecord[] }
   | { readonly kind: 'end'; readonly records: number }
 
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
-  return true
-}
-
 /**
  * The replicated state: KV store, sessions, locks. Deterministic: the same log gives the same state on every node; the
  * only time is the one the leader stamped on the entry. Semantics: Consul's KV and session API.
@@ -55,7 +71,12 @@ export class StateMachine implements StateView {
   readonly #lockDelays = new Map<ByteKey, number>()
   readonly #deduplication = new Deduplication()
   readonly #staging = new RestoreStaging()
+  readonly #recent = new RecentChanges()
+  /** Keys with a TTL. */
+  readonly #expiring = new Set<ByteKey>()
   #lastAt = 0
+  /** Of the entry that is being applied. */
+  #index = 0
   #changedKeys = new Set<ByteKey>()
   #changedSessions = false
 
@@ -69,6 +90,18 @@ export class StateMachine implements StateView {
 
   kvPrefixIndex(prefix: ByteKey): number {
     return this.#kv.prefixIndex(prefix)
+  }
+
+  kvChanges(after: ChangePosition, prefix: ByteKey, limit: number): ReturnType<StateView['kvChanges']> {
+    return after.index > this.appliedIndex ? null : this.#recent.after(after, prefix, limit)
+  }
+
+  /** The keys with a TTL. */
+  *expiringKeys(): Generator<KvEntry> {
+    for (const key of this.#expiring) {
+      const entry = this.#kv.get(key)
+      if (entry !== undefined) yield entry
+    }
   }
 
   session(id: string): Session | undefined {
@@ -98,10 +131,16 @@ export class StateMachine implements StateView {
     // A new leader's clock may be behind: log time never goes back.
     this.#lastAt = Math.max(this.#lastAt, record.at)
     this.#staging.expire(this.#lastAt)
-    const outcome = this.#execute(index, command)
+    this.#index = index
+    const outcome = this.#execute(command)
     const result: CommandResult =
-      typeof outcome === 'boolean' ? { index, ok: outcome } : { index, ok: false, error: outcome }
+      typeof outcome === 'object'
+        ? { index, ok: outcome.errors.length === 0, transaction: outcome }
+        : typeof outcome === 'boolean'
+          ? { index, ok: outcome }
+          : { index, ok: false, error: outcome }
     this.#deduplication.record(origin, sequence, acknowledged, result)
+    this.#recent.add(index, this.#changedKeys, (key) => this.#kv.get(key))
     return { result, changes: this.#changes() }
   }
 
@@ -109,19 +148,30 @@ export class StateMachine implements StateView {
     return { keys: this.#changedKeys, sessions: this.#changedSessions }
   }
 
-  #execute(index: number, command: Command): boolean | string {
+  #execute(command: Command): boolean | string | TransactionOutcome {
+    const index = this.#index
     switch (command.type) {
-      case 'kv.set':
-        return this.#set(index, command.key, command.value, command.flags, command.cas)
-      case 'kv.acquire':
-        return this.#acquire(index, command.key, command.value, command.flags, command.session)
-      case 'kv.release':
-        return this.#release(index, command.key, command.value, command.flags, command.session)
+      case 'kv.set': {
+        const { cas, ttlMs } = command
+        return setKey(this.#store, { ...command, index }, { cas, ttlMs })
+      }
+      case 'kv.acquire': {
+        const outcome = lockKey(this.#store, this.#rules, { ...command, index }, command.session)
+        return typeof outcome === 'object' ? outcome.error : outcome === 'locked'
+      }
+      case 'kv.release': {
+        const done = unlockKey(this.#store, { ...command, index }, command.session)
+        return typeof done === 'object' ? done.error : done
+      }
       case 'kv.delete':
-        return this.#delete(index, command.key, command.cas)
+        return deleteKey(this.#store, command.key, command.cas)
       case 'kv.deleteTree':
-        for (const { key } of this.#kv.list(command.prefix)) this.#remove(index, key)
+        deleteTree(this.#store, command.prefix)
         return true
+      case 'kv.expire':
+        return this.#expire(command.key, command.renewIndex)
+      case 'kv.txn':
+        return this.#transact(command.operations)
       case 'session.create':
         return this.#createSession(index, { ...command.session, createIndex: index, modifyIndex: index })
       case 'session.destroy':
@@ -140,16 +190,23 @@ export class StateMachine implements StateView {
     }
   }
 
+  readonly #store: KeyStore = {
+    get: (key) => this.#kv.get(key),
+    list: (prefix) => this.#kv.list(prefix),
+    put: (entry) => this.#put(entry),
+    remove: (key) => this.#remove(this.#index, key),
+  }
+
+  readonly #rules: LockRules = {
+    hasSession: (id) => this.#sessions.has(id),
+    isDelayed: (key) => (this.#lockDelays.get(key) ?? 0) > this.#lastAt,
+  }
+
   #put(entry: KvEntry): void {
     const before = this.#kv.get(entry.key)
     // An unchanged write does not bump the index, so it wakes no watcher.
-    if (
-      before !== undefined &&
-      before.flags === entry.flags &&
-      before.session === entry.session &&
-      before.lockIndex === entry.lockIndex &&
-      sameBytes(before.value, entry.value)
-    ) {
+    if (before !== undefined && isSame(before, entry)) {
+      if (entry.ttl !== undefined) this.#kv.touch({ ...before, ttl: entry.ttl })
       return
     }
     if (before?.session !== entry.session) {
@@ -157,7 +214,13 @@ export class StateMachine implements StateView {
       if (entry.session !== null) this.#held.get(entry.session)?.add(entry.key)
     }
     this.#kv.put(entry)
+    this.#noteTtl(entry)
     this.#changedKeys.add(entry.key)
+  }
+
+  #noteTtl(entry: KvEntry): void {
+    if (entry.ttl === undefined) this.#expiring.delete(entry.key)
+    else this.#expiring.add(entry.key)
   }
 
   #remove(index: number, key: ByteKey): void {
@@ -165,58 +228,21 @@ export class StateMachine implements StateView {
     if (before === undefined) return
     if (before.session !== null) this.#held.get(before.session)?.delete(key)
     this.#kv.remove(key, index)
+    this.#expiring.delete(key)
     this.#changedKeys.add(key)
   }
 
-  #set(index: number, key: ByteKey, value: Uint8Array, flags: bigint, cas: number | undefined): boolean {
-    const before = this.#kv.get(key)
-    if (cas === 0 && before !== undefined) return false
-    if (cas !== undefined && cas !== 0 && before?.modifyIndex !== cas) return false
-    this.#put({
-      key,
-      value,
-      flags,
-      lockIndex: before?.lockIndex ?? 0,
-      session: before?.session ?? null,
-      createIndex: before?.createIndex ?? index,
-      modifyIndex: index,
-    })
+  #expire(key: ByteKey, renewIndex: number): boolean {
+    if (this.#kv.get(key)?.ttl?.renewIndex !== renewIndex) return false
+    this.#remove(this.#index, key)
     return true
   }
 
-  #acquire(index: number, key: ByteKey, value: Uint8Array, flags: bigint, session: string): boolean | string {
-    if (session === '') return 'missing session'
-    if (!this.#sessions.has(session)) return `invalid session "${session}"`
-    const before = this.#kv.get(key)
-    if (before !== undefined && before.session !== null && before.session !== session) return false
-    const isHeld = before?.session === session
-    if (!isHeld && (this.#lockDelays.get(key) ?? 0) > this.#lastAt) return false
-    this.#lockDelays.delete(key)
-    this.#put({
-      key,
-      value,
-      flags,
-      lockIndex: (before?.lockIndex ?? 0) + (isHeld ? 0 : 1),
-      session,
-      createIndex: before?.createIndex ?? index,
-      modifyIndex: index,
-    })
-    return true
-  }
-
-  #release(index: number, key: ByteKey, value: Uint8Array, flags: bigint, session: string): boolean | string {
-    if (session === '') return 'missing session'
-    const before = this.#kv.get(key)
-    if (before === undefined || before.session !== session) return false
-    this.#put({ ...before, value, flags, session: null, modifyIndex: index })
-    return true
-  }
-
-  #delete(index: number, key: ByteKey, cas: number | undefined): boolean {
-    const before = this.#kv.get(key)
-    if (cas !== undefined && before !== undefined && before.modifyIndex !== cas) return false
-    this.#remove(index, key)
-    return true
+  #transact(operations: readonly KvOperation[]): TransactionOutcome {
+    const draft = new Draft(this.#store)
+    const outcome = evaluateTransaction(draft, this.#rules, this.#index, operations)
+    if (outcome.errors.length === 0) draft.commit(this.#store)
+    return outcome
   }
 
   #createSession(index: number, session: Session): boolean | string {
@@ -247,14 +273,15 @@ export class StateMachine implements StateView {
 
   /**
    * Makes keys, values and flags those of a backup. Locks are of this moment, not of the backup: a locked key keeps its
-   * holder, and its value if the backup lacks it. Leases and cordons are left alone.
+   * holder, and its value if the backup lacks it. Leases, cordons and keys that go by themselves are left alone.
    */
   #replaceKeys(index: number, keys: ReadonlyMap<ByteKey, KeyRecord>): true {
-    for (const { key, session } of this.#kv.list('')) {
-      if (!keys.has(key) && session === null && !isOfCluster(key)) this.#remove(index, key)
+    for (const { key, session, ttl } of this.#kv.list('')) {
+      if (!keys.has(key) && session === null && ttl === undefined && !isOfCluster(key))
+        this.#remove(index, key)
     }
     for (const { key, value, flags } of keys.values()) {
-      if (!isOfCluster(key)) this.#set(index, key, value, flags, undefined)
+      if (!isOfCluster(key)) setKey(this.#store, { index, key, value, flags })
     }
     return true
   }
@@ -309,6 +336,7 @@ export class StateMachine implements StateView {
       state.#restoreRecord(record)
     }
     if (!ended) throw new CodecError('snapshot is cut short')
+    state.#recent.reset(state.appliedIndex)
     return state
   }
 
@@ -325,6 +353,7 @@ export class StateMachine implements StateView {
         break
       case 'kv':
         this.#kv.put(record.entry)
+        this.#noteTtl(record.entry)
         if (record.entry.session !== null) this.#held.get(record.entry.session)?.add(record.entry.key)
         break
       case 'tombstones':

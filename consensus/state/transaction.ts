@@ -1,0 +1,228 @@
+import {
+  deleteKey,
+  deleteTree,
+  type KeyStore,
+  type LockRules,
+  lockKey,
+  setKey,
+  unlockKey,
+  type Write,
+} from './key-operations.ts'
+import { keyToText } from './keys.ts'
+import type { ByteKey, KvEntry, KvOperation, StateView, TransactionOutcome } from './types.ts'
+
+/** Bytes of keys and values a transaction that writes may answer: its result goes through the log's memory and the network. */
+export const RESULT_BYTES_MAX = 4 << 20
+/** Approximate bytes of a result beside its key and value. */
+const RESULT_OVERHEAD_BYTES = 128
+
+const NO_VALUE = new Uint8Array()
+
+/** Where an operation of a transaction reads. */
+type KeyReader = Pick<KeyStore, 'get' | 'list'>
+
+/** Keys as they would be after the operations so far. The table below is not touched before `commit`. */
+export class Draft implements KeyStore {
+  readonly #below: KeyReader
+  /** Undefined = deleted. In the order of the first change. */
+  readonly #changed = new Map<ByteKey, KvEntry | undefined>()
+
+  constructor(below: KeyReader) {
+    this.#below = below
+  }
+
+  get(key: ByteKey): KvEntry | undefined {
+    return this.#changed.has(key) ? this.#changed.get(key) : this.#below.get(key)
+  }
+
+  list(prefix: ByteKey): KvEntry[] {
+    const entries = new Map(this.#below.list(prefix).map((entry) => [entry.key, entry]))
+    for (const [key, entry] of this.#changed) {
+      if (!key.startsWith(prefix)) continue
+      if (entry === undefined) entries.delete(key)
+      else entries.set(key, entry)
+    }
+    return [...entries.values()].sort((a, b) => (a.key < b.key ? -1 : 1))
+  }
+
+  put(entry: KvEntry): void {
+    const before = this.get(entry.key)
+    // As in the table, or a later check of the same transaction would see an index that never comes to be.
+    this.#changed.set(entry.key, before !== undefined && isSame(before, entry) ? before : entry)
+  }
+
+  remove(key: ByteKey): void {
+    this.#changed.set(key, undefined)
+  }
+
+  /** Carries the changes out, in order. */
+  commit(store: Pick<KeyStore, 'put' | 'remove'>): void {
+    for (const [key, entry] of this.#changed) {
+      if (entry === undefined) store.remove(key)
+      else store.put(entry)
+    }
+  }
+}
+
+/** True if writing `entry` over `before` changes nothing anybody can see, so that the index of the key stays. */
+export function isSame(before: KvEntry, entry: KvEntry): boolean {
+  return (
+    before.flags === entry.flags &&
+    before.session === entry.session &&
+    before.lockIndex === entry.lockIndex &&
+    before.ttl?.ms === entry.ttl?.ms &&
+    sameBytes(before.value, entry.value)
+  )
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}
+
+/** True if none of the operations can change anything, so that no log entry is needed. */
+export function isReadOnly(operations: readonly KvOperation[]): boolean {
+  return operations.every(({ verb }) => verb.startsWith('get') || verb.startsWith('check'))
+}
+
+/** Evaluates a transaction that `isReadOnly`. */
+export function readTransaction(
+  view: Pick<StateView, 'kvGet' | 'kvList'>,
+  operations: readonly KvOperation[],
+): TransactionOutcome {
+  const store = {
+    get: (key: ByteKey) => view.kvGet(key),
+    list: (prefix: ByteKey) => view.kvList(prefix),
+  }
+  const rules: LockRules = { hasSession: () => false, isDelayed: () => false }
+  return new Evaluation(new Draft(store), rules, 0, Number.POSITIVE_INFINITY).run(operations)
+}
+
+/**
+ * Evaluates the operations in order on `draft`; each sees what those before it did. Every one that fails is listed, and then
+ * nothing may be committed (Consul transaction API).
+ */
+export function evaluateTransaction(
+  draft: Draft,
+  rules: LockRules,
+  index: number,
+  operations: readonly KvOperation[],
+): TransactionOutcome {
+  return new Evaluation(draft, rules, index, RESULT_BYTES_MAX).run(operations)
+}
+
+class Evaluation {
+  readonly #draft: Draft
+  readonly #rules: LockRules
+  readonly #index: number
+  readonly #bytesMax: number
+  readonly #results: KvEntry[] = []
+  #bytes = 0
+
+  constructor(draft: Draft, rules: LockRules, index: number, bytesMax: number) {
+    this.#draft = draft
+    this.#rules = rules
+    this.#index = index
+    this.#bytesMax = bytesMax
+  }
+
+  run(operations: readonly KvOperation[]): TransactionOutcome {
+    const errors = operations.flatMap((operation, at) => {
+      const what = this.#execute(operation)
+      return what === null ? [] : [{ operation: at, what }]
+    })
+    return errors.length > 0 ? { results: [], errors } : { results: this.#results, errors }
+  }
+
+  /** Answers why it failed, null if it did not. */
+  #execute(operation: KvOperation): string | null {
+    const { key } = operation
+    const name = `key "${keyToText(key)}"`
+    const before = this.#draft.get(key)
+    switch (operation.verb) {
+      case 'set':
+        setKey(this.#draft, this.#write(operation))
+        return this.#answerWritten(key)
+      case 'cas':
+        if (!setKey(this.#draft, this.#write(operation), { cas: operation.index }))
+          return `failed to set ${name}, index is stale`
+        return this.#answerWritten(key)
+      case 'lock':
+        return this.#lock(operation, name)
+      case 'unlock': {
+        const done = unlockKey(this.#draft, this.#write(operation), operation.session)
+        if (typeof done === 'object') return done.error
+        if (!done) return `failed to unlock ${name}, lock isn't held, or is held by another session`
+        return this.#answerWritten(key)
+      }
+      case 'get':
+        return before === undefined ? `${name} doesn't exist` : this.#answer(before)
+      case 'get-or-empty':
+        return this.#answer(before ?? emptyEntry(key))
+      case 'get-tree':
+        for (const entry of this.#draft.list(key)) {
+          const error = this.#answer(entry)
+          if (error !== null) return error
+        }
+        return null
+      case 'check-index':
+        if (before === undefined) return `failed to check index, ${name} doesn't exist`
+        if (before.modifyIndex !== operation.index)
+          return `failed index check for ${name}, current modify index ${before.modifyIndex} != ${operation.index}`
+        return this.#answerWritten(key)
+      case 'check-session':
+        if (before === undefined) return `failed to check session, ${name} doesn't exist`
+        if ((before.session ?? '') !== operation.session)
+          return `failed session check for ${name}, current session "${before.session ?? ''}" != "${operation.session}"`
+        return this.#answerWritten(key)
+      case 'check-not-exists':
+        return before === undefined ? null : `${name} exists`
+      case 'delete':
+        deleteKey(this.#draft, key)
+        return null
+      case 'delete-cas':
+        return deleteKey(this.#draft, key, operation.index)
+          ? null
+          : `failed to delete ${name}, index is stale`
+      case 'delete-tree':
+        deleteTree(this.#draft, key)
+        return null
+      default:
+        return `unknown verb ${(operation as { verb: string }).verb}`
+    }
+  }
+
+  #lock(
+    operation: Extract<KvOperation, { value: Uint8Array; session: string }>,
+    name: string,
+  ): string | null {
+    const outcome = lockKey(this.#draft, this.#rules, this.#write(operation), operation.session)
+    if (typeof outcome === 'object') return outcome.error
+    if (outcome === 'held') return `failed to lock ${name}, lock is already held`
+    if (outcome === 'delayed') return `failed to lock ${name} due to lock delay`
+    return this.#answerWritten(operation.key)
+  }
+
+  #write({ key, value, flags }: Extract<KvOperation, { value: Uint8Array }>): Write {
+    return { index: this.#index, key, value, flags }
+  }
+
+  /** Answers the entry without its value: the client has it. */
+  #answerWritten(key: ByteKey): string | null {
+    const entry = this.#draft.get(key)
+    return entry === undefined ? null : this.#answer({ ...entry, value: NO_VALUE })
+  }
+
+  #answer(entry: KvEntry): string | null {
+    this.#bytes += entry.key.length + entry.value.length + RESULT_OVERHEAD_BYTES
+    if (this.#bytes > this.#bytesMax)
+      return `the results of the transaction are larger than ${this.#bytesMax} bytes`
+    this.#results.push(entry)
+    return null
+  }
+}
+
+function emptyEntry(key: ByteKey): KvEntry {
+  return { key, value: NO_VALUE, flags: 0n, lockIndex: 0, session: null, createIndex: 0, modifyIndex: 0 }
+}

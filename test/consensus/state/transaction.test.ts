@@ -1,0 +1,233 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { keyToText, textToKey } from '../../../consensus/state/keys.ts'
+import { isReadOnly, RESULT_BYTES_MAX, readTransaction } from '../../../consensus/state/transaction.ts'
+import type { KvOperation, TransactionOutcome } from '../../../consensus/state/types.ts'
+import { bytes, Machine } from './machine.ts'
+
+type Loose = { verb: KvOperation['verb']; key?: string; value?: string; index?: number; session?: string }
+
+function operation({ verb, key = 'k', value = '', index = 0, session = '' }: Loose): KvOperation {
+  return { verb, key: textToKey(key), value: bytes(value), flags: 0n, index, session } as KvOperation
+}
+
+function run(m: Machine, ...operations: Loose[]): TransactionOutcome {
+  const result = m.apply({ type: 'kv.txn', operations: operations.map(operation) })
+  t.equal(result.error, undefined)
+  t.equal(result.ok, result.transaction?.errors.length === 0)
+  return result.transaction as TransactionOutcome
+}
+
+const shown = ({ results }: TransactionOutcome) =>
+  results.map(({ key, value, modifyIndex }) => [keyToText(key), new TextDecoder().decode(value), modifyIndex])
+
+/** Keys with everything about them. */
+const keys = (m: Machine) => m.state.kvList('').map((entry) => ({ ...entry, value: [...entry.value] }))
+
+t.test(
+  'each operation sees what those before it did, and all share one index (golden transcript A.3)',
+  (t) => {
+    const m = new Machine()
+    m.set('old', '0')
+    const outcome = run(
+      m,
+      { verb: 'set', key: 't/a', value: '1' },
+      { verb: 'get', key: 't/a' },
+      { verb: 'delete', key: 'gone' },
+      { verb: 'set', key: 't/b', value: '2' },
+      { verb: 'get-tree', key: 't/' },
+      { verb: 'delete-tree', key: 't/a' },
+      { verb: 'get-tree', key: 't/' },
+      { verb: 'check-not-exists', key: 't/a' },
+      { verb: 'get-or-empty', key: 't/a' },
+    )
+    t.same(outcome.errors, [])
+    const { index } = m
+    t.same(shown(outcome), [
+      ['t/a', '', index],
+      ['t/a', '1', index],
+      ['t/b', '', index],
+      ['t/a', '1', index],
+      ['t/b', '2', index],
+      ['t/b', '2', index],
+      ['t/a', '', 0],
+    ])
+    t.same([...m.changes.keys].map(keyToText), ['t/b'], 'what came and went changed nothing')
+    t.equal(m.value('old'), '0')
+    t.end()
+  },
+)
+
+t.test('every failure is listed, with these words, and nothing is done', (t) => {
+  const m = new Machine()
+  m.session('s1')
+  m.session('s2')
+  m.session('late', { lockDelayMs: 5_000 })
+  m.set('a', '1')
+  m.lock('acquire', 'held', 's1')
+  m.lock('acquire', 'resting', 'late')
+  m.destroy('late')
+  const a = m.get('a')?.modifyIndex ?? 0
+  const before = keys(m)
+  const failures: [Loose, string][] = [
+    [{ verb: 'cas', key: 'a', index: a + 1 }, 'failed to set key "a", index is stale'],
+    [{ verb: 'cas', key: 'a', index: 0 }, 'failed to set key "a", index is stale'],
+    [{ verb: 'cas', key: 'none', index: 5 }, 'failed to set key "none", index is stale'],
+    [{ verb: 'lock', key: 'held', session: 's2' }, 'failed to lock key "held", lock is already held'],
+    [{ verb: 'lock', key: 'resting', session: 's2' }, 'failed to lock key "resting" due to lock delay'],
+    [{ verb: 'lock', key: 'a', session: 'nobody' }, 'invalid session "nobody"'],
+    [{ verb: 'lock', key: 'a', session: '' }, 'missing session'],
+    [
+      { verb: 'unlock', key: 'held', session: 's2' },
+      'failed to unlock key "held", lock isn\'t held, or is held by another session',
+    ],
+    [
+      { verb: 'unlock', key: 'none', session: 's2' },
+      'failed to unlock key "none", lock isn\'t held, or is held by another session',
+    ],
+    [{ verb: 'get', key: 'none' }, 'key "none" doesn\'t exist'],
+    [{ verb: 'check-index', key: 'none', index: 1 }, 'failed to check index, key "none" doesn\'t exist'],
+    [
+      { verb: 'check-index', key: 'a', index: 1 },
+      `failed index check for key "a", current modify index ${a} != 1`,
+    ],
+    [
+      { verb: 'check-session', key: 'none', session: 's1' },
+      'failed to check session, key "none" doesn\'t exist',
+    ],
+    [
+      { verb: 'check-session', key: 'a', session: 's1' },
+      'failed session check for key "a", current session "" != "s1"',
+    ],
+    [
+      { verb: 'check-session', key: 'held', session: 's2' },
+      'failed session check for key "held", current session "s1" != "s2"',
+    ],
+    [{ verb: 'check-not-exists', key: 'a' }, 'key "a" exists'],
+    [{ verb: 'delete-cas', key: 'a', index: 1 }, 'failed to delete key "a", index is stale'],
+  ]
+  const outcome = run(m, { verb: 'set', key: 'new', value: 'x' }, ...failures.map(([loose]) => loose))
+  t.same(outcome.results, [])
+  t.same(
+    outcome.errors,
+    failures.map(([, what], i) => ({ operation: i + 1, what })),
+  )
+  t.same(keys(m), before)
+  t.equal(m.changes.keys.size, 0)
+  t.same(run(m, { verb: 'get-tree', key: 'zzz' }).results, [], 'an empty tree is no failure')
+  t.same(run(m, { verb: 'delete-cas', key: 'none', index: 7 }).errors, [])
+  t.end()
+})
+
+t.test('locks within a transaction are those of the keys', (t) => {
+  const m = new Machine()
+  m.session('s', { behavior: 'delete' })
+  run(
+    m,
+    { verb: 'lock', key: 'l', session: 's', value: 'mine' },
+    { verb: 'check-session', key: 'l', session: 's' },
+  )
+  t.match(m.get('l'), { session: 's', lockIndex: 1 })
+  run(m, { verb: 'check-session', key: 'l', session: 's' }, { verb: 'set', key: 'guarded', value: '1' })
+  t.equal(m.value('guarded'), '1')
+  m.destroy('s')
+  t.equal(m.get('l'), undefined, 'the session knew of the key it locked in a transaction')
+  t.equal(run(m, { verb: 'check-session', key: 'l', session: 's' }).errors.length, 1)
+  t.end()
+})
+
+t.test('an unchanged write keeps its index, also for the checks behind it', (t) => {
+  const m = new Machine()
+  m.set('a', '1')
+  const index = m.get('a')?.modifyIndex ?? 0
+  const outcome = run(m, { verb: 'set', key: 'a', value: '1' }, { verb: 'check-index', key: 'a', index })
+  t.same(outcome.errors, [])
+  t.equal(m.get('a')?.modifyIndex, index)
+  t.equal(m.changes.keys.size, 0)
+  t.end()
+})
+
+t.test('a result that is too large fails the transaction, on every node alike', (t) => {
+  const m = new Machine()
+  const half = 'x'.repeat(RESULT_BYTES_MAX / 2)
+  m.set('big/1', half)
+  m.set('big/2', half)
+  const outcome = run(m, { verb: 'set', key: 'n', value: 'x' }, { verb: 'get-tree', key: 'big/' })
+  t.same(outcome.errors, [
+    { operation: 1, what: `the results of the transaction are larger than ${RESULT_BYTES_MAX} bytes` },
+  ])
+  t.equal(m.get('n'), undefined)
+  const read = readTransaction(m.state, [operation({ verb: 'get-tree', key: 'big/' })])
+  t.equal(read.results.length, 2, 'one that only reads stays on its node')
+  t.end()
+})
+
+t.test('what only reads', (t) => {
+  const verbs: Record<KvOperation['verb'], boolean> = {
+    set: false,
+    cas: false,
+    lock: false,
+    unlock: false,
+    get: true,
+    'get-or-empty': true,
+    'get-tree': true,
+    'check-index': true,
+    'check-session': true,
+    'check-not-exists': true,
+    delete: false,
+    'delete-cas': false,
+    'delete-tree': false,
+  }
+  for (const [verb, readOnly] of Object.entries(verbs)) {
+    t.equal(isReadOnly([operation({ verb: verb as KvOperation['verb'] })]), readOnly, verb)
+  }
+  t.equal(isReadOnly([operation({ verb: 'get' }), operation({ verb: 'delete' })]), false)
+  t.end()
+})
+
+t.test('property: all or nothing, and the same as one write after the other', (t) => {
+  const key = fc.constantFrom('a', 'a/1', 'a/2', 'b')
+  const step = fc.record({
+    verb: fc.constantFrom(
+      'set',
+      'cas',
+      'lock',
+      'unlock',
+      'delete',
+      'delete-cas',
+      'delete-tree',
+    ) as fc.Arbitrary<KvOperation['verb']>,
+    key,
+    value: fc.constantFrom('', '1', '2'),
+    index: fc.constantFrom(0, 3, 4, 5),
+    session: fc.constantFrom('s1', 's2'),
+  })
+  const prepare = () => {
+    const m = new Machine()
+    m.session('s1')
+    m.session('s2')
+    m.set('a', '1')
+    m.set('a/1', '1')
+    m.lock('acquire', 'b', 's1', '1')
+    return m
+  }
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 6 }), (steps) => {
+      const m = prepare()
+      const before = keys(m)
+      const { errors } = run(m, ...steps)
+      if (errors.length > 0) {
+        t.same(keys(m), before)
+        return
+      }
+      const one = prepare()
+      for (const loose of steps) one.apply({ type: 'kv.txn', operations: [operation(loose)] })
+      const bare = (machine: Machine) =>
+        keys(machine).map(({ createIndex: _c, modifyIndex: _m, ...rest }) => rest)
+      // Indexes differ: there one entry for each, here one for all. A comparison with one may come out otherwise.
+      if (!steps.some(({ verb }) => verb === 'cas' || verb === 'delete-cas')) t.same(bare(m), bare(one))
+    }),
+    { numRuns: 300, seed: 7 },
+  )
+  t.end()
+})
