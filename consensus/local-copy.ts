@@ -6,6 +6,7 @@ import type { Feed } from './feed.ts'
 import { FeedFollower } from './feed-follower.ts'
 import type { FeedMembers } from './feed-messages.ts'
 import type { FeedMetrics } from './feed-metrics.ts'
+import type { MemberOrders } from './member-orders.ts'
 import type { ReplicaMetrics } from './metrics.ts'
 import type { Replica } from './replica.ts'
 import { StatusListeners } from './status.ts'
@@ -29,8 +30,7 @@ export type LocalReplica = Pick<
   | 'proposeLocal'
   | 'confirmRead'
   | 'renew'
-  | 'transferLeadership'
-  | 'removePeer'
+  | 'orders'
 >
 
 /** What the copy of this node works with. */
@@ -267,7 +267,7 @@ export class LocalCopy implements LocalReplica {
 
   renew: Replica['renew'] = (id) => this.#replica.renew(id)
 
-  transferLeadership: Replica['transferLeadership'] = (to) => this.#replica.transferLeadership(to)
-
-  removePeer: Replica['removePeer'] = (id) => this.#replica.removePeer(id)
+  get orders(): MemberOrders {
+    return this.#replica.orders
+  }
 }

@@ -99,7 +99,7 @@ export class ConsensusNode {
   /** Hands leadership over if this node leads, waiting for it a little. */
   async handOver(): Promise<void> {
     try {
-      this.#replica.transferLeadership()
+      this.#replica.orders.transfer()
     } catch (error) {
       if (isConsensusError(error)) return
       throw error
@@ -155,9 +155,9 @@ export class ConsensusNode {
           index: this.#replica.state.appliedIndex,
         }
       case 'transfer':
-        return { to: this.#replica.transferLeadership(request.to ?? undefined) }
+        return { to: this.#replica.orders.transfer(request.to ?? undefined) }
       case 'remove':
-        await this.#replica.removePeer(request.node)
+        await this.#replica.orders.remove(request.node)
         return {}
       case 'add':
         return { role: await this.#addVoter(request.node) }
@@ -197,7 +197,7 @@ export class ConsensusNode {
       if (peer.clusterId !== null && peer.clusterId !== ours)
         throw refused(`${id} belongs to another cluster`)
     }
-    return this.#replica.addVoter(id)
+    return this.#replica.orders.addVoter(id)
   }
 
   /**
@@ -228,7 +228,7 @@ export class ConsensusNode {
         })
       }
       if (!this.#replica.members.hasPlace()) return { clusterId: identity.clusterId, client: this.#members() }
-      this.#replica.proposeChange({ steps: [{ kind: 'addLearner', node: from }] })
+      this.#replica.orders.change({ steps: [{ kind: 'addLearner', node: from }] })
     }
     return { clusterId: identity.clusterId, client: null }
   }

@@ -253,7 +253,7 @@ export class RaftClient implements ConsensusClient {
   async transferLeadership(to?: string, options?: CallOptions): Promise<string> {
     const deadline = new Deadline(this.#clock, options)
     const { to: heir } = await this.#order({ op: 'transfer', to: to ?? null }, deadline, async () => ({
-      to: this.#replica.transferLeadership(to),
+      to: this.#replica.orders.transfer(to),
     }))
     await this.#awaitLeadershipOf(heir, deadline)
     return heir
@@ -262,7 +262,7 @@ export class RaftClient implements ConsensusClient {
   async removePeer(id: string, options?: CallOptions): Promise<void> {
     const deadline = new Deadline(this.#clock, options)
     await this.#order({ op: 'remove', node: id }, deadline, async () => {
-      await this.#replica.removePeer(id)
+      await this.#replica.orders.remove(id)
       return {}
     })
   }

@@ -2,7 +2,7 @@ import type { Mutant } from './mutant.ts'
 
 const RAFT = 'consensus/raft/raft.ts'
 const STATE = 'consensus/state/state-machine.ts'
-const REPLICA = 'consensus/replica.ts'
+const APPLIER = 'consensus/applier.ts'
 const LEASES = 'consensus/leases.ts'
 
 /** The replicated state, its snapshots and who waits for it. */
@@ -53,7 +53,7 @@ export const stateMutants: readonly Mutant[] = [
     sentence: 'watchers are not woken when a snapshot replaces the state',
     edits: [
       {
-        file: REPLICA,
+        file: APPLIER,
         from: 'this.watchers.notifyAll()\n',
         to: '\n',
       },

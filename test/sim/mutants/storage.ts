@@ -4,7 +4,7 @@ const RAFT = 'consensus/raft/raft.ts'
 const LOG = 'consensus/raft/log.ts'
 const LEVEL = 'consensus/storage/level-store.ts'
 const WRITER = 'consensus/log-writer.ts'
-const REPLICA = 'consensus/replica.ts'
+const DUTIES = 'consensus/leader-duties.ts'
 
 /** Logs and snapshots on the disk. */
 export const storageMutants: readonly Mutant[] = [
@@ -135,9 +135,9 @@ export const storageMutants: readonly Mutant[] = [
     sentence: 'a leader whose disk does not answer goes on leading',
     edits: [
       {
-        file: REPLICA,
-        from: 'if (this.#writer.isStalled && raft.stepDown())',
-        to: 'if (this.#writer.isStalled && raft.term < 0)',
+        file: DUTIES,
+        from: 'if (writer.isStalled && raft.stepDown())',
+        to: 'if (writer.isStalled && raft.term < 0)',
       },
     ],
     foundBy: { test: 'test/consensus/replica.test.ts', slow: true },
