@@ -1,12 +1,12 @@
 import type { Logger } from 'pino'
 import { ApplyWaiters } from './apply-waiters.ts'
 import type { ConsensusError } from './errors.ts'
+import type { Expiry } from './expiry.ts'
 import type { LeaderLease } from './leader-lease.ts'
 import type { ReplicaMetrics } from './metrics.ts'
 import type { Proposals } from './proposals.ts'
 import type { Raft } from './raft/raft.ts'
 import type { Entry, SnapshotMeta } from './raft/types.ts'
-import type { SessionExpiry } from './session-expiry.ts'
 import type { Snapshots } from './snapshots.ts'
 import { decodeLogRecord } from './state/codec.ts'
 import { StateMachine } from './state/state-machine.ts'
@@ -16,7 +16,7 @@ import { Watchers } from './watchers.ts'
 /** Whom it concerns that something was applied. */
 export interface ApplierCollaborators {
   readonly proposals: Pick<Proposals, 'applied'>
-  readonly sessions: Pick<SessionExpiry, 'applied'>
+  readonly expiry: Pick<Expiry, 'applied'>
   readonly lease: Pick<LeaderLease, 'drop'>
   readonly snapshots: Pick<Snapshots, 'adopt' | 'count' | 'takeIfDue'>
   readonly metrics: ReplicaMetrics | null
@@ -90,7 +90,7 @@ export class Applier {
     }
     const record = decodeLogRecord(entry.data)
     const { result, changes } = this.#state.apply(entry.index, record)
-    this.#with.sessions.applied(record.command)
+    this.#with.expiry.applied(record.command)
     if (changes.keys.size > 0 || changes.sessions) this.watchers.notify(changes)
     return result
   }

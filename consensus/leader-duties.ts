@@ -1,9 +1,9 @@
 import type { Logger } from 'pino'
+import type { Expiry } from './expiry.ts'
 import type { LogWriter } from './log-writer.ts'
 import type { Members } from './members.ts'
 import { allNodes } from './raft/configuration.ts'
 import type { Raft } from './raft/raft.ts'
-import type { SessionExpiry } from './session-expiry.ts'
 import type { Transport } from './transport.ts'
 
 /** Ticks without a connection to a quorum after which a leader gives up. */
@@ -14,7 +14,7 @@ const VOTER_CHECK_TICKS = 5
 /** What a leader looks after. */
 export interface LeaderDutiesCollaborators {
   readonly isLeader: () => boolean
-  readonly sessions: Pick<SessionExpiry, 'restart' | 'clear' | 'endExpired'>
+  readonly expiry: Omit<Expiry, 'applied'>
   readonly members: Pick<Members, 'restart' | 'forgetWish' | 'manage'>
   readonly transport: Pick<Transport, 'isConnected'>
   readonly writer: Pick<LogWriter, 'isStalled'>
@@ -22,8 +22,8 @@ export interface LeaderDutiesCollaborators {
 }
 
 /**
- * What a leader does beside replicating: it gives up when it reaches no quorum or its disk hangs, ends the sessions nobody
- * renews, and sees to it that enough members vote. Times are milliseconds of the monotonic clock.
+ * What a leader does beside replicating: it gives up when it reaches no quorum or its disk hangs, ends the sessions and
+ * keys nobody renews, and sees to it that enough members vote. Times are milliseconds of the monotonic clock.
  */
 export class LeaderDuties {
   readonly #pauseMs: number
@@ -49,7 +49,7 @@ export class LeaderDuties {
       this.#restart()
       return
     }
-    this.#with.sessions.clear()
+    this.#with.expiry.clear()
     this.#with.members.forgetWish()
   }
 
@@ -59,7 +59,7 @@ export class LeaderDuties {
   }
 
   #restart(): void {
-    this.#with.sessions.restart()
+    this.#with.expiry.restart()
     this.#with.members.restart()
   }
 
@@ -72,7 +72,7 @@ export class LeaderDuties {
 
   /** Does what is due in this tick. Call on the leader only. */
   perform(raft: Raft, now: number): void {
-    const { transport, writer, sessions, members, log } = this.#with
+    const { transport, writer, expiry, members, log } = this.#with
     const others = allNodes(raft.configuration).filter((id) => id !== raft.id)
     const unreachable = new Set(others.filter((id) => !transport.isConnected(id)))
     this.#unreachableTicks = unreachable.size > 0 ? this.#unreachableTicks + 1 : 0
@@ -80,7 +80,7 @@ export class LeaderDuties {
     // The others replicate, but nothing is applied here.
     if (writer.isStalled && raft.stepDown())
       log.error('the disk does not answer; this node gives up leadership')
-    sessions.endExpired(now)
+    expiry.endExpired(now)
     if (this.#ticks % VOTER_CHECK_TICKS === 0) members.manage(raft)
   }
 }

@@ -6,8 +6,10 @@ import { supersedes } from './cluster-id.ts'
 import { cordonedNodes } from './cordon.ts'
 import { Driver } from './driver.ts'
 import { type ConsensusError, noLeader, outcomeUnknown } from './errors.ts'
+import { allExpiries, type Expiry } from './expiry.ts'
 import { yieldToFullDisk } from './full-disk.ts'
 import { Inbox } from './inbox.ts'
+import { KeyExpiry } from './key-expiry.ts'
 import { LeaderDuties } from './leader-duties.ts'
 import { LeaderLease } from './leader-lease.ts'
 import { LogWriter } from './log-writer.ts'
@@ -57,6 +59,7 @@ export class Replica {
   readonly #lease: LeaderLease
   readonly #reads: ReadConfirmations
   readonly #sessions: SessionExpiry
+  readonly #expiry: Expiry
   readonly #members: Members
   readonly #snapshots: Snapshots
   readonly #writer: LogWriter
@@ -103,21 +106,25 @@ export class Replica {
     const reads = new ReadConfirmations(lease)
     this.#reads = reads
 
-    const sessions = new SessionExpiry(`${nodeId}/expiry/${randomUUID()}`, {
+    const expiring = {
       ...collaborators,
       state: () => this.state,
       isLeader,
-      propose: (record) => this.proposeLocal(record),
-    })
+      propose: (record: Omit<LogRecord, 'at'>) => this.proposeLocal(record),
+    }
+    const sessions = new SessionExpiry(`${nodeId}/expiry/${randomUUID()}`, expiring)
     this.#sessions = sessions
+    const keys = new KeyExpiry(`${nodeId}/key-expiry/${randomUUID()}`, expiring)
+    const expiry = allExpiries([sessions, keys])
+    this.#expiry = expiry
     const fail = (error: Error) => participation.fail(error)
-    const results = { proposals, sessions, lease, snapshots, metrics, log }
+    const results = { proposals, expiry, lease, snapshots, metrics, log }
     const applier = new Applier({ ...results, listenerFailed, fail })
     this.#applier = applier
     const aliveMs = ALIVE_ELECTIONS * electionMs
     const members = new Members({ ...this.#options, aliveMs }, { ...collaborators, raft, cordoned })
     this.#members = members
-    const duties = new LeaderDuties(electionMs, { transport, isLeader, sessions, members, writer, log })
+    const duties = new LeaderDuties(electionMs, { transport, isLeader, expiry, members, writer, log })
     this.#duties = duties
     const onStatus = (listener: () => void) => this.onStatus(listener)
     this.orders = new MemberOrders({ members, participation, applier, isLeader, onStatus, pump })
@@ -322,7 +329,7 @@ export class Replica {
     this.#proposals.rejectPending(outcomeUnknown(error))
     this.#reads.rejectAll(error)
     this.#applier.rejectWaiting(error)
-    this.#sessions.clear()
+    this.#expiry.clear()
     this.#status.notice()
   }
 

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { Clock } from './clock.ts'
 import { isConsensusError, noLeader } from './errors.ts'
+import type { Expiry } from './expiry.ts'
 import { SessionTimers } from './session-timers.ts'
 import type { LogRecord } from './state/codec.ts'
 import type { StateMachine } from './state/state-machine.ts'
@@ -16,7 +17,7 @@ export interface SessionExpiryCollaborators {
 }
 
 /** Ends the sessions nobody renews: on the leader only, and only through the log. */
-export class SessionExpiry {
+export class SessionExpiry implements Expiry {
   /** Who proposes the end of sessions: one start of one node. */
   readonly #origin: string
   readonly #with: SessionExpiryCollaborators

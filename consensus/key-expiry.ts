@@ -1,0 +1,80 @@
+import type { Logger } from 'pino'
+import type { Clock } from './clock.ts'
+import type { Expiry } from './expiry.ts'
+import type { LogRecord } from './state/codec.ts'
+import type { StateMachine } from './state/state-machine.ts'
+import type { ByteKey, Command } from './state/types.ts'
+
+/** Ends proposed at once; the others wait for the next tick. */
+const ENDS_PER_TICK = 256
+
+/** What ends keys works with. */
+export interface KeyExpiryCollaborators {
+  readonly clock: Clock
+  readonly log: Logger
+  readonly state: () => StateMachine
+  readonly isLeader: () => boolean
+  readonly propose: (record: Omit<LogRecord, 'at'>) => Promise<unknown>
+}
+
+/**
+ * Deletes keys that were not written again within their time to live: on the leader only, on its monotonic clock, and only
+ * through the log. The entry that deletes names the write it counted from, so a write that is on its way wins.
+ */
+export class KeyExpiry implements Expiry {
+  /** Who proposes the ends: one start of one node. */
+  readonly #origin: string
+  readonly #with: KeyExpiryCollaborators
+  readonly #deadlines = new Map<ByteKey, number>()
+  #sequence = 0
+
+  constructor(origin: string, collaborators: KeyExpiryCollaborators) {
+    this.#origin = origin
+    this.#with = collaborators
+  }
+
+  /** Gives every key its full time: this node became leader, or was paused so that nobody could write anything. */
+  restart(): void {
+    this.#deadlines.clear()
+    for (const { key } of this.#with.state().expiringKeys()) this.#arm(key)
+  }
+
+  /** This node leads no longer. */
+  clear(): void {
+    this.#deadlines.clear()
+  }
+
+  /** A command was applied. */
+  applied(command: Command): void {
+    if (command.type === 'kv.set' && command.ttlMs !== undefined && this.#with.isLeader())
+      this.#arm(command.key)
+  }
+
+  #arm(key: ByteKey): void {
+    const ttl = this.#with.state().kvGet(key)?.ttl
+    if (ttl !== undefined) this.#deadlines.set(key, this.#with.clock.now() + ttl.ms)
+  }
+
+  /** Proposes the end of every key whose time is over. */
+  endExpired(now: number): void {
+    let ends = 0
+    for (const [key, deadline] of this.#deadlines) {
+      if (deadline > now) continue
+      if (++ends > ENDS_PER_TICK) return
+      this.#deadlines.delete(key)
+      const ttl = this.#with.state().kvGet(key)?.ttl
+      if (ttl !== undefined) this.#end(key, ttl.renewIndex)
+    }
+  }
+
+  #end(key: ByteKey, renewIndex: number): void {
+    const sequence = ++this.#sequence
+    const command: Command = { type: 'kv.expire', key, renewIndex }
+    this.#with
+      .propose({ origin: this.#origin, sequence, acknowledged: sequence, command })
+      .catch((error: unknown) => {
+        this.#with.log.debug({ err: error }, 'a key whose time is over was not deleted; trying again')
+        if (this.#with.isLeader()) this.#arm(key)
+      })
+  }
+}
