@@ -8,6 +8,9 @@ import { badRequest, HttpError } from './errors.ts'
  */
 const DISCARDED_BYTES_MAX = 4 * 1024 * 1024
 
+/** Digits a double may not hold exactly. */
+const LONG_NUMBER = /\d{16}/
+
 /**
  * Makes every body a Buffer, whatever its Content-Type says: Consul's clients send JSON as a form, as text or as nothing.
  * The route's `bodyLimit` is counted in bytes received, so a chunked upload is cut at the limit as well.
@@ -45,6 +48,27 @@ export function bodyJson(request: FastifyRequest): unknown {
   })
   if (failure !== null) throw badRequest('Request decode failed: the body is not valid JSON')
   return decoded
+}
+
+/**
+ * As `bodyJson`, with whole numbers that do not fit a double exactly as bigint.
+ * @throws HttpError 400 `Request decode failed: …`.
+ */
+export function bodyJsonExact(request: FastifyRequest): unknown {
+  const decoded = bodyJson(request)
+  const text = bodyBytes(request).toString('utf8')
+  if (!LONG_NUMBER.test(text)) return decoded
+  try {
+    return JSON.parse(text, exactNumber)
+  } catch {
+    throw badRequest('Request decode failed: the body is not valid JSON')
+  }
+}
+
+function exactNumber(_key: string, value: unknown, context?: { readonly source?: string }): unknown {
+  const source = context?.source
+  const isLong = typeof value === 'number' && !Number.isSafeInteger(value)
+  return isLong && source !== undefined && /^-?\d+$/.test(source) ? BigInt(source) : value
 }
 
 /** True if the request announces a body. */

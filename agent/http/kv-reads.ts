@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ByteKey, KvEntry } from '../../consensus/client.ts'
+import { formatGoDuration } from '../../discovery/health/duration.ts'
 import type { HttpContext } from './collaborators.ts'
 import { type DecisionQuery, readDecisions } from './decision-reads.ts'
 import { badRequest } from './errors.ts'
@@ -29,6 +30,7 @@ export function kvJson(entry: KvEntry): Record<string, unknown> {
         ? null
         : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64'),
     ...(entry.session === null ? {} : { Session: entry.session }),
+    ...(entry.ttl === undefined ? {} : { TTL: formatGoDuration(entry.ttl.ms) }),
     CreateIndex: entry.createIndex,
     ModifyIndex: entry.modifyIndex,
   }

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { Command } from '../../consensus/client.ts'
+import { parseGoDuration } from '../../discovery/health/duration.ts'
 import { bodyBytes } from './body.ts'
 import type { HttpContext } from './collaborators.ts'
 import { badRequest, refused } from './errors.ts'
@@ -12,6 +13,8 @@ import type { RouteTable } from './routes.ts'
 import { DONE, ERRORS, KvEntrySchema, KvKeysSchema, query, READ_QUERY } from './schemas.ts'
 import { LEADER_WAIT_MS } from './store-reads.ts'
 
+const TTL_MIN_MS = 1_000
+const TTL_MAX_MS = 365 * 24 * 60 * 60_000
 const UINT64_MAX = 2n ** 64n - 1n
 
 /** The key-value store: /v1/kv/* (Consul KV API). */
@@ -48,6 +51,7 @@ export function addKvRoutes(routes: RouteTable, context: HttpContext): void {
     tag: 'kv',
     summary: 'Write a key. The body is the value, at most kv.value_bytes_max (512 KiB).',
     query: query({
+      ttl: 'How long the key lives unless it is written again with a ttl, e.g. 30s; an extension',
       flags: 'Number of up to 64 bits, kept with the value',
       cas: 'Write only if ModifyIndex is this; 0 = only if the key is absent',
       acquire: 'Session that locks the key',
@@ -91,6 +95,7 @@ function putCommand(request: FastifyRequest): Command {
   const key = pathTail(request)
   if (key === '') throw badRequest('Missing key name')
   refuseConflict(request, ['cas', 'acquire', 'release'])
+  refuseConflict(request, ['ttl', 'acquire', 'release'])
   const flags = parseFlags(firstParam(request.query, 'flags') ?? '')
   const value = bodyBytes(request)
   for (const type of ['acquire', 'release'] as const) {
@@ -100,7 +105,15 @@ function putCommand(request: FastifyRequest): Command {
     return { type: `kv.${type}`, key, value, flags, session }
   }
   const cas = parseCas(request)
-  return { type: 'kv.set', key, value, flags, ...(cas === undefined ? {} : { cas }) }
+  const ttlMs = parseTtl(request)
+  return {
+    type: 'kv.set',
+    key,
+    value,
+    flags,
+    ...(cas === undefined ? {} : { cas }),
+    ...(ttlMs === undefined ? {} : { ttlMs }),
+  }
 }
 
 function deleteCommand(request: FastifyRequest): Command {
@@ -123,6 +136,19 @@ function parseCas(request: FastifyRequest): number | undefined {
   const value = parseUint64('cas', firstParam(request.query, 'cas') ?? '')
   // Beyond it no index is exact, and none exists: the comparison fails either way.
   return Number(value > BigInt(Number.MAX_SAFE_INTEGER) ? BigInt(Number.MAX_SAFE_INTEGER) : value)
+}
+
+function parseTtl(request: FastifyRequest): number | undefined {
+  if (!hasParam(request.query, 'ttl')) return undefined
+  const text = firstParam(request.query, 'ttl') ?? ''
+  let ms = Number.NaN
+  try {
+    ms = parseGoDuration(text)
+  } catch {
+    // Refused below, with what is allowed.
+  }
+  if (ms >= TTL_MIN_MS && ms <= TTL_MAX_MS) return ms
+  throw badRequest(`Invalid ttl: ${JSON.stringify(text)} is not a duration from 1s to 8760h`)
 }
 
 function parseFlags(text: string): bigint {

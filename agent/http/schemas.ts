@@ -57,12 +57,44 @@ export const KvEntrySchema = Type.Array(
     Flags: Type.Number({ description: 'Up to 64 bits' }),
     Value: Type.Union([Type.String({ description: 'Base64' }), Type.Null()]),
     Session: Type.Optional(Type.String()),
+    TTL: Type.Optional(
+      Type.String({ description: 'Of a key that goes when it is not written again in time' }),
+    ),
     ...indexes,
   }),
 )
 
 /** Keys of the KV store. */
 export const KvKeysSchema = Type.Array(Type.String())
+
+const KvEntryObject = KvEntrySchema.items
+
+const VERBS =
+  'set, cas, lock, unlock, get, get-or-empty, get-tree, check-index, check-session, check-not-exists, delete, delete-cas, delete-tree'
+
+/** Body of a transaction. */
+export const TransactionRequestSchema = Type.Array(
+  Type.Object({
+    KV: Type.Object({
+      Verb: Type.String({ description: VERBS }),
+      Key: Type.String(),
+      Value: Type.Optional(Type.String({ description: 'Base64' })),
+      Flags: Type.Optional(Type.Number({ description: 'Up to 64 bits' })),
+      Index: Type.Optional(Type.Integer()),
+      Session: Type.Optional(Type.String()),
+    }),
+  }),
+  { maxItems: 128 },
+)
+
+/** What a transaction answers: one of the two is null. */
+export const TransactionSchema = Type.Object({
+  Results: Type.Union([Type.Array(Type.Object({ KV: KvEntryObject })), Type.Null()]),
+  Errors: Type.Union([
+    Type.Array(Type.Object({ OpIndex: Type.Integer({ description: 'Counts from 0' }), What: Type.String() })),
+    Type.Null(),
+  ]),
+})
 
 /** A session. */
 export const SessionSchema = Type.Object({

@@ -23,6 +23,7 @@ import { RouteTable } from './routes.ts'
 import { addSessionRoutes } from './session.ts'
 import { addSnapshotRoutes } from './snapshot.ts'
 import { addStatusRoutes } from './status.ts'
+import { addTransactionRoutes } from './txn.ts'
 
 /** Bounds of the server; every one has a default. */
 export interface HttpLimits {
@@ -108,6 +109,7 @@ function addRoutes(app: FastifyInstance, context: HttpContext): void {
   const routes = new RouteTable(app)
   addKvRoutes(routes, context)
   addSessionRoutes(routes, context)
+  addTransactionRoutes(routes, context)
   addAgentNodeRoutes(routes, context)
   addAgentServiceRoutes(routes, context)
   addAgentCheckRoutes(routes, context)

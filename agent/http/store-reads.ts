@@ -28,11 +28,15 @@ export interface ReadOptions {
 }
 
 /** What the headers of a store read say. */
-export interface ReadState {
+export interface ReadState extends ContactState {
   readonly index: number
+  readonly consistency: Consistency
+}
+
+/** How much this node knows of the leader. */
+export interface ContactState {
   readonly knownLeader: boolean
   readonly lastContactMs: number
-  readonly consistency: Consistency
 }
 
 /** Decodes `index`, `wait`, `stale`, `max_stale`, `cached` and `consistent`. @throws HttpError 400 with Consul's texts. */
@@ -87,14 +91,19 @@ export function parseWait(text: string): number {
 /** Sets Consul's headers. The four always travel together: Go's client stops reading them at the first that is missing. */
 export function setReadHeaders(reply: FastifyReply, state: ReadState): void {
   reply.header('x-consul-index', String(Math.max(1, state.index)))
+  setContactHeaders(reply, state)
+  reply.header(
+    'x-consul-effective-consistency',
+    state.consistency === 'default' ? 'leader' : state.consistency,
+  )
+}
+
+/** The headers of a read that has no index. */
+export function setContactHeaders(reply: FastifyReply, state: ContactState): void {
   reply.header('x-consul-knownleader', String(state.knownLeader))
   reply.header(
     'x-consul-lastcontact',
     String(Math.round(Math.min(Math.max(0, state.lastContactMs), LAST_CONTACT_MAX_MS))),
-  )
-  reply.header(
-    'x-consul-effective-consistency',
-    state.consistency === 'default' ? 'leader' : state.consistency,
   )
 }
 

@@ -13,7 +13,7 @@ import { KeyValueTable, type Marks, type Tombstone } from './key-value.ts'
 import { isOfCluster } from './keys.ts'
 import { RecentChanges } from './recent-changes.ts'
 import { RestoreStaging, type StagingHead } from './restore.ts'
-import { Draft, evaluateTransaction, isSame } from './transaction.ts'
+import { Draft, evaluateTransaction, isSame, readTransaction } from './transaction.ts'
 import type {
   ByteKey,
   ChangePosition,
@@ -94,6 +94,10 @@ export class StateMachine implements StateView {
 
   kvChanges(after: ChangePosition, prefix: ByteKey, limit: number): ReturnType<StateView['kvChanges']> {
     return after.index > this.appliedIndex ? null : this.#recent.after(after, prefix, limit)
+  }
+
+  readTransaction(operations: readonly KvOperation[]): TransactionOutcome {
+    return readTransaction(this, operations)
   }
 
   /** The keys with a TTL. */

@@ -81,12 +81,7 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return true
 }
 
-/** True if none of the operations can change anything, so that no log entry is needed. */
-export function isReadOnly(operations: readonly KvOperation[]): boolean {
-  return operations.every(({ verb }) => verb.startsWith('get') || verb.startsWith('check'))
-}
-
-/** Evaluates a transaction that `isReadOnly`. */
+/** Evaluates a transaction without writes. Changes of operations that are writes go nowhere. */
 export function readTransaction(
   view: Pick<StateView, 'kvGet' | 'kvList'>,
   operations: readonly KvOperation[],

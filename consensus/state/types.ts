@@ -182,6 +182,8 @@ export interface StateView {
     prefix: ByteKey,
     limit: number,
   ): { readonly changes: readonly KvChange[]; readonly position: ChangePosition } | null
+  /** Evaluates a transaction that writes nothing. */
+  readTransaction(operations: readonly KvOperation[]): TransactionOutcome
   session(id: string): Session | undefined
   sessions(): Session[]
   /** Index of the last change of the sessions table. At least 1. */

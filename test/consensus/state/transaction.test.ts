@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { keyToText, textToKey } from '../../../consensus/state/keys.ts'
-import { isReadOnly, RESULT_BYTES_MAX, readTransaction } from '../../../consensus/state/transaction.ts'
+import { RESULT_BYTES_MAX, readTransaction } from '../../../consensus/state/transaction.ts'
 import type { KvOperation, TransactionOutcome } from '../../../consensus/state/types.ts'
 import { bytes, Machine } from './machine.ts'
 
@@ -159,29 +159,6 @@ t.test('a result that is too large fails the transaction, on every node alike', 
   t.equal(m.get('n'), undefined)
   const read = readTransaction(m.state, [operation({ verb: 'get-tree', key: 'big/' })])
   t.equal(read.results.length, 2, 'one that only reads stays on its node')
-  t.end()
-})
-
-t.test('what only reads', (t) => {
-  const verbs: Record<KvOperation['verb'], boolean> = {
-    set: false,
-    cas: false,
-    lock: false,
-    unlock: false,
-    get: true,
-    'get-or-empty': true,
-    'get-tree': true,
-    'check-index': true,
-    'check-session': true,
-    'check-not-exists': true,
-    delete: false,
-    'delete-cas': false,
-    'delete-tree': false,
-  }
-  for (const [verb, readOnly] of Object.entries(verbs)) {
-    t.equal(isReadOnly([operation({ verb: verb as KvOperation['verb'] })]), readOnly, verb)
-  }
-  t.equal(isReadOnly([operation({ verb: 'get' }), operation({ verb: 'delete' })]), false)
   t.end()
 })
 

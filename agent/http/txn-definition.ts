@@ -1,0 +1,104 @@
+import type { FastifyRequest } from 'fastify'
+import type { KvOperation } from '../../consensus/client.ts'
+import { bodyJsonExact } from './body.ts'
+import { badRequest, HttpError } from './errors.ts'
+import { Fields } from './fields.ts'
+import { textKey } from './raw-path.ts'
+
+/** Operations of one transaction. Vault asks for exactly this many to see whether it may. */
+export const OPERATIONS_MAX = 128
+
+const UINT64_MAX = 2n ** 64n - 1n
+const WRITES = ['set', 'cas', 'lock', 'unlock']
+const OF_PREFIXES = ['get-tree', 'delete-tree']
+/** Parts of a Consul transaction that are not about keys. */
+const OTHERS = ['Node', 'Service', 'Check']
+
+/** One operation as the client sent it, or why it cannot be carried out whatever the keys are. */
+export type ParsedOperation = KvOperation | { readonly what: string }
+
+/**
+ * Reads the body of a transaction: an array of `{"KV":{…}}`.
+ * @throws HttpError 400 `Failed to parse body: …`, 413 `Transaction contains too many operations (…)`.
+ */
+export function parseTransaction(request: FastifyRequest): readonly ParsedOperation[] {
+  try {
+    const body = bodyJsonExact(request)
+    if (!Array.isArray(body)) throw badRequest('Request decode failed: the body must be a list of operations')
+    if (body.length > OPERATIONS_MAX) {
+      const text = `Transaction contains too many operations (${body.length} > ${OPERATIONS_MAX})`
+      throw new HttpError('HTTP_TOO_LARGE', 413, text)
+    }
+    return body.map((item, at) => parseOperation(new Fields(item, `operation ${at}`), at))
+  } catch (error) {
+    if (!(error instanceof HttpError) || error.statusCode !== 400) throw error
+    throw badRequest(error.message.replace(/^Request decode failed:/, 'Failed to parse body:'))
+  }
+}
+
+/** True if none of the operations can change anything, so that no log entry is needed. */
+export function isReadOnly(operations: readonly KvOperation[]): boolean {
+  return operations.every(({ verb }) => verb.startsWith('get') || verb.startsWith('check'))
+}
+
+function parseOperation(item: Fields, at: number): ParsedOperation {
+  const other = OTHERS.find((name) => item.isPresent(name))
+  if (other !== undefined) {
+    throw badRequest(`Failed to parse body: operation ${at} is of the kind ${other}; only KV is supported`)
+  }
+  const fields = item.object('KV')
+  if (fields === undefined) throw badRequest(`Failed to parse body: operation ${at} has no KV`)
+  const verb = fields.string('Verb').toLowerCase()
+  const key = textKey(fields.string('Key'))
+  if (key === '' && !OF_PREFIXES.includes(verb)) return { what: 'Must provide key' }
+  const index = Math.min(Number(uint64(fields, 'Index')), Number.MAX_SAFE_INTEGER)
+  const session = fields.string('Session')
+  const write = WRITES.includes(verb)
+    ? { value: base64(fields.string('Value')), flags: uint64(fields, 'Flags') }
+    : NOTHING
+  switch (verb) {
+    case 'set':
+      return { verb, key, ...write }
+    case 'cas':
+      return { verb, key, ...write, index }
+    case 'lock':
+    case 'unlock':
+      return { verb, key, ...write, session }
+    case 'check-index':
+    case 'delete-cas':
+      return { verb, key, index }
+    case 'check-session':
+      return { verb, key, session }
+    case 'get':
+    case 'get-or-empty':
+    case 'get-tree':
+    case 'check-not-exists':
+    case 'delete':
+    case 'delete-tree':
+      return { verb, key }
+    default:
+      return { what: `unknown KV verb ${JSON.stringify(verb)}` }
+  }
+}
+
+const NOTHING = { value: new Uint8Array(), flags: 0n }
+
+/** A whole number of up to 64 bits; 0 if absent. */
+function uint64(fields: Fields, name: string): bigint {
+  const value = fields.value(name)
+  if (value === undefined) return 0n
+  const number = typeof value === 'number' && Number.isInteger(value) ? BigInt(value) : value
+  if (typeof number !== 'bigint' || number < 0n || number > UINT64_MAX) {
+    throw badRequest(`Failed to parse body: ${name} must be a whole number of 64 bits`)
+  }
+  return number
+}
+
+/** Standard base64 (RFC 4648 §4); the padding may be missing. */
+function base64(text: string): Uint8Array {
+  const digits = text.replace(/[\r\n]/g, '').replace(/={1,2}$/, '')
+  if (!/^[A-Za-z0-9+/]*$/.test(digits) || digits.length % 4 === 1) {
+    throw badRequest('Failed to parse body: a Value is not base64')
+  }
+  return Buffer.from(digits, 'base64')
+}
