@@ -67,6 +67,11 @@ export class ParkingLot {
     this.#closing.abort()
   }
 
+  /** Aborts with `close`. */
+  get closing(): AbortSignal {
+    return this.#closing.signal
+  }
+
   /** True after `close`. */
   get closed(): boolean {
     return this.#closing.signal.aborted
@@ -115,15 +120,24 @@ export class ParkingLot {
   }
 
   async #park(waiter: Waiter): Promise<boolean> {
+    const leave = this.enter()
+    try {
+      return await waiter.wait()
+    } finally {
+      leave()
+    }
+  }
+
+  /**
+   * Takes a place for something that waits on its own, such as a stream. Answers the way to give it back.
+   * @throws HttpError 429 when all are taken.
+   */
+  enter(): () => void {
     if (this.#parked >= this.#options.parkedMax) {
       throw new HttpError('HTTP_TOO_MANY_WAITING', 429, 'Too many blocking queries wait on this node')
     }
     this.#gauge.set(++this.#parked)
-    try {
-      return await waiter.wait()
-    } finally {
-      this.#gauge.set(--this.#parked)
-    }
+    return () => this.#gauge.set(--this.#parked)
   }
 }
 

@@ -11,7 +11,7 @@ export type ResponseSpec =
   | { readonly description: string; readonly json: TSchema }
   | {
       readonly description: string
-      readonly media: 'text/plain' | 'application/gzip' | 'application/octet-stream'
+      readonly media: 'text/plain' | 'text/event-stream' | 'application/gzip' | 'application/octet-stream'
     }
   | { readonly description: string }
 
@@ -126,7 +126,7 @@ function describeResponses(responses: RouteSpec['responses']): Record<string, un
       if ('media' in spec) {
         const schema = {
           type: 'string',
-          ...(spec.media === 'text/plain' ? {} : { contentEncoding: 'binary' }),
+          ...(spec.media.startsWith('text/') ? {} : { contentEncoding: 'binary' }),
         }
         return [status, { description: spec.description, content: { [spec.media]: { schema } } }]
       }

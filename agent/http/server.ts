@@ -15,6 +15,7 @@ import { installConsulParams } from './consul-params.ts'
 import { answerConnectionError, installFailureReplies, sendFailure } from './failure-replies.ts'
 import { addHealthRoutes } from './health.ts'
 import { addKvRoutes } from './kv.ts'
+import { addKvWatchRoutes } from './kv-watch.ts'
 import { closeLingering } from './lingering-close.ts'
 import { addOpsRoutes } from './ops.ts'
 import { allowAll, enforcePermissions } from './permissions.ts'
@@ -118,6 +119,7 @@ function addRoutes(app: FastifyInstance, context: HttpContext): void {
   addStatusRoutes(routes, context)
   addSnapshotRoutes(routes, context)
   addApiRoutes(routes, context)
+  addKvWatchRoutes(routes, context)
   addOpsRoutes(routes, context, () => app.swagger() as unknown as Record<string, unknown>)
   routes.close()
 }

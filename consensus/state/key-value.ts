@@ -92,11 +92,21 @@ export class KeyValueTable {
 
   prefixIndex(prefix: ByteKey): number {
     if (prefix === '') return Math.max(this.tableIndex, 1)
+    const index = this.#newestBelow(prefix)
+    if (index === 0) return Math.max(this.tableIndex, 1)
+    return Math.max(index, this.#floor)
+  }
+
+  /** Index of a change below a prefix behind which there is no other; 0 if there never was one. */
+  lastChange(prefix: ByteKey): number {
+    return Math.max(this.#newestBelow(prefix), this.#floor)
+  }
+
+  #newestBelow(prefix: ByteKey): number {
     let index = 0
     for (const [, entry] of range(this.#entries, prefix)) index = Math.max(index, entry.modifyIndex)
     for (const [, at] of range(this.#tombstones, prefix)) index = Math.max(index, at)
-    if (index === 0) return Math.max(this.tableIndex, 1)
-    return Math.max(index, this.#floor)
+    return index
   }
 
   /** A frozen copy that shares structure with this one: taking it costs nothing, changes here do not show there. */

@@ -93,7 +93,13 @@ export class StateMachine implements StateView {
   }
 
   kvChanges(after: ChangePosition, prefix: ByteKey, limit: number): ReturnType<StateView['kvChanges']> {
-    return after.index > this.appliedIndex ? null : this.#recent.after(after, prefix, limit)
+    if (after.index > this.appliedIndex) return null
+    const known = this.#recent.after(after, prefix, limit)
+    if (known !== null) return known
+    // What is forgotten does not matter if none of it was below the prefix.
+    const changedAt = this.#kv.lastChange(prefix)
+    const isMissed = after.ordinal === null ? changedAt > after.index : changedAt >= after.index
+    return isMissed ? null : { changes: [], position: { index: this.appliedIndex, ordinal: null } }
   }
 
   readTransaction(operations: readonly KvOperation[]): TransactionOutcome {

@@ -111,6 +111,7 @@ t.test('every route is described, with its permission', async (t) => {
     'GET /api/v1/status',
     'GET /api/v1/nodes',
     'GET /api/v1/services',
+    'GET /api/v1/kv/watch',
     'GET /api/v1/leases',
     'GET /api/v1/raft',
     'PUT /api/v1/nodes/*/cordon',
