@@ -1,4 +1,4 @@
-import { Gauge, type Registry } from 'prom-client'
+import { Counter, Gauge, type Registry } from 'prom-client'
 import { ClientGoneError, HttpError } from './errors.ts'
 
 /** One look at the data behind a blocking query. */
@@ -44,6 +44,7 @@ const JITTER_DIVISOR = 16
 export class ParkingLot {
   readonly #options: ParkingOptions
   readonly #gauge: Gauge
+  readonly #wakeUps: Counter
   readonly #closing = new AbortController()
   #parked = 0
 
@@ -54,7 +55,21 @@ export class ParkingLot {
     this.#gauge =
       registered instanceof Gauge
         ? registered
-        : new Gauge({ name, help: 'Blocking queries that wait now.', registers: [collaborators.metrics] })
+        : new Gauge({
+            name,
+            help: 'Blocking queries and event streams that wait now.',
+            registers: [collaborators.metrics],
+          })
+    const wakeUps = 'constellation_http_wake_ups_total'
+    const known = collaborators.metrics.getSingleMetric(wakeUps)
+    this.#wakeUps =
+      known instanceof Counter
+        ? known
+        : new Counter({
+            name: wakeUps,
+            help: 'How often a change made a blocking query look again.',
+            registers: [collaborators.metrics],
+          })
   }
 
   /** Queries that wait now. */
@@ -90,7 +105,10 @@ export class ParkingLot {
     if (query.index === 0) return rendered(await source.read(null, false))
     const waiter = new Waiter(signal, this.#closing.signal)
     // Watch before the first read, or a change between the two is missed.
-    const unwatch = source.watch(() => waiter.wake())
+    const unwatch = source.watch(() => {
+      this.#wakeUps.inc()
+      waiter.wake()
+    })
     try {
       return await this.#loop(query, source, waiter)
     } finally {

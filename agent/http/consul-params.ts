@@ -9,10 +9,15 @@ const ENTERPRISE: readonly (readonly [name: string, feature: string])[] = [
   ['partition', 'Partitions are'],
 ]
 
-/** Refuses the parameters of /v1 that ask for something this cluster does not have, rather than ignore them. */
+/**
+ * What is the same for all of /v1: the header that tells clients that there is no access control, and the refusal of parameters
+ * that ask for something this cluster does not have, rather than ignore them.
+ */
 export function installConsulParams(app: FastifyInstance): void {
-  app.addHook('onRequest', async (request) => {
-    if (request.is404 || dialectOf(request.originalUrl) !== 'consul') return
+  app.addHook('onRequest', async (request, reply) => {
+    if (dialectOf(request.originalUrl) !== 'consul') return
+    reply.header('x-consul-default-acl-policy', 'allow')
+    if (request.is404) return
     const { query } = request
     const wanted = [...allParams(query, 'dc'), ...allParams(query, 'datacenter')]
     if (wanted.some((dc) => dc !== '' && dc !== DATACENTER)) throw refused('No path to datacenter')

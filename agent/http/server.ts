@@ -56,7 +56,9 @@ const DEFAULT_LIMITS: HttpLimits = {
   parkedMax: 20_000,
 }
 
-/** Longest text `*` may stand for; the header limit of 16 KiB comes first. */
+/** Path and headers of a request. Keys and tokens are in there, and some are long. */
+const HEADER_BYTES_MAX = 64 * 1024
+/** Longest text `*` may stand for; the limit above comes first. */
 const PARAM_LENGTH_MAX = 64 * 1024
 
 /**
@@ -73,6 +75,7 @@ export function buildHttpServer(options: HttpOptions, collaborators: HttpCollabo
     requestTimeout: limits.requestTimeoutMs,
     http: {
       headersTimeout: limits.headersTimeoutMs,
+      maxHeaderSize: HEADER_BYTES_MAX,
       connectionsCheckingInterval: limits.checkIntervalMs,
     },
     routerOptions: { maxParamLength: PARAM_LENGTH_MAX },

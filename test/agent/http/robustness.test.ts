@@ -132,7 +132,7 @@ t.test('what is no HTTP gets 400, a header without end 431, and the server goes 
   t.teardown(() => app.close())
   const port = await listen(app)
   t.match(await readAll(await dial(port, '\x16\x03\x01 hello\r\n\r\n')), /^HTTP\/1\.1 400 /)
-  const long = `GET / HTTP/1.1\r\nX: ${'a'.repeat(20_000)}\r\n\r\n`
+  const long = `GET / HTTP/1.1\r\nX: ${'a'.repeat(70_000)}\r\n\r\n`
   t.match(await readAll(await dial(port, long)), /^HTTP\/1\.1 431 /)
   const upset = await dial(port, 'PUT /v1/kv/k HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc')
   upset.destroy()
