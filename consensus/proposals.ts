@@ -1,5 +1,5 @@
 import { ConsensusError, outcomeUnknown } from './errors.ts'
-import type { ProposeResult } from './raft/raft.ts'
+import type { ProposeResult } from './raft/types.ts'
 import type { CommandResult } from './state/types.ts'
 
 interface Waiting {

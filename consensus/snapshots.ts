@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { Clock } from './clock.ts'
 import { isConsensusError } from './errors.ts'
 import type { ReplicaMetrics } from './metrics.ts'
+import { composeMessage } from './raft/outgoing.ts'
 import type { Raft } from './raft/raft.ts'
 import { invariant, type Message, type NodeId, type SnapshotMeta } from './raft/types.ts'
 import type { SnapshotProgress } from './rpc.ts'
@@ -204,20 +205,5 @@ export class Snapshots {
 
 /** A snapshot's data comes in parts; once it is whole the protocol sees it as this message. */
 export function snapshotMessage(from: NodeId, to: NodeId, term: number, snapshot: SnapshotMeta): Message {
-  return {
-    type: 'snapshot',
-    from,
-    to,
-    term,
-    snapshot,
-    index: 0,
-    logTerm: 0,
-    entries: [],
-    commit: 0,
-    reject: false,
-    rejectHint: 0,
-    context: 0,
-    transfer: false,
-    lease: false,
-  }
+  return composeMessage('snapshot', from, to, term, { snapshot })
 }

@@ -155,6 +155,14 @@ export class RaftLog {
     return true
   }
 
+  /** True if a committed change of the configuration is not applied yet. */
+  hasUnappliedChange(): boolean {
+    for (let index = this.appliedIndex + 1; index <= this.committedIndex; index++) {
+      if (this.entryAt(index)?.type === 'config') return true
+    }
+    return false
+  }
+
   /** Entries that storage has not been given yet. */
   takeUnstable(): Entry[] {
     const entries = this.#entries.slice(this.takenIndex - this.snapshotIndex)

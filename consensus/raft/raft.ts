@@ -1,93 +1,28 @@
-import {
-  allNodes,
-  allVoters,
-  changeConfiguration,
-  decodeChange,
-  EMPTY_CONFIGURATION,
-  encodeChange,
-  isJoint,
-  isVoter,
-} from './configuration.ts'
+import { answerAppend } from './append.ts'
+import { askForVotes, type CampaignKind } from './campaign.ts'
+import { allVoters, changeConfiguration, decodeChange, isVoter } from './configuration.ts'
+import { ElectionTimer } from './election-timer.ts'
+import { Leadership } from './leadership.ts'
 import { RaftLog } from './log.ts'
-import { Progress, type WindowLimits } from './progress.ts'
-import { jointIndex, jointVote } from './quorum.ts'
-import { ReadQueue } from './read-queue.ts'
+import type { RaftOptions, RaftState } from './options.ts'
+import { Outgoing } from './outgoing.ts'
+import type { Progress } from './progress.ts'
+import { jointVote } from './quorum.ts'
 import {
   type ConfigChange,
   type Configuration,
   type Entry,
-  type EntryType,
   type HardState,
-  InvariantError,
   invariant,
   type Message,
   type MessageType,
   type NodeId,
   type PersistToken,
+  type ProposeResult,
   type Ready,
   type Role,
   type SnapshotMeta,
 } from './types.ts'
-
-/** Settings of the protocol. Ticks are the driver's unit of time. */
-export interface RaftOptions {
-  readonly id: NodeId
-  /** A follower that hears nothing for this many ticks up to twice as many campaigns. Default 10. */
-  readonly electionTicks: number
-  /** The leader sends a heartbeat this often. Default 1. Must be well below `electionTicks`. */
-  readonly heartbeatTicks: number
-  /** Uniform in [0, 1): draws election timeouts. */
-  readonly random: () => number
-  /** Entry bytes in one append. Default 1 MiB. */
-  readonly appendBytesMax: number
-  readonly window: WindowLimits
-  /** Proposals are refused while uncommitted entries exceed this many bytes: a leader cut off must not grow for ever. */
-  readonly uncommittedBytesMax: number
-  /** Entry bytes handed out for application in one Ready. */
-  readonly applyBytesMax: number
-  /**
-   * Leases for reads (thesis 6.4.1): a leader asks for them, a follower grants them. Who grants one votes for nobody for
-   * `electionTicks`, whatever it hears of the leader, unless that leader hands over; after a start too, for a grant is not
-   * stored. Off, a leader that is gone is replaced sooner.
-   */
-  readonly leaseReads: boolean
-}
-
-/** What storage held when the node started. */
-export interface RaftState {
-  readonly hardState: HardState
-  readonly snapshot: SnapshotMeta
-  /** Contiguous, starting anywhere at or before `snapshot.index + 1` … here exactly behind `logStart`. */
-  readonly entries: readonly Entry[]
-  /** Index and term just before the first entry; equal to the snapshot's unless a tail was kept before it. */
-  readonly logStart: { readonly index: number; readonly term: number }
-}
-
-/** Where a proposal went, or why it was not taken. */
-export type ProposeResult =
-  | { readonly index: number; readonly term: number }
-  | { readonly dropped: 'not-leader' | 'transferring' | 'overloaded' | 'change-pending' }
-
-/** Defaults of everything but identity and randomness. */
-export const RAFT_DEFAULTS = {
-  electionTicks: 10,
-  heartbeatTicks: 1,
-  appendBytesMax: 1 << 20,
-  window: { messagesMax: 256, bytesMax: 8 << 20 },
-  uncommittedBytesMax: 64 << 20,
-  applyBytesMax: 4 << 20,
-  leaseReads: false,
-} as const
-
-const NO_HARD_STATE: HardState = { term: 0, vote: '', commit: 0 }
-
-/** State of a node that belongs to no cluster yet. */
-export const EMPTY_STATE: RaftState = {
-  hardState: NO_HARD_STATE,
-  snapshot: { index: 0, term: 0, configuration: EMPTY_CONFIGURATION },
-  entries: [],
-  logStart: { index: 0, term: 0 },
-}
 
 /**
  * One Raft node as a pure state machine: input is one call (`tick`, `step`, `propose`, …), output a `Ready`. No I/O, no
@@ -104,30 +39,15 @@ export class Raft {
   leader: NodeId = ''
   role: Role = 'follower'
   configuration: Configuration
-  readonly progress = new Map<NodeId, Progress>()
   /** How often this node asked for pre-votes and votes, and how often it won, since its start. */
   readonly campaigns = { preVotes: 0, elections: 0, won: 0 }
   readonly #options: RaftOptions
-  readonly #reads = new ReadQueue()
+  readonly #timer: ElectionTimer
+  readonly #leadership: Leadership
   readonly #votes = new Map<NodeId, boolean>()
   /** False while this node's disk takes no writes: an election it wins would leave the cluster without a leader. */
   canCampaign = true
-  #messages: Message[] = []
-  #messagesAfterPersist: Message[] = []
-  #electionElapsed = 0
-  #heartbeatElapsed = 0
-  #electionTimeout = 0
-  /** Evidence from outside says that the leader is gone: its lease no longer protects it here. */
-  #leaderLost = false
-  /** Ticks for which this node votes for nobody: it granted the leader a lease, or may have before it was started. */
-  #leaseTicks: number
-  #leaseForfeited = false
-  #transferTo: NodeId = ''
-  /** Ticks since the transfer began. It has a time of its own: asking again must not put off the quorum check. */
-  #transferElapsed = 0
-  /** No change of the configuration may be proposed before this index is applied. */
-  #pendingConfigIndex = 0
-  #uncommittedBytes = 0
+  readonly #outgoing: Outgoing
   #snapshot: SnapshotMeta
   #pendingSnapshot: SnapshotMeta | null = null
   #reportedHardState: HardState
@@ -148,8 +68,9 @@ export class Raft {
     )
     this.log.applyingIndex = state.snapshot.index
     this.log.appliedIndex = state.snapshot.index
-    this.#leaseTicks = options.leaseReads && this.term > 0 ? options.electionTicks : 0
-    this.#syncProgress()
+    this.#timer = new ElectionTimer(options, options.leaseReads && this.term > 0)
+    this.#outgoing = new Outgoing(this.id, () => this.term)
+    this.#leadership = new Leadership(options, this, this.#outgoing)
     this.#becomeFollower(this.term, '')
   }
 
@@ -166,26 +87,29 @@ export class Raft {
     return this.role === 'leader' && this.log.termAt(this.log.appliedIndex) === this.term
   }
 
-  get transferTo(): NodeId {
-    return this.#transferTo
+  /** What this node, while it leads, knows of the log of each. */
+  get progress(): ReadonlyMap<NodeId, Progress> {
+    return this.#leadership.replication.progress
   }
 
-  /**
-   * True if this leader may hold no lease in this term any more: it has asked another to take over, and whoever it asked
-   * may do so at any later time, for the request can be late (catalogue B25).
-   */
+  /** To whom this leader hands over, '' if to nobody. */
+  get transferTo(): NodeId {
+    return this.#leadership.transfer.to
+  }
+
+  /** `Transfer.leaseForfeited`: true if this leader may hold no lease in this term any more. */
   get leaseForfeited(): boolean {
-    return this.#leaseForfeited
+    return this.#leadership.transfer.leaseForfeited
   }
 
   /** Bytes of the entries of this leader that no quorum has yet. */
   get uncommittedBytes(): number {
-    return this.#uncommittedBytes
+    return this.#leadership.uncommittedBytes
   }
 
   /** Rounds of heartbeats sent for the sake of a read, since the start. */
   get readRounds(): number {
-    return this.#reads.rounds
+    return this.#leadership.reads.rounds
   }
 
   get latestSnapshot(): SnapshotMeta {
@@ -196,13 +120,9 @@ export class Raft {
 
   /** One unit of time passed. */
   tick(): void {
-    this.#electionElapsed++
-    if (this.#leaseTicks > 0) this.#leaseTicks--
+    this.#timer.tick()
     if (this.role === 'leader') this.#tickLeader()
-    else if (this.#electionElapsed >= this.#electionTimeout && this.#mayCampaign() && !this.#leaseBinds()) {
-      this.#electionElapsed = 0
-      this.#campaign('preVote')
-    }
+    else if (this.#timer.isDue && this.#mayCampaign() && !this.#leaseBinds()) this.#campaign('preVote')
   }
 
   /** Starts an election now, as if the timeout had passed. */
@@ -217,21 +137,14 @@ export class Raft {
    */
   leaderUnreachable(): void {
     if (this.role !== 'follower' || this.leader === '' || this.leader === this.id) return
-    this.#leaderLost = true
-    const soon = this.#electionTimeout - 1 - Math.floor(this.#options.random() * 4)
-    this.#electionElapsed = Math.max(this.#electionElapsed, soon)
+    this.#timer.leaderLost()
   }
 
   /** Adds entries to the log if this node leads. */
   propose(payloads: readonly Uint8Array[]): ProposeResult {
     if (this.role !== 'leader' || !this.progress.has(this.id)) return { dropped: 'not-leader' }
-    if (this.#transferTo !== '') return { dropped: 'transferring' }
-    if (this.#uncommittedBytes > this.#options.uncommittedBytesMax) return { dropped: 'overloaded' }
     invariant(payloads.length > 0, 'a proposal holds something')
-    const result = { index: this.log.lastIndex + 1, term: this.term }
-    this.#appendOwn(payloads.map((data) => ({ type: 'normal', data })))
-    this.#broadcastAppend()
-    return result
+    return this.#leadership.propose(payloads)
   }
 
   /**
@@ -240,16 +153,7 @@ export class Raft {
    */
   proposeChange(change: ConfigChange): ProposeResult {
     if (this.role !== 'leader') return { dropped: 'not-leader' }
-    if (this.#transferTo !== '') return { dropped: 'transferring' }
-    const leaving = change.steps.length === 0
-    const pending = this.#pendingConfigIndex > this.log.appliedIndex || !this.#committedInTerm()
-    if (pending || leaving !== isJoint(this.configuration)) return { dropped: 'change-pending' }
-    changeConfiguration(this.configuration, change)
-    const result = { index: this.log.lastIndex + 1, term: this.term }
-    this.#pendingConfigIndex = result.index
-    this.#appendOwn([{ type: 'config', data: encodeChange(change) }])
-    this.#broadcastAppend()
-    return result
+    return this.#leadership.proposeChange(change)
   }
 
   /**
@@ -258,27 +162,13 @@ export class Raft {
    */
   readIndex(id: number, wantsLease = false): boolean {
     if (this.role !== 'leader') return false
-    const asksLease = wantsLease && this.#options.leaseReads && !this.#leaseForfeited
-    if (!this.#committedInTerm()) {
-      this.#reads.park(id, asksLease)
-      return true
-    }
-    this.#reads.add(id, this.log.committedIndex, asksLease)
-    this.#confirmReads()
+    this.#leadership.readIndex(id, wantsLease)
     return true
   }
 
   /** Hands leadership to `to`, a voter. False if this node does not lead or `to` cannot take over. */
   transferLeadership(to: NodeId): boolean {
-    if (this.role !== 'leader' || to === this.id || !this.configuration.voters.includes(to)) return false
-    const progress = this.progress.get(to)
-    if (progress === undefined) return false
-    if (this.#transferTo !== to) this.#transferElapsed = 0
-    this.#transferTo = to
-    this.#leaseForfeited = true
-    if (progress.matchIndex === this.log.lastIndex) this.#send('timeoutNow', to, {})
-    else this.#sendAppend(to, true)
-    return true
+    return this.role === 'leader' && to !== this.id && this.#leadership.handOver(to)
   }
 
   /**
@@ -286,9 +176,8 @@ export class Raft {
    * next quorum check, so that clients hear "no leader" instead of waiting.
    */
   quorumUnreachable(unreachable: ReadonlySet<NodeId>): void {
-    if (this.role !== 'leader') return
-    const reachable = new Map([...this.progress.keys()].map((id) => [id, !unreachable.has(id)]))
-    if (jointVote(this.configuration, reachable) === 'lost') this.#becomeFollower(this.term, '')
+    if (this.role === 'leader' && this.#leadership.replication.isCutOff(this.configuration, unreachable))
+      this.#becomeFollower(this.term, '')
   }
 
   /** Gives leadership up for the others to take. False if this node does not lead or is the only voter. */
@@ -300,17 +189,12 @@ export class Raft {
 
   /** The transport could not deliver to `id`: what was sent optimistically may be lost. */
   reportUnreachable(id: NodeId): void {
-    const progress = this.progress.get(id)
-    if (this.role === 'leader' && progress?.state === 'replicate') progress.becomeProbe()
+    if (this.role === 'leader') this.#leadership.replication.unreachable(id)
   }
 
   /** The snapshot sent to `id` arrived or failed. Replication resumes with the next heartbeat. */
   reportSnapshot(id: NodeId, ok: boolean): void {
-    const progress = this.progress.get(id)
-    if (this.role !== 'leader' || progress?.state !== 'snapshot') return
-    if (!ok) progress.pendingSnapshot = 0
-    progress.becomeProbe()
-    progress.paused = true
+    if (this.role === 'leader') this.#leadership.replication.snapshotEnded(id, ok)
   }
 
   /** The driver saved a snapshot of the applied state and wants entries up to `compactTo` forgotten. */
@@ -333,20 +217,19 @@ export class Raft {
 
   hasReady(): boolean {
     return (
-      this.#messages.length > 0 ||
-      this.#messagesAfterPersist.length > 0 ||
+      !this.#outgoing.isEmpty() ||
       this.log.hasUnstable() ||
       this.log.hasCommitted() ||
       this.#pendingSnapshot !== null ||
-      this.#reads.hasDone() ||
-      this.#reads.needsRound() ||
+      this.#leadership.reads.hasDone() ||
+      this.#leadership.reads.needsRound() ||
       this.#hardStateChanged()
     )
   }
 
   /** Takes everything there is to do. See Ready for the order the driver must keep. */
   ready(): Ready {
-    if (this.role === 'leader' && this.#reads.needsRound()) this.#broadcastHeartbeat()
+    if (this.role === 'leader' && this.#leadership.reads.needsRound()) this.#leadership.broadcastHeartbeat()
     const hardState = this.#hardStateChanged() ? this.#hardState() : null
     const { term, vote } = this.#reportedHardState
     const entries = this.log.takeUnstable()
@@ -358,10 +241,9 @@ export class Raft {
       mustSync,
       entries,
       snapshot,
-      messages: this.#messages,
-      messagesAfterPersist: this.#messagesAfterPersist,
+      ...this.#outgoing.take(),
       committed: this.log.takeCommitted(this.#options.applyBytesMax),
-      reads: this.#reads.takeDone(),
+      reads: this.#leadership.reads.takeDone(),
       token: {
         epoch: this.log.epoch,
         lastIndex: this.log.takenIndex,
@@ -369,8 +251,6 @@ export class Raft {
       },
     }
     this.#pendingSnapshot = null
-    this.#messages = []
-    this.#messagesAfterPersist = []
     return ready
   }
 
@@ -381,20 +261,13 @@ export class Raft {
   persisted(token: PersistToken): void {
     if (token.epoch !== this.log.epoch) return
     this.log.stableIndex = Math.max(this.log.stableIndex, token.lastIndex)
-    if (this.role !== 'leader') return
-    if (this.progress.get(this.id)?.acknowledge(this.log.stableIndex) && this.#maybeCommit())
-      this.#broadcastAppend()
+    if (this.role === 'leader') this.#leadership.persisted(this.id, this.log.stableIndex)
   }
 
   /** Everything up to `index` is applied. A leader then leaves a joint configuration it has entered. */
   applied(index: number): void {
     this.log.applied(index)
-    this.#maybeLeaveJoint()
-  }
-
-  /** Tried again with every tick: a leadership transfer may have been in the way. */
-  #maybeLeaveJoint(): void {
-    if (this.role === 'leader' && this.configuration.autoLeave) this.proposeChange({ steps: [] })
+    if (this.role === 'leader') this.#leadership.maybeLeaveJoint()
   }
 
   /** Applies a committed configuration entry, in log order with the others. */
@@ -433,20 +306,20 @@ export class Raft {
   /** Without these two answers a node with a higher term never finds back (catalogue B15). */
   #stepOldTerm(message: Message): void {
     if (message.type === 'append' || message.type === 'heartbeat') {
-      this.#send('appendResponse', message.from, { reject: false, index: 0 })
+      this.#outgoing.send('appendResponse', message.from, { reject: false, index: 0 })
     } else if (message.type === 'preVote') {
-      this.#sendAfterPersist('preVoteResponse', message.from, { reject: true })
+      this.#outgoing.sendAfterPersist('preVoteResponse', message.from, { reject: true })
     }
   }
 
   /** A lease that this node granted, or may have granted before it was started, forbids it to vote. */
   #leaseBinds(): boolean {
-    return this.#leaseTicks > 0 && this.role !== 'leader' && allVoters(this.configuration).length > 1
+    return this.#timer.leaseGranted && this.role !== 'leader' && allVoters(this.configuration).length > 1
   }
 
   #leaderHolds(): boolean {
     if (this.role === 'leader') return true
-    return this.leader !== '' && !this.#leaderLost && this.#electionElapsed < this.#options.electionTicks
+    return this.leader !== '' && this.#timer.leaderHolds
   }
 
   #handleVoteRequest(message: Message): void {
@@ -456,15 +329,15 @@ export class Raft {
     const mayVote = this.vote === message.from || free || (isPre && message.term > this.term)
     if (mayVote && this.log.isUpToDate(message.index, message.logTerm)) {
       // A grant carries the term asked for: for a pre-vote that is the candidate's next term.
-      this.#sendAfterPersist(type, message.from, { term: message.term })
+      this.#outgoing.sendAfterPersist(type, message.from, { term: message.term })
       if (!isPre) {
-        this.#electionElapsed = 0
+        this.#timer.restart()
         this.vote = message.from
       }
     } else {
       const commit = this.log.committedIndex
       const logTerm = this.log.termAt(commit) ?? 0
-      this.#sendAfterPersist(type, message.from, { reject: true, commit, logTerm })
+      this.#outgoing.sendAfterPersist(type, message.from, { reject: true, commit, logTerm })
     }
   }
 
@@ -485,7 +358,8 @@ export class Raft {
       case 'snapshot':
         if (this.role !== 'follower') this.#becomeFollower(this.term, message.from)
         this.#heardLeader(message.from)
-        if (message.type === 'append') this.#handleAppend(message)
+        if (message.type === 'append')
+          this.#outgoing.sendAfterPersist('appendResponse', message.from, answerAppend(this.log, message))
         else if (message.type === 'heartbeat') this.#handleHeartbeat(message)
         else this.#handleSnapshot(message)
         break
@@ -508,37 +382,15 @@ export class Raft {
       this.leader === '' || this.leader === from,
       `two leaders in term ${this.term}: ${this.leader}, ${from}`,
     )
-    this.#electionElapsed = 0
-    this.#leaderLost = false
+    this.#timer.heardLeader()
     this.leader = from
-  }
-
-  #handleAppend(message: Message): void {
-    if (message.index < this.log.committedIndex) {
-      this.#sendAfterPersist('appendResponse', message.from, { index: this.log.committedIndex })
-      return
-    }
-    const matched = this.log.tryAppend(message.index, message.logTerm, message.entries)
-    if (matched !== undefined) {
-      this.log.commitTo(Math.min(message.commit, matched))
-      // Exactly what was checked against the leader's log, never lastIndex (catalogue B9).
-      this.#sendAfterPersist('appendResponse', message.from, { index: matched })
-      return
-    }
-    const hint = this.log.findConflict(Math.min(message.index, this.log.lastIndex), message.logTerm)
-    this.#sendAfterPersist('appendResponse', message.from, {
-      reject: true,
-      index: message.index,
-      rejectHint: hint.index,
-      logTerm: hint.term ?? 0,
-    })
   }
 
   #handleHeartbeat(message: Message): void {
     this.log.commitTo(message.commit)
     const lease = message.lease && this.#options.leaseReads
-    if (lease) this.#leaseTicks = this.#options.electionTicks
-    this.#send('heartbeatResponse', message.from, { context: message.context, lease })
+    if (lease) this.#timer.grantLease()
+    this.#outgoing.send('heartbeatResponse', message.from, { context: message.context, lease })
   }
 
   #handleSnapshot(message: Message): void {
@@ -551,11 +403,11 @@ export class Raft {
       this.#snapshot = snapshot
       this.#pendingSnapshot = snapshot
       this.configuration = snapshot.configuration
-      this.#syncProgress()
+      this.#syncReplication()
     } else if (useful) {
       this.log.commitTo(snapshot.index)
     }
-    this.#sendAfterPersist('appendResponse', message.from, { index: this.log.committedIndex })
+    this.#outgoing.sendAfterPersist('appendResponse', message.from, { index: this.log.committedIndex })
   }
 
   #handleVoteResponse(message: Message): void {
@@ -574,56 +426,7 @@ export class Raft {
     const fromLeader =
       message.type === 'append' || message.type === 'heartbeat' || message.type === 'snapshot'
     invariant(!fromLeader, `two leaders in term ${this.term}: ${this.id}, ${message.from}`)
-    const progress = this.progress.get(message.from)
-    if (progress === undefined) return
-    if (message.type === 'appendResponse') {
-      progress.recentActive = true
-      if (message.reject) this.#handleRefusal(message, progress)
-      else this.#handleAcknowledgement(message, progress)
-    } else if (message.type === 'heartbeatResponse') {
-      progress.recentActive = true
-      progress.paused = false
-      if (progress.matchIndex < this.log.lastIndex || progress.state === 'probe')
-        this.#sendAppend(message.from, true)
-      if (message.lease) progress.leaseAck = Math.max(progress.leaseAck, message.context)
-      if (message.context > progress.readAck) {
-        progress.readAck = message.context
-        this.#confirmReads()
-      }
-    }
-  }
-
-  #handleRefusal(message: Message, progress: Progress): void {
-    const hint =
-      message.logTerm > 0
-        ? this.log.findConflict(message.rejectHint, message.logTerm).index
-        : message.rejectHint
-    if (!progress.refuse(message.index, hint)) return
-    if (progress.state === 'replicate') progress.becomeProbe()
-    this.#sendAppend(message.from, true)
-  }
-
-  #handleAcknowledgement(message: Message, progress: Progress): void {
-    const wasPaused = progress.isPaused()
-    const news = progress.acknowledge(message.index)
-    if (!news && !(progress.state === 'probe' && progress.matchIndex === message.index)) return
-    if (progress.state === 'probe') progress.becomeReplicate()
-    else if (progress.state === 'replicate') progress.freeUpTo(message.index)
-    else if (progress.matchIndex + 1 >= this.log.firstIndex) {
-      // Any acknowledgement that meets the log ends the wait, whichever snapshot brought the follower there.
-      progress.becomeProbe()
-      progress.becomeReplicate()
-    }
-    if (this.#maybeCommit()) this.#broadcastAppend()
-    else if (wasPaused || progress.sentCommit < Math.min(progress.matchIndex, this.log.committedIndex)) {
-      this.#sendAppend(message.from, true)
-    }
-    while (this.#sendAppend(message.from, false)) {
-      // Fills the window that the acknowledgement opened; each pass moves nextIndex forward.
-    }
-    if (message.from === this.#transferTo && progress.matchIndex === this.log.lastIndex) {
-      this.#send('timeoutNow', message.from, {})
-    }
+    this.#leadership.step(message)
   }
 
   // ---- roles -------------------------------------------------------------------------------------------------
@@ -635,18 +438,9 @@ export class Raft {
       this.vote = ''
     }
     this.leader = ''
-    this.#leaderLost = false
-    this.#electionElapsed = 0
-    this.#heartbeatElapsed = 0
-    const { electionTicks, random } = this.#options
-    this.#electionTimeout = electionTicks + Math.floor(random() * electionTicks)
-    this.#transferTo = ''
-    this.#pendingConfigIndex = 0
-    this.#uncommittedBytes = 0
+    this.#timer.reset()
     this.#votes.clear()
-    this.#reads.fail()
-    this.progress.clear()
-    this.#syncProgress()
+    this.#leadership.reset(this.role === 'leader')
   }
 
   #becomeFollower(term: number, leader: NodeId): void {
@@ -661,30 +455,16 @@ export class Raft {
     this.#reset(this.term)
     this.role = 'leader'
     this.leader = this.id
-    this.#leaseForfeited = false
-    const own = this.progress.get(this.id)
-    if (own !== undefined) {
-      own.becomeReplicate()
-      own.recentActive = true
-    }
-    this.#pendingConfigIndex = this.log.lastIndex
-    this.#appendOwn([{ type: 'normal', data: new Uint8Array(0) }])
-    this.#broadcastAppend()
+    this.#leadership.begin()
   }
 
   #mayCampaign(): boolean {
-    return this.canCampaign && this.isVoter() && this.#pendingSnapshot === null && !this.#hasUnappliedChange()
+    return (
+      this.canCampaign && this.isVoter() && this.#pendingSnapshot === null && !this.log.hasUnappliedChange()
+    )
   }
 
-  /** Who votes may be about to change: wait until it is applied (catalogue B11). */
-  #hasUnappliedChange(): boolean {
-    for (let index = this.log.appliedIndex + 1; index <= this.log.committedIndex; index++) {
-      if (this.log.entryAt(index)?.type === 'config') return true
-    }
-    return false
-  }
-
-  #campaign(kind: 'preVote' | 'vote' | 'transfer'): void {
+  #campaign(kind: CampaignKind): void {
     if (kind === 'preVote') {
       this.campaigns.preVotes++
       this.#reset(this.term)
@@ -695,187 +475,33 @@ export class Raft {
       this.role = 'candidate'
       this.vote = this.id
     }
-    const pre = kind === 'preVote'
-    const term = pre ? this.term + 1 : this.term
-    const type: MessageType = pre ? 'preVote' : 'vote'
-    const request = {
-      term,
-      index: this.log.lastIndex,
-      logTerm: this.log.lastTerm,
-      transfer: kind === 'transfer',
-    }
-    for (const id of allNodes(this.configuration)) {
-      if (!isVoter(this.configuration, id)) continue
-      // Its own vote counts only once it is durable (catalogue B5).
-      if (id === this.id) this.#sendAfterPersist(pre ? 'preVoteResponse' : 'voteResponse', id, { term })
-      else if (pre) this.#send(type, id, request)
-      // Nor may the others elect it before. Example: three of five vote, it leads and sends entry (9, term 4), crashes with
-      // term 3 on its disk, is elected in term 4 by two of them again, and sends another entry (9, term 4). A vote is also
-      // given for the log in the request: what that names must be durable too.
-      else this.#sendAfterPersist(type, id, request)
-    }
+    const { id, log, configuration } = this
+    const term = kind === 'preVote' ? this.term + 1 : this.term
+    askForVotes(kind, { id, term, log, configuration }, this.#outgoing)
   }
 
   #tickLeader(): void {
-    this.#heartbeatElapsed++
-    this.#transferElapsed++
-    if (this.#transferElapsed >= this.#options.electionTicks) this.#transferTo = ''
-    if (this.#electionElapsed >= this.#options.electionTicks) {
-      this.#electionElapsed = 0
-      const active = new Map([...this.progress].map(([id, p]) => [id, id === this.id || p.recentActive]))
-      if (jointVote(this.configuration, active) !== 'won') {
+    if (this.#timer.isShortestOver) {
+      this.#timer.restart()
+      if (!this.#leadership.replication.checkQuorum(this.configuration)) {
         this.#becomeFollower(this.term, '')
         return
       }
-      for (const [id, progress] of this.progress) if (id !== this.id) progress.recentActive = false
     }
-    if (this.#heartbeatElapsed >= this.#options.heartbeatTicks) this.#broadcastHeartbeat()
-    this.#maybeLeaveJoint()
-  }
-
-  // ---- leader ------------------------------------------------------------------------------------------------
-
-  #appendOwn(payloads: readonly { readonly type: EntryType; readonly data: Uint8Array }[]): void {
-    this.log.append(
-      payloads.map(({ type, data }, i) => ({
-        index: this.log.lastIndex + 1 + i,
-        term: this.term,
-        type,
-        data,
-      })),
-    )
-    for (const { data } of payloads) this.#uncommittedBytes += data.length
-  }
-
-  #committedInTerm(): boolean {
-    return this.log.termAt(this.log.committedIndex) === this.term
-  }
-
-  /** Commits what a quorum has, but only through an entry of the own term (paper §5.4.2, catalogue B1). */
-  #maybeCommit(): boolean {
-    const index = jointIndex(this.configuration, (id) => this.progress.get(id)?.matchIndex ?? 0)
-    if (index <= this.log.committedIndex || this.log.termAt(index) !== this.term) return false
-    for (let i = this.log.committedIndex + 1; i <= index; i++) {
-      this.#uncommittedBytes -= this.log.entryAt(i)?.data.length ?? 0
-    }
-    this.#uncommittedBytes = Math.max(0, this.#uncommittedBytes)
-    this.log.commitTo(index)
-    this.#reads.unpark(this.log.committedIndex)
-    this.#confirmReads()
-    return true
-  }
-
-  #confirmReads(): void {
-    const reached = (ack: (progress: Progress) => number) =>
-      jointIndex(this.configuration, (id) => {
-        const progress = this.progress.get(id)
-        return id === this.id ? this.#reads.position : progress === undefined ? 0 : ack(progress)
-      })
-    const leased = this.#leaseForfeited ? 0 : reached(({ leaseAck }) => leaseAck)
-    this.#reads.confirm(
-      reached(({ readAck }) => readAck),
-      leased,
-    )
-  }
-
-  #broadcastAppend(): void {
-    for (const id of this.progress.keys()) if (id !== this.id) this.#sendAppend(id, true)
-  }
-
-  #broadcastHeartbeat(): void {
-    this.#heartbeatElapsed = 0
-    this.#reads.roundSent()
-    const lease = this.#reads.wantsLease()
-    for (const [id, progress] of this.progress) {
-      if (id === this.id) continue
-      // Never more than the follower is known to have: the raw commit index could be beyond its log.
-      const commit = Math.min(progress.matchIndex, this.log.committedIndex)
-      this.#send('heartbeat', id, { commit, context: this.#reads.position, lease })
-    }
-  }
-
-  /** Sends what the follower needs next. False if nothing was sent. `whenEmpty` sends even without entries. */
-  #sendAppend(to: NodeId, whenEmpty: boolean): boolean {
-    const progress = this.progress.get(to)
-    if (progress === undefined || to === this.id || progress.isPaused()) return false
-    const index = progress.nextIndex - 1
-    const logTerm = this.log.termAt(index)
-    if (logTerm === undefined) return this.#sendSnapshot(to, progress)
-    const windowFull = progress.state === 'replicate' && progress.isWindowFull()
-    const entries = windowFull
-      ? []
-      : this.log.slice(progress.nextIndex, this.log.lastIndex, this.#options.appendBytesMax)
-    if (entries.length === 0 && !whenEmpty) return false
-    this.#send('append', to, { index, logTerm, entries, commit: this.log.committedIndex })
-    progress.sentEntries(
-      entries.length,
-      entries.reduce((sum, entry) => sum + entry.data.length, 0),
-    )
-    progress.sentCommit = this.log.committedIndex
-    return entries.length > 0
-  }
-
-  #sendSnapshot(to: NodeId, progress: Progress): boolean {
-    if (!progress.recentActive) return false
-    const snapshot = this.#snapshot
-    invariant(snapshot.index >= this.log.snapshotIndex, 'compacted entries are covered by a snapshot')
-    progress.becomeSnapshot(snapshot.index)
-    this.#send('snapshot', to, { snapshot })
-    return true
+    this.#leadership.tick()
   }
 
   // ---- configuration -----------------------------------------------------------------------------------------
 
   #setConfiguration(configuration: Configuration): void {
     this.configuration = configuration
-    this.#syncProgress()
+    this.#syncReplication()
     // A candidate too: a refusal may have told it that its removal is committed, and the grants it still gets would elect it.
     if (this.role !== 'follower' && !isVoter(configuration, this.id)) this.#becomeFollower(this.term, '')
-    if (this.role !== 'leader') return
-    if (this.#transferTo !== '' && !isVoter(configuration, this.#transferTo)) this.#transferTo = ''
-    if (this.#maybeCommit()) this.#broadcastAppend()
-    else for (const id of this.progress.keys()) this.#sendAppend(id, false)
-    this.#confirmReads()
+    if (this.role === 'leader') this.#leadership.configured()
   }
 
-  #syncProgress(): void {
-    const members = new Set(allNodes(this.configuration))
-    for (const id of this.progress.keys()) if (!members.has(id)) this.progress.delete(id)
-    for (const id of members) {
-      if (this.progress.has(id)) continue
-      const progress = new Progress(this.log.lastIndex + 1, this.role === 'leader', this.#options.window)
-      if (id === this.id) progress.matchIndex = Math.min(this.log.stableIndex, this.log.lastIndex)
-      this.progress.set(id, progress)
-    }
-  }
-
-  // ---- sending -----------------------------------------------------------------------------------------------
-
-  #message(type: MessageType, to: NodeId, fields: Partial<Message>): Message {
-    if (type === 'vote' && fields.term === 0) throw new InvariantError('a vote is for a term')
-    return {
-      type,
-      to,
-      from: this.id,
-      term: fields.term ?? this.term,
-      index: fields.index ?? 0,
-      logTerm: fields.logTerm ?? 0,
-      entries: fields.entries ?? [],
-      commit: fields.commit ?? 0,
-      reject: fields.reject ?? false,
-      rejectHint: fields.rejectHint ?? 0,
-      context: fields.context ?? 0,
-      transfer: fields.transfer ?? false,
-      lease: fields.lease ?? false,
-      snapshot: fields.snapshot ?? null,
-    }
-  }
-
-  #send(type: MessageType, to: NodeId, fields: Partial<Message>): void {
-    this.#messages.push(this.#message(type, to, fields))
-  }
-
-  #sendAfterPersist(type: MessageType, to: NodeId, fields: Partial<Message>): void {
-    this.#messagesAfterPersist.push(this.#message(type, to, fields))
+  #syncReplication(): void {
+    this.#leadership.replication.sync(this.configuration, this.role === 'leader')
   }
 }

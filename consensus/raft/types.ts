@@ -126,6 +126,11 @@ export interface ReadState {
   readonly lease: boolean
 }
 
+/** Where a proposal went, or why it was not taken. */
+export type ProposeResult =
+  | { readonly index: number; readonly term: number }
+  | { readonly dropped: 'not-leader' | 'transferring' | 'overloaded' | 'change-pending' }
+
 /** A violated invariant of the protocol. The node must stop: going on would risk the data. */
 export class InvariantError extends Error {
   constructor(message: string) {

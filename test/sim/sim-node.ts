@@ -1,7 +1,8 @@
 import type { Clock } from '../../consensus/clock.ts'
 import { LeaderLease, type Moment } from '../../consensus/leader-lease.ts'
 import { allNodes, allVoters, isJoint } from '../../consensus/raft/configuration.ts'
-import { EMPTY_STATE, RAFT_DEFAULTS, Raft } from '../../consensus/raft/raft.ts'
+import { EMPTY_STATE, RAFT_DEFAULTS } from '../../consensus/raft/options.ts'
+import { Raft } from '../../consensus/raft/raft.ts'
 import type {
   ConfigChange,
   Entry,

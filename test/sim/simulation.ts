@@ -1,5 +1,5 @@
 import { initialConfiguration, isJoint } from '../../consensus/raft/configuration.ts'
-import { EMPTY_STATE } from '../../consensus/raft/raft.ts'
+import { EMPTY_STATE } from '../../consensus/raft/options.ts'
 import type { SnapshotMeta } from '../../consensus/raft/types.ts'
 import type { LogRecord } from '../../consensus/state/codec.ts'
 import { StateMachine } from '../../consensus/state/state-machine.ts'

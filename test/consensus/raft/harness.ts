@@ -1,5 +1,7 @@
 import { allNodes, initialConfiguration } from '../../../consensus/raft/configuration.ts'
-import { RAFT_DEFAULTS, Raft, type RaftOptions, type RaftState } from '../../../consensus/raft/raft.ts'
+import { RAFT_DEFAULTS, type RaftOptions, type RaftState } from '../../../consensus/raft/options.ts'
+import { composeMessage } from '../../../consensus/raft/outgoing.ts'
+import { Raft } from '../../../consensus/raft/raft.ts'
 import {
   type Configuration,
   type Entry,
@@ -49,19 +51,8 @@ export function termsOf(raft: Raft): number[] {
 
 /** A message with everything that is not given empty. */
 export function message(fields: Partial<Message> & Pick<Message, 'type' | 'from' | 'to' | 'term'>): Message {
-  return {
-    index: 0,
-    logTerm: 0,
-    entries: [],
-    commit: 0,
-    reject: false,
-    rejectHint: 0,
-    context: 0,
-    transfer: false,
-    lease: false,
-    snapshot: null,
-    ...fields,
-  }
+  const { type, from, to, term } = fields
+  return composeMessage(type, from, to, term, fields)
 }
 
 /** What a node has on its disk, and what a fresh one starts from. */

@@ -1,5 +1,5 @@
 import { initialConfiguration } from '../../../consensus/raft/configuration.ts'
-import { RAFT_DEFAULTS, type RaftOptions } from '../../../consensus/raft/raft.ts'
+import { RAFT_DEFAULTS, type RaftOptions } from '../../../consensus/raft/options.ts'
 import type { ConfigChangeStep, Entry, Message, MessageType } from '../../../consensus/raft/types.ts'
 import type { Arguments } from './arguments.ts'
 import type { Cluster } from './cluster.ts'

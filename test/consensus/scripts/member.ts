@@ -1,4 +1,5 @@
-import { RAFT_DEFAULTS, Raft, type RaftOptions, type RaftState } from '../../../consensus/raft/raft.ts'
+import { RAFT_DEFAULTS, type RaftOptions, type RaftState } from '../../../consensus/raft/options.ts'
+import { Raft } from '../../../consensus/raft/raft.ts'
 import type { Entry, HardState, Ready, SnapshotMeta } from '../../../consensus/raft/types.ts'
 
 /** What a node has on its disk. */

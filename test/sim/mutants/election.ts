@@ -1,6 +1,8 @@
 import type { Mutant } from './mutant.ts'
 
 const RAFT = 'consensus/raft/raft.ts'
+const CAMPAIGN = 'consensus/raft/campaign.ts'
+const REPLICATION = 'consensus/raft/replication.ts'
 
 /** Votes, terms and who may lead. */
 export const electionMutants: readonly Mutant[] = [
@@ -11,8 +13,8 @@ export const electionMutants: readonly Mutant[] = [
     edits: [
       {
         file: RAFT,
-        from: 'this.#sendAfterPersist(type, message.from, { term: message.term })',
-        to: 'this.#send(type, message.from, { term: message.term })',
+        from: 'this.#outgoing.sendAfterPersist(type, message.from, { term: message.term })',
+        to: 'this.#outgoing.send(type, message.from, { term: message.term })',
       },
     ],
     foundBy: { seeds: 20 },
@@ -23,9 +25,9 @@ export const electionMutants: readonly Mutant[] = [
     sentence: 'a candidate asks for votes before its term and its log are on its disk',
     edits: [
       {
-        file: RAFT,
-        from: 'else this.#sendAfterPersist(type, id, request)',
-        to: 'else this.#send(type, id, request)',
+        file: CAMPAIGN,
+        from: 'else outgoing.sendAfterPersist(type, id, request)',
+        to: 'else outgoing.send(type, id, request)',
       },
     ],
     foundBy: { seeds: 20 },
@@ -89,7 +91,7 @@ export const electionMutants: readonly Mutant[] = [
     edits: [
       {
         file: RAFT,
-        from: "this.#send('appendResponse', message.from, { reject: false, index: 0 })",
+        from: "this.#outgoing.send('appendResponse', message.from, { reject: false, index: 0 })",
         to: '',
       },
     ],
@@ -102,7 +104,7 @@ export const electionMutants: readonly Mutant[] = [
     edits: [
       {
         file: RAFT,
-        from: "this.#sendAfterPersist('preVoteResponse', message.from, { reject: true })",
+        from: "this.#outgoing.sendAfterPersist('preVoteResponse', message.from, { reject: true })",
         to: '',
       },
     ],
@@ -114,9 +116,9 @@ export const electionMutants: readonly Mutant[] = [
     sentence: 'a leader that hears from no quorum goes on leading',
     edits: [
       {
-        file: RAFT,
-        from: "if (jointVote(this.configuration, active) !== 'won') {",
-        to: 'if (active.size < 0) {',
+        file: REPLICATION,
+        from: "if (jointVote(configuration, active) !== 'won') return false",
+        to: 'if (active.size < 0) return false',
       },
     ],
     foundBy: { test: 'test/consensus/raft/catalogue.test.ts' },

@@ -1,6 +1,7 @@
 import type { Mutant } from './mutant.ts'
 
 const RAFT = 'consensus/raft/raft.ts'
+const LEADERSHIP = 'consensus/raft/leadership.ts'
 const NODE = 'consensus/node.ts'
 
 /** Changes of the configuration and who belongs to it. */
@@ -11,13 +12,13 @@ export const membershipMutants: readonly Mutant[] = [
     sentence: 'a change is proposed before the leader has committed an entry of its own term',
     edits: [
       {
-        file: RAFT,
-        from: 'const pending = this.#pendingConfigIndex > this.log.appliedIndex || !this.#committedInTerm()',
-        to: 'const pending = this.#pendingConfigIndex > this.log.appliedIndex',
+        file: LEADERSHIP,
+        from: 'const pending = this.#pendingConfigIndex > this.#log.appliedIndex || !this.#committedInTerm()',
+        to: 'const pending = this.#pendingConfigIndex > this.#log.appliedIndex',
       },
       {
-        file: RAFT,
-        from: 'this.#pendingConfigIndex = this.log.lastIndex\n',
+        file: LEADERSHIP,
+        from: 'this.#pendingConfigIndex = this.#log.lastIndex\n',
         to: '\n',
       },
     ],
@@ -29,8 +30,8 @@ export const membershipMutants: readonly Mutant[] = [
     sentence: 'a change is proposed while another is not applied yet',
     edits: [
       {
-        file: RAFT,
-        from: 'const pending = this.#pendingConfigIndex > this.log.appliedIndex || !this.#committedInTerm()',
+        file: LEADERSHIP,
+        from: 'const pending = this.#pendingConfigIndex > this.#log.appliedIndex || !this.#committedInTerm()',
         to: 'const pending = !this.#committedInTerm()',
       },
     ],
@@ -47,7 +48,7 @@ export const membershipMutants: readonly Mutant[] = [
     name: 'change-not-awaited',
     catalogue: 'B11',
     sentence: 'a node campaigns although a committed change is not applied yet',
-    edits: [{ file: RAFT, from: ' && !this.#hasUnappliedChange()', to: '' }],
+    edits: [{ file: RAFT, from: ' && !this.log.hasUnappliedChange()', to: '' }],
     foundBy: { test: 'test/consensus/raft/catalogue.test.ts' },
   },
   {

@@ -1,6 +1,9 @@
 import type { Mutant } from './mutant.ts'
 
 const RAFT = 'consensus/raft/raft.ts'
+const LEADERSHIP = 'consensus/raft/leadership.ts'
+const REPLICATION = 'consensus/raft/replication.ts'
+const APPEND = 'consensus/raft/append.ts'
 const LOG = 'consensus/raft/log.ts'
 
 /** Appends, acknowledgements and what is committed. */
@@ -11,9 +14,9 @@ export const replicationMutants: readonly Mutant[] = [
     sentence: 'the leader commits an entry of an earlier term by counting replicas',
     edits: [
       {
-        file: RAFT,
-        from: 'if (index <= this.log.committedIndex || this.log.termAt(index) !== this.term) return false',
-        to: 'if (index <= this.log.committedIndex) return false',
+        file: LEADERSHIP,
+        from: 'if (index <= log.committedIndex || log.termAt(index) !== this.#node.term) return false',
+        to: 'if (index <= log.committedIndex) return false',
       },
     ],
     foundBy: { seeds: 60 },
@@ -38,14 +41,14 @@ export const replicationMutants: readonly Mutant[] = [
       'a follower acknowledges its whole log, not what it compared with the leader (who probes from far back: the hint in a refusal would hide it)',
     edits: [
       {
-        file: RAFT,
-        from: '? this.log.findConflict(message.rejectHint, message.logTerm).index',
+        file: REPLICATION,
+        from: '? this.#log.findConflict(message.rejectHint, message.logTerm).index',
         to: '? 0',
       },
       {
-        file: RAFT,
-        from: "this.#sendAfterPersist('appendResponse', message.from, { index: matched })",
-        to: "this.#sendAfterPersist('appendResponse', message.from, { index: this.log.lastIndex })",
+        file: APPEND,
+        from: 'return { index: matched }',
+        to: 'return { index: log.lastIndex }',
       },
     ],
     foundBy: { seeds: 400 },
@@ -56,8 +59,8 @@ export const replicationMutants: readonly Mutant[] = [
     sentence: 'a heartbeat response does not lift the pause of a full window that was lost',
     edits: [
       {
-        file: RAFT,
-        from: 'progress.recentActive = true\n      progress.paused = false',
+        file: REPLICATION,
+        from: 'progress.recentActive = true\n    progress.paused = false',
         to: 'progress.recentActive = true',
       },
     ],
@@ -69,9 +72,9 @@ export const replicationMutants: readonly Mutant[] = [
     sentence: 'a follower that has everything is not probed again after a report that it cannot be reached',
     edits: [
       {
-        file: RAFT,
-        from: "if (progress.matchIndex < this.log.lastIndex || progress.state === 'probe')",
-        to: 'if (progress.matchIndex < this.log.lastIndex)',
+        file: REPLICATION,
+        from: "if (progress.matchIndex < this.#log.lastIndex || progress.state === 'probe')",
+        to: 'if (progress.matchIndex < this.#log.lastIndex)',
       },
     ],
     foundBy: { test: 'test/consensus/raft/catalogue.test.ts' },
@@ -89,9 +92,9 @@ export const replicationMutants: readonly Mutant[] = [
     sentence: 'the leader counts itself before its own write is durable',
     edits: [
       {
-        file: RAFT,
-        from: 'const index = jointIndex(this.configuration, (id) => this.progress.get(id)?.matchIndex ?? 0)',
-        to: 'const index = jointIndex(this.configuration, (id) => id === this.id ? this.log.lastIndex : (this.progress.get(id)?.matchIndex ?? 0))',
+        file: REPLICATION,
+        from: 'return jointIndex(configuration, (id) => this.progress.get(id)?.matchIndex ?? 0)',
+        to: 'return jointIndex(configuration, (id) => id === this.#options.id ? this.#log.lastIndex : (this.progress.get(id)?.matchIndex ?? 0))',
       },
     ],
     foundBy: { seeds: 20 },
@@ -102,9 +105,9 @@ export const replicationMutants: readonly Mutant[] = [
     sentence: 'heartbeats carry the commit index whatever the follower has',
     edits: [
       {
-        file: RAFT,
-        from: 'const commit = Math.min(progress.matchIndex, this.log.committedIndex)',
-        to: 'const commit = this.log.committedIndex',
+        file: REPLICATION,
+        from: 'const commit = Math.min(progress.matchIndex, this.#log.committedIndex)',
+        to: 'const commit = this.#log.committedIndex',
       },
     ],
     foundBy: { seeds: 20 },
@@ -115,9 +118,9 @@ export const replicationMutants: readonly Mutant[] = [
     sentence: 'a follower commits entries it has not compared with the leader',
     edits: [
       {
-        file: RAFT,
-        from: 'this.log.commitTo(Math.min(message.commit, matched))',
-        to: 'this.log.commitTo(Math.min(message.commit, this.log.lastIndex))',
+        file: APPEND,
+        from: 'log.commitTo(Math.min(message.commit, matched))',
+        to: 'log.commitTo(Math.min(message.commit, log.lastIndex))',
       },
     ],
     foundBy: { test: 'test/consensus/raft/catalogue.test.ts' },
@@ -128,9 +131,9 @@ export const replicationMutants: readonly Mutant[] = [
     sentence: 'a leader answers reads without asking a quorum whether it still leads',
     edits: [
       {
-        file: RAFT,
-        from: 'this.#reads.add(id, this.log.committedIndex, asksLease)\n    this.#confirmReads()',
-        to: 'this.#reads.add(id, this.log.committedIndex, asksLease)\n    this.#reads.confirm(Number.POSITIVE_INFINITY, 0)',
+        file: LEADERSHIP,
+        from: 'this.reads.add(id, this.#log.committedIndex, asksLease)\n    this.#confirmReads()',
+        to: 'this.reads.add(id, this.#log.committedIndex, asksLease)\n    this.reads.confirm(Number.POSITIVE_INFINITY, 0)',
       },
     ],
     foundBy: { seeds: 200 },
@@ -141,8 +144,8 @@ export const replicationMutants: readonly Mutant[] = [
     sentence: 'a new leader answers reads before it has committed an entry of its own term',
     edits: [
       {
-        file: RAFT,
-        from: 'if (!this.#committedInTerm()) {\n      this.#reads.park(id, asksLease)\n      return true\n    }\n',
+        file: LEADERSHIP,
+        from: 'if (!this.#committedInTerm()) {\n      this.reads.park(id, asksLease)\n      return\n    }\n',
         to: '',
       },
     ],

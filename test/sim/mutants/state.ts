@@ -79,7 +79,7 @@ export const stateMutants: readonly Mutant[] = [
     sentence: 'a leader that has asked another to take over still reads by its lease',
     edits: [
       {
-        file: 'consensus/raft/raft.ts',
+        file: 'consensus/raft/transfer.ts',
         from: 'this.#leaseForfeited = true',
         to: 'this.#leaseForfeited = false',
       },

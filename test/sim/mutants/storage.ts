@@ -58,8 +58,8 @@ export const storageMutants: readonly Mutant[] = [
     edits: [
       {
         file: RAFT,
-        from: "this.#sendAfterPersist('appendResponse', message.from, { index: this.log.committedIndex })\n  }\n\n  #handleVoteResponse",
-        to: "this.#send('appendResponse', message.from, { index: this.log.committedIndex })\n  }\n\n  #handleVoteResponse",
+        from: "this.#outgoing.sendAfterPersist('appendResponse', message.from, { index: this.log.committedIndex })",
+        to: "this.#outgoing.send('appendResponse', message.from, { index: this.log.committedIndex })",
       },
     ],
     foundBy: { seeds: 20 },
