@@ -1,16 +1,14 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
-import { MeshError } from '../mesh/errors.ts'
 import type { Mesh, PeerId } from '../mesh/types.ts'
-import { SwimCore } from './core/swim-core.ts'
-import { DEFAULT_TIMINGS, type SwimAction, type SwimTimings } from './core/types.ts'
+import { isLive } from './core/member-table.ts'
+import { DEFAULT_TIMINGS, type SwimTimings } from './core/types.ts'
 import { MembershipError } from './errors.ts'
 import { MembershipFile } from './membership-file.ts'
 import { MembershipMetrics } from './metrics.ts'
-import { Seeder } from './seeder.ts'
+import { CHANNEL, SwimRun, SYNC_CHANNEL } from './swim-run.ts'
 import type { Member, MemberMeta, Membership } from './types.ts'
-import { checkMeta, decodeMessage, decodeSync, encodeMessage, encodeSync, NAME_CHARS_MAX } from './wire.ts'
+import { checkMeta, NAME_CHARS_MAX } from './wire.ts'
 
 /** Settings of {@link SwimMembership}. */
 export interface SwimMembershipOptions {
@@ -38,25 +36,9 @@ export interface SwimMembershipCollaborators {
 
 type ChangeListener = (member: Member, previous: Member | undefined) => void
 
-interface Running {
-  readonly core: SwimCore
-  readonly seeder: Seeder
-  readonly delay: ReturnType<typeof monitorEventLoopDelay>
-  readonly delayTimer: NodeJS.Timeout
-  readonly stopListening: () => void
-  readonly stopped: AbortController
-}
-
-const CHANNEL = 'swim'
-const SYNC_CHANNEL = 'swim-sync'
-const SYNC_TIMEOUT_MS = 5000
-const SYNC_TRIES_MAX = 3
-const DIAL_TIMEOUT_MS = 3000
 const LEAVE_TIMEOUT_MS = 1000
-const DELAY_SAMPLE_MS = 1000
-const DELAY_RESOLUTION_MS = 20
 
-/** The membership over the mesh: runs a {@link SwimCore}, gives it time, messages and connection evidence. */
+/** The membership over the mesh: who is in the cluster, and taking part in it from `start` to `stop`. */
 export class SwimMembership implements Membership {
   readonly #options: SwimMembershipOptions
   readonly #timings: SwimTimings
@@ -67,14 +49,11 @@ export class SwimMembership implements Membership {
   readonly #metrics: MembershipMetrics
   readonly #file: MembershipFile
   readonly #listeners = new Set<ChangeListener>()
-  #running: Running | null = null
+  #running: SwimRun | null = null
   #transition: Promise<void> = Promise.resolve()
   #sorted: readonly Member[] | null = null
   #remembered: readonly string[] = []
   #meta: MemberMeta
-  #timer: NodeJS.Timeout | null = null
-  #armedFor = Number.POSITIVE_INFINITY
-  #joined = false
   #onLeaveAck: (() => void) | null = null
 
   /** @throws MembershipError `MBR_META_TOO_LARGE` or `MBR_BAD_NAME` */
@@ -96,8 +75,8 @@ export class SwimMembership implements Membership {
       healthScore: () => this.healthScore,
       queued: () => this.#running?.core.queued ?? 0,
     })
-    this.#mesh.onMessage(CHANNEL, (from, payload) => this.#onMessage(from, payload))
-    this.#mesh.onRequest(SYNC_CHANNEL, async (from, payload) => this.#onSync(from, payload))
+    this.#mesh.onMessage(CHANNEL, (from, payload) => this.#running?.message(from, payload))
+    this.#mesh.onRequest(SYNC_CHANNEL, async (from, payload) => this.#current().exchange(from, payload))
   }
 
   /** Takes part in the cluster. The mesh runs already. @throws MembershipError `MBR_FILE_FAILED` */
@@ -118,12 +97,7 @@ export class SwimMembership implements Membership {
       const running = this.#running
       if (!running) return
       this.#running = null
-      this.#disarm()
-      clearInterval(running.delayTimer)
-      running.delay.disable()
-      running.stopListening()
-      running.stopped.abort()
-      await running.seeder.stop()
+      await running.stop()
       await this.#file.flush()
     })
   }
@@ -136,7 +110,7 @@ export class SwimMembership implements Membership {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#onLeaveAck = resolve
     const timer = setTimeout(resolve, others ? LEAVE_TIMEOUT_MS : 0)
-    this.#perform(running.core.leave(this.#now()))
+    running.perform(running.core.leave(this.#now()))
     this.#log.info('leaving the cluster')
     await promise
     clearTimeout(timer)
@@ -155,15 +129,20 @@ export class SwimMembership implements Membership {
 
   /** @throws MembershipError `MBR_NOT_STARTED` */
   local(): Member {
+    return this.#current().core.self()
+  }
+
+  #current(): SwimRun {
     if (!this.#running) throw new MembershipError('MBR_NOT_STARTED', 'the membership has not started')
-    return this.#running.core.self()
+    return this.#running
   }
 
   /** @throws MembershipError `MBR_META_TOO_LARGE` */
   setMeta(meta: MemberMeta): void {
     checkMeta(meta)
     this.#meta = meta
-    if (this.#running) this.#perform(this.#running.core.setMeta(meta, this.#now()))
+    const running = this.#running
+    if (running) running.perform(running.core.setMeta(meta, this.#now()))
   }
 
   onChange(listener: ChangeListener): () => void {
@@ -182,136 +161,33 @@ export class SwimMembership implements Membership {
   }
 
   #run(incarnation: number, peers: readonly string[]): void {
-    const address = this.#options.address ?? this.#mesh.advertise
-    const self = { id: this.#mesh.id, name: this.#options.name, address, incarnation, meta: this.#meta }
-    const core = new SwimCore({ self, random: this.#random, timings: this.#timings }, this.#now())
+    const { name, address = this.#mesh.advertise } = this.#options
     const join = this.#options.join.filter((a) => a !== address)
-    this.#remembered = peers.filter((a) => a !== address)
+    const remembered = peers.filter((a) => a !== address)
+    this.#remembered = remembered
     this.#sorted = null
-    this.#joined = false
-    const stopped = new AbortController()
-    const delay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION_MS })
-    delay.enable()
-    const seeder = this.#newSeeder(join)
-    const stopListening = this.#mesh.onPeer((event) => {
-      const now = this.#now()
-      if (event.type === 'connected') this.#perform(core.peerConnected(event.peer, now))
-      else this.#perform(core.peerDisconnected(event.peer, now))
-    })
-    const delayTimer = setInterval(() => this.#sampleDelay(), DELAY_SAMPLE_MS)
-    this.#running = { core, seeder, delay, delayTimer, stopListening, stopped }
-    for (const peer of this.#mesh.connected()) this.#perform(core.peerConnected(peer, this.#now()))
-    this.#arm()
-    seeder.start()
-  }
-
-  #newSeeder(join: readonly string[]): Seeder {
-    const others = () => this.members().filter((m) => m.id !== this.#mesh.id)
-    return new Seeder(
+    const running = new SwimRun(
+      { name, address, incarnation, meta: this.#meta, timings: this.#timings, join, remembered },
       {
-        join,
-        remembered: this.#remembered,
-        dialTimeoutMs: DIAL_TIMEOUT_MS,
-        backoffMinMs: this.#timings.dialBackoffMinMs,
-        backoffMaxMs: this.#timings.dialBackoffMaxMs,
-      },
-      {
-        self: this.#mesh.id,
+        mesh: this.#mesh,
         log: this.#log,
+        metrics: this.#metrics,
+        now: this.#now,
         random: this.#random,
-        dial: (address, signal) => this.#mesh.dial(address, signal),
-        alone: () => !others().some(isLive),
-        knows: (id) => this.get(id) !== undefined,
-        knowsAddress: (address) => others().some((m) => m.address === address),
+        changed: (member, previous) => this.#changed(member, previous),
+        removed: () => {
+          this.#sorted = null
+          this.#remember()
+        },
+        leaveAcknowledged: () => this.#onLeaveAck?.(),
       },
     )
-  }
-
-  #onMessage(from: PeerId, payload: Uint8Array): void {
-    const core = this.#running?.core
-    if (!core) return
-    try {
-      this.#perform(core.message(from, decodeMessage(payload), this.#now()))
-    } catch (error) {
-      if (!(error instanceof MembershipError)) throw error
-      this.#metrics.rejected.inc({ channel: CHANNEL })
-      this.#log.debug({ peer: from, err: error }, 'a membership message was rejected')
-    }
-  }
-
-  #onSync(from: PeerId, payload: Uint8Array): Uint8Array {
-    const core = this.#running?.core
-    if (!core) throw new MembershipError('MBR_NOT_STARTED', 'the membership has not started')
-    this.#merge(from, payload)
-    return encodeSync(core.snapshot(this.#now()))
-  }
-
-  #merge(from: PeerId, payload: Uint8Array): void {
-    const core = this.#running?.core
-    if (!core) return
-    try {
-      this.#perform(core.merge(from, decodeSync(payload), this.#now()))
-    } catch (error) {
-      if (error instanceof MembershipError) this.#metrics.rejected.inc({ channel: SYNC_CHANNEL })
-      throw error
-    }
-  }
-
-  #perform(actions: readonly SwimAction[]): void {
-    for (const action of actions) this.#performOne(action)
-    this.#arm()
-  }
-
-  #performOne(action: SwimAction): void {
-    switch (action.type) {
-      case 'send':
-        if (!this.#mesh.send(action.to, CHANNEL, encodeMessage(action.message))) this.#metrics.dropped.inc()
-        return
-      case 'dial':
-        this.#background(this.#dial(action.id, action.address))
-        return
-      case 'close':
-        this.#close(action.id)
-        return
-      case 'sync':
-        this.#background(this.#sync(action.peer))
-        return
-      case 'change':
-        this.#changed(action.member, action.previous)
-        return
-      case 'remove':
-        this.#sorted = null
-        this.#mesh.forget(action.member.id)
-        this.#remember()
-        return
-      case 'conflict':
-        this.#log.error(
-          action,
-          `two nodes claim the name "${action.name}": ${action.holder.id} at ${action.holder.address} holds it, ` +
-            `${action.newcomer.id} at ${action.newcomer.address} is not admitted. Give one of them another name`,
-        )
-        return
-      case 'full':
-        this.#log.error(
-          { member: action.name, peer: action.id },
-          `${action.name} is not admitted: this cluster has ${this.#timings.membersMax} members, which is the limit`,
-        )
-        return
-      case 'leave-acked':
-        this.#onLeaveAck?.()
-        return
-    }
+    this.#running = running
+    running.start()
   }
 
   #changed(member: Member, previous: Member | undefined): void {
     this.#sorted = null
-    const isSelf = member.id === this.#mesh.id
-    if (!isSelf && member.status !== 'left') this.#mesh.setAddress(member.id, member.address)
-    if (!isSelf && !this.#joined && isLive(member)) {
-      this.#joined = true
-      this.#log.info({ member: member.name }, 'joined the cluster')
-    }
-    if (!isSelf) this.#logChange(member, previous)
     this.#remember()
     for (const listener of [...this.#listeners]) {
       try {
@@ -320,64 +196,6 @@ export class SwimMembership implements Membership {
         this.#log.error({ err: error }, 'a listener of member changes failed')
       }
     }
-  }
-
-  #logChange(member: Member, previous: Member | undefined): void {
-    if (member.status === previous?.status) return
-    const fields = { member: member.name, peer: member.id, address: member.address }
-    if (member.status === 'failed') {
-      this.#metrics.failures.inc()
-      this.#log.warn(fields, `member ${member.name} failed`)
-    } else if (member.status === 'left') this.#log.info(fields, `member ${member.name} left`)
-    else if (previous?.status === 'suspect' || member.status === 'suspect') {
-      this.#log.debug(fields, `member ${member.name} is ${member.status}`)
-    } else this.#log.info(fields, `member ${member.name} is alive`)
-  }
-
-  #close(id: PeerId): void {
-    const member = this.get(id)
-    this.#mesh.forget(id)
-    if (member) this.#mesh.setAddress(id, member.address)
-  }
-
-  async #dial(id: PeerId, address: string): Promise<void> {
-    const running = this.#running
-    if (!running) return
-    const timeout = AbortSignal.timeout(DIAL_TIMEOUT_MS)
-    const signal = AbortSignal.any([running.stopped.signal, timeout])
-    let outcome: 'connected' | 'refused' | 'failed' = 'failed'
-    try {
-      // Another identity at that address proves that the member is not there any more.
-      outcome = (await this.#mesh.dial(address, signal)) === id ? 'connected' : 'refused'
-    } catch (error) {
-      const refused = error instanceof MeshError && error.code === 'MSH_UNREACHABLE' && !signal.aborted
-      if (refused) outcome = 'refused'
-    }
-    if (this.#running === running) this.#perform(running.core.dialed(id, outcome, this.#now()))
-  }
-
-  async #sync(peer: PeerId): Promise<void> {
-    const running = this.#running
-    for (let tries = 0; running && this.#running === running && tries < SYNC_TRIES_MAX; tries++) {
-      const { signal } = running.stopped
-      try {
-        const mine = encodeSync(running.core.snapshot(this.#now()))
-        const theirs = await this.#mesh.request(peer, SYNC_CHANNEL, mine, {
-          timeoutMs: SYNC_TIMEOUT_MS,
-          signal,
-        })
-        if (this.#running === running) this.#merge(peer, theirs)
-        return
-      } catch (error) {
-        if (!signal.aborted) this.#log.debug({ peer, err: error }, 'a state exchange failed')
-        if (error instanceof MeshError && error.code === 'MSH_UNREACHABLE') return
-      }
-    }
-  }
-
-  /** Nothing in it is expected to fail; what does anyway is logged. */
-  #background(work: Promise<void>): void {
-    work.catch((error: unknown) => this.#log.error({ err: error }, 'the membership met an unexpected error'))
   }
 
   /** Keeps the file in step: own incarnation, and where the others are. Those of the earlier run stay until others are known. */
@@ -391,49 +209,12 @@ export class SwimMembership implements Membership {
     })
   }
 
-  #sampleDelay(): void {
-    const running = this.#running
-    if (!running) return
-    const delayMs = running.delay.max / 1e6 - DELAY_RESOLUTION_MS
-    running.delay.reset()
-    this.#perform(running.core.localHealth(delayMs, this.#now()))
-  }
-
-  #arm(): void {
-    const running = this.#running
-    if (!running) return
-    const { deadline } = running.core
-    // A deadline that moved back is noticed when the timer fires: cheaper than a new timer for every message.
-    if (deadline >= this.#armedFor) return
-    this.#disarm()
-    this.#armedFor = deadline
-    this.#timer = setTimeout(
-      () => {
-        this.#disarm()
-        const now = this.#now()
-        if (now < running.core.deadline) this.#arm()
-        else this.#perform(running.core.tick(now))
-      },
-      Math.max(0, Math.ceil(deadline - this.#now())),
-    )
-  }
-
-  #disarm(): void {
-    if (this.#timer) clearTimeout(this.#timer)
-    this.#timer = null
-    this.#armedFor = Number.POSITIVE_INFINITY
-  }
-
   /** start and stop run one after the other, in the order they were called. */
   #next(step: () => Promise<void>): Promise<void> {
     const done = this.#transition.then(step)
     this.#transition = done.catch(() => undefined)
     return done
   }
-}
-
-function isLive(member: Member): boolean {
-  return member.status === 'alive' || member.status === 'suspect'
 }
 
 function byName(a: Member, b: Member): number {

@@ -1,0 +1,250 @@
+import type { Logger } from 'pino'
+import { MeshError } from '../mesh/errors.ts'
+import type { Mesh, PeerId } from '../mesh/types.ts'
+import { isLive } from './core/member-table.ts'
+import { SwimCore } from './core/swim-core.ts'
+import type { SwimAction, SwimTimings } from './core/types.ts'
+import { DeadlineTimer } from './deadline-timer.ts'
+import { MembershipError } from './errors.ts'
+import { EventLoopDelay } from './event-loop-delay.ts'
+import { MemberLog } from './member-log.ts'
+import type { MembershipMetrics } from './metrics.ts'
+import { Seeder } from './seeder.ts'
+import type { Member, MemberMeta } from './types.ts'
+import { decodeMessage, decodeSync, encodeMessage, encodeSync } from './wire.ts'
+
+/** Channel of the messages of the protocol. */
+export const CHANNEL = 'swim'
+/** Channel of the exchange of everything known. */
+export const SYNC_CHANNEL = 'swim-sync'
+const SYNC_TIMEOUT_MS = 5000
+const SYNC_TRIES_MAX = 3
+const DIAL_TIMEOUT_MS = 3000
+
+/** Who takes part in this run, and where the others may be. */
+export interface SwimRunOptions {
+  readonly name: string
+  /** host:port other nodes are told to dial. */
+  readonly address: string
+  readonly incarnation: number
+  readonly meta: MemberMeta
+  readonly timings: SwimTimings
+  /** Addresses to find the cluster by: configured ones, and those of an earlier run. */
+  readonly join: readonly string[]
+  readonly remembered: readonly string[]
+}
+
+/** What a run works with, and who hears of it. */
+export interface SwimRunCollaborators {
+  readonly mesh: Mesh
+  readonly log: Logger
+  readonly metrics: MembershipMetrics
+  readonly now: () => number
+  readonly random: () => number
+  readonly changed: (member: Member, previous: Member | undefined) => void
+  readonly removed: () => void
+  readonly leaveAcknowledged: () => void
+}
+
+/** The membership from one start to the next stop: gives a {@link SwimCore} time, messages and evidence, and does what it says. */
+export class SwimRun {
+  readonly core: SwimCore
+  readonly #options: SwimRunOptions
+  readonly #with: SwimRunCollaborators
+  readonly #memberLog: MemberLog
+  readonly #seeder: Seeder
+  readonly #timer: DeadlineTimer
+  readonly #stopped = new AbortController()
+  #joined = false
+  #delay: EventLoopDelay | null = null
+  #stopListening: (() => void) | null = null
+
+  constructor(options: SwimRunOptions, collaborators: SwimRunCollaborators) {
+    this.#options = options
+    this.#with = collaborators
+    const { name, address, incarnation, meta, timings } = options
+    const { mesh, log, random, now } = collaborators
+    const self = { id: mesh.id, name, address, incarnation, meta }
+    this.core = new SwimCore({ self, random, timings }, now())
+    this.#memberLog = new MemberLog(log)
+    this.#timer = new DeadlineTimer({
+      now,
+      deadline: () => this.core.deadline,
+      onDue: (now) => this.perform(this.core.tick(now)),
+    })
+    this.#seeder = this.#newSeeder()
+  }
+
+  #newSeeder(): Seeder {
+    const { join, remembered, timings } = this.#options
+    const { mesh, log, random } = this.#with
+    const others = () => [...this.core.members()].filter((m) => m.id !== mesh.id)
+    return new Seeder(
+      {
+        join,
+        remembered,
+        dialTimeoutMs: DIAL_TIMEOUT_MS,
+        backoffMinMs: timings.dialBackoffMinMs,
+        backoffMaxMs: timings.dialBackoffMaxMs,
+      },
+      {
+        self: mesh.id,
+        log,
+        random,
+        dial: (address, signal) => mesh.dial(address, signal),
+        alone: () => !others().some(isLive),
+        knows: (id) => this.core.get(id) !== undefined,
+        knowsAddress: (address) => others().some((m) => m.address === address),
+      },
+    )
+  }
+
+  start(): void {
+    const { mesh, now } = this.#with
+    const { core } = this
+    this.#delay = new EventLoopDelay((delayMs) => this.perform(core.localHealth(delayMs, now())))
+    this.#stopListening = mesh.onPeer((event) => {
+      if (event.type === 'connected') this.perform(core.peerConnected(event.peer, now()))
+      else this.perform(core.peerDisconnected(event.peer, now()))
+    })
+    for (const peer of mesh.connected()) this.perform(core.peerConnected(peer, now()))
+    this.#timer.arm()
+    this.#seeder.start()
+  }
+
+  async stop(): Promise<void> {
+    this.#timer.disarm()
+    this.#delay?.stop()
+    this.#stopListening?.()
+    this.#stopped.abort()
+    await this.#seeder.stop()
+  }
+
+  // ---- what arrives --------------------------------------------------------------------------------------------
+
+  /** A message of the protocol came from `from`. */
+  message(from: PeerId, payload: Uint8Array): void {
+    const { metrics, log, now } = this.#with
+    try {
+      this.perform(this.core.message(from, decodeMessage(payload), now()))
+    } catch (error) {
+      if (!(error instanceof MembershipError)) throw error
+      metrics.rejected.inc({ channel: CHANNEL })
+      log.debug({ peer: from, err: error }, 'a membership message was rejected')
+    }
+  }
+
+  /** Takes in everything `from` knows, and answers what this node knows. @throws MembershipError */
+  exchange(from: PeerId, payload: Uint8Array): Uint8Array {
+    this.#merge(from, payload)
+    return encodeSync(this.core.snapshot(this.#with.now()))
+  }
+
+  #merge(from: PeerId, payload: Uint8Array): void {
+    try {
+      this.perform(this.core.merge(from, decodeSync(payload), this.#with.now()))
+    } catch (error) {
+      if (error instanceof MembershipError) this.#with.metrics.rejected.inc({ channel: SYNC_CHANNEL })
+      throw error
+    }
+  }
+
+  // ---- what the core wants done --------------------------------------------------------------------------------
+
+  perform(actions: readonly SwimAction[]): void {
+    for (const action of actions) this.#performOne(action)
+    if (!this.#stopped.signal.aborted) this.#timer.arm()
+  }
+
+  #performOne(action: SwimAction): void {
+    const { mesh, metrics, changed, removed, leaveAcknowledged } = this.#with
+    switch (action.type) {
+      case 'send':
+        if (!mesh.send(action.to, CHANNEL, encodeMessage(action.message))) metrics.dropped.inc()
+        return
+      case 'dial':
+        this.#background(this.#dial(action.id, action.address))
+        return
+      case 'close':
+        this.#close(action.id)
+        return
+      case 'sync':
+        this.#background(this.#sync(action.peer))
+        return
+      case 'change':
+        this.#changed(action.member, action.previous)
+        changed(action.member, action.previous)
+        return
+      case 'remove':
+        removed()
+        mesh.forget(action.member.id)
+        return
+      case 'conflict':
+        this.#memberLog.conflict(action)
+        return
+      case 'full':
+        this.#memberLog.full(action, this.#options.timings.membersMax)
+        return
+      case 'leave-acked':
+        leaveAcknowledged()
+        return
+    }
+  }
+
+  #changed(member: Member, previous: Member | undefined): void {
+    const { mesh, log, metrics } = this.#with
+    if (member.id === mesh.id) return
+    if (member.status !== 'left') mesh.setAddress(member.id, member.address)
+    if (!this.#joined && isLive(member)) {
+      this.#joined = true
+      log.info({ member: member.name }, 'joined the cluster')
+    }
+    if (member.status === previous?.status) return
+    if (member.status === 'failed') metrics.failures.inc()
+    this.#memberLog.changed(member, previous)
+  }
+
+  #close(id: PeerId): void {
+    const { mesh } = this.#with
+    const member = this.core.get(id)
+    mesh.forget(id)
+    if (member) mesh.setAddress(id, member.address)
+  }
+
+  async #dial(id: PeerId, address: string): Promise<void> {
+    const { mesh, now } = this.#with
+    const signal = AbortSignal.any([this.#stopped.signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)])
+    let outcome: 'connected' | 'refused' | 'failed' = 'failed'
+    try {
+      // Another identity at that address proves that the member is not there any more.
+      outcome = (await mesh.dial(address, signal)) === id ? 'connected' : 'refused'
+    } catch (error) {
+      const refused = error instanceof MeshError && error.code === 'MSH_UNREACHABLE' && !signal.aborted
+      if (refused) outcome = 'refused'
+    }
+    if (!this.#stopped.signal.aborted) this.perform(this.core.dialed(id, outcome, now()))
+  }
+
+  async #sync(peer: PeerId): Promise<void> {
+    const { mesh, log, now } = this.#with
+    const { signal } = this.#stopped
+    for (let tries = 0; !signal.aborted && tries < SYNC_TRIES_MAX; tries++) {
+      try {
+        const mine = encodeSync(this.core.snapshot(now()))
+        const theirs = await mesh.request(peer, SYNC_CHANNEL, mine, { timeoutMs: SYNC_TIMEOUT_MS, signal })
+        if (!signal.aborted) this.#merge(peer, theirs)
+        return
+      } catch (error) {
+        if (!signal.aborted) log.debug({ peer, err: error }, 'a state exchange failed')
+        if (error instanceof MeshError && error.code === 'MSH_UNREACHABLE') return
+      }
+    }
+  }
+
+  /** Nothing in it is expected to fail; what does anyway is logged. */
+  #background(work: Promise<void>): void {
+    work.catch((error: unknown) =>
+      this.#with.log.error({ err: error }, 'the membership met an unexpected error'),
+    )
+  }
+}
