@@ -1,5 +1,5 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
+import { MeshProxy, type Proxied } from '../real/mesh-proxy.ts'
 import type { Random } from '../sim/random.ts'
 
 /** Bytes of a slowed direction that may be on their way at once; beyond it the sender is not read from. */
@@ -39,20 +39,23 @@ interface Flow {
  * only: /proc tells which process opened a connection.
  */
 export class Links {
-  /** Id of the process of each place, by its name; null while none runs. */
-  readonly #pids: () => ReadonlyMap<string, number>
   readonly #random: Random
-  readonly #servers: Server[] = []
-  readonly #flows = new Set<Flow>()
+  readonly #proxy: MeshProxy
+  readonly #flows = new Map<Proxied, readonly Flow[]>()
   readonly #blocked = new Set<string>()
   #slowness: Slowness | null = null
   #heldBytes = 0
   #delayedChunks = 0
   #resets = 0
 
+  /** `pids`: id of the process of each place that runs one, by its name. */
   constructor(pids: () => ReadonlyMap<string, number>, random: Random) {
-    this.#pids = pids
     this.#random = random
+    this.#proxy = new MeshProxy({
+      pids,
+      onOpen: (connection) => this.#opened(connection),
+      onEnd: (connection) => this.#flows.delete(connection),
+    })
   }
 
   get counts(): LinkCounts {
@@ -61,12 +64,7 @@ export class Links {
 
   /** Listens on `port` for what is meant for the place `name` at its mesh port. */
   listen(port: number, name: string, meshPort: number): Promise<void> {
-    const server = createServer({ pauseOnConnect: true }, (from) => this.#accept(from, port, name, meshPort))
-    this.#servers.push(server)
-    return new Promise((resolve, reject) => {
-      server.once('error', reject)
-      server.listen(port, '127.0.0.1', () => resolve())
-    })
+    return this.#proxy.listen(port, name, meshPort)
   }
 
   /** Holds back what `from` says to `to`. */
@@ -87,7 +85,7 @@ export class Links {
 
   /** Breaks all connections between two nodes off. */
   reset(a: string, b: string): void {
-    for (const { from, to, source, sink } of this.#flows) {
+    for (const { from, to, source, sink } of [...this.#flows.values()].flat()) {
       if (!((from === a && to === b) || (from === b && to === a))) continue
       this.#resets++
       source.resetAndDestroy()
@@ -98,31 +96,22 @@ export class Links {
   /** Lets everybody talk again; what was held back arrives late. */
   heal(): void {
     this.#blocked.clear()
-    for (const flow of this.#flows) this.#resume(flow)
+    for (const flow of [...this.#flows.values()].flat()) this.#resume(flow)
   }
 
-  async close(): Promise<void> {
-    for (const { source } of this.#flows) source.destroy()
-    await Promise.all(this.#servers.map((server) => new Promise((resolve) => server.close(resolve))))
+  close(): Promise<void> {
+    return this.#proxy.close()
   }
 
-  #accept(from: Socket, port: number, name: string, meshPort: number): void {
-    const caller = this.#callerOf(from.remotePort ?? 0, port)
-    const to = connect({ host: '127.0.0.1', port: meshPort, noDelay: true })
-    from.setNoDelay(true)
+  #opened(connection: Proxied): void {
+    const { caller, callee, fromCaller, toCallee } = connection
     const base = { delayedBytes: 0, isFull: false }
     const flows: Flow[] = [
-      { from: caller, to: name, source: from, sink: to, delayed: [], ...base },
-      { from: name, to: caller, source: to, sink: from, delayed: [], ...base },
+      { from: caller, to: callee, source: fromCaller, sink: toCallee, delayed: [], ...base },
+      { from: callee, to: caller, source: toCallee, sink: fromCaller, delayed: [], ...base },
     ]
-    const end = (): void => {
-      for (const flow of flows) this.#flows.delete(flow)
-      from.destroy()
-      to.destroy()
-    }
+    this.#flows.set(connection, flows)
     for (const flow of flows) {
-      this.#flows.add(flow)
-      flow.source.on('error', end).on('close', end)
       flow.source.on('data', (chunk: Buffer) => this.#handle(flow, chunk))
       flow.sink.on('drain', () => {
         flow.isFull = false
@@ -187,37 +176,5 @@ export class Links {
   #resume(flow: Flow): void {
     const isBlocked = this.#blocked.has(`${flow.from} ${flow.to}`)
     if (!isBlocked && !flow.isFull && flow.delayedBytes <= DELAYED_BYTES_MAX) flow.source.resume()
-  }
-
-  /** The place whose process opened the connection from `localPort` to `remotePort`; '' if it is gone already. */
-  #callerOf(localPort: number, remotePort: number): string {
-    const hex = (port: number): string => port.toString(16).toUpperCase().padStart(4, '0')
-    const inode = readFileSync('/proc/net/tcp', 'utf8')
-      .split('\n')
-      .map((line) => line.trim().split(/\s+/))
-      .find(
-        ([, local, remote]) =>
-          local?.endsWith(`:${hex(localPort)}`) && remote?.endsWith(`:${hex(remotePort)}`),
-      )?.[9]
-    for (const [name, pid] of this.#pids()) if (ownsSocket(pid, inode)) return name
-    return ''
-  }
-}
-
-function ownsSocket(pid: number, inode: string | undefined): boolean {
-  try {
-    const folder = `/proc/${pid}/fd`
-    return readdirSync(folder).some((fd) => linkTarget(`${folder}/${fd}`) === `socket:[${inode}]`)
-  } catch {
-    return false
-  }
-}
-
-function linkTarget(path: string): string {
-  try {
-    return readlinkSync(path)
-  } catch {
-    // Closed while it was looked at.
-    return ''
   }
 }

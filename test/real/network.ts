@@ -1,112 +1,71 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { AgentProcess } from './agent-process.ts'
-
-/** A connection between two agents. */
-interface Link {
-  readonly between: readonly [string, string]
-  readonly sockets: readonly [Socket, Socket]
-}
+import { MeshProxy, type Proxied } from './mesh-proxy.ts'
 
 /**
  * Proxies in front of the mesh ports of agents, which can lose what two agents say to each other: open connections stay
  * open and fall silent, as when a cable is cut. Linux only: /proc tells which agent opened a connection.
  */
 export class Network {
-  readonly #agents: () => readonly AgentProcess[]
-  readonly #servers: Server[] = []
-  readonly #links = new Set<Link>()
+  readonly #proxy: MeshProxy
+  readonly #links = new Set<Proxied>()
   readonly #cut = new Set<string>()
 
   constructor(agents: () => readonly AgentProcess[]) {
-    this.#agents = agents
+    this.#proxy = new MeshProxy({
+      pids: () =>
+        agents()
+          .filter(({ running }) => running)
+          .map(({ name, pid }) => [name, pid] as const),
+      onOpen: (link) => this.#opened(link),
+      onEnd: (link) => this.#links.delete(link),
+    })
   }
 
   /** Listens on `port` for what is meant for the agent `name` at its mesh port. */
   listen(port: number, name: string, meshPort: number): Promise<void> {
-    const server = createServer({ pauseOnConnect: true }, (from) => this.#accept(from, port, name, meshPort))
-    this.#servers.push(server)
-    return new Promise((resolve, reject) => {
-      server.once('error', reject)
-      server.listen(port, '127.0.0.1', () => resolve())
-    })
+    return this.#proxy.listen(port, name, meshPort)
   }
 
   /** Silences these agents towards each other, in both directions. */
   cut(a: string, b: string): void {
     this.#cut.add(pairName(a, b))
-    for (const { between, sockets } of this.#links) {
-      if (this.#isCut(...between)) for (const socket of sockets) socket.pause()
+    for (const link of this.#links) {
+      if (this.#isCut(link)) for (const socket of [link.fromCaller, link.toCallee]) socket.pause()
     }
   }
 
   /** Lets everybody talk again; what was said meanwhile arrives late. */
   heal(): void {
     this.#cut.clear()
-    for (const { sockets } of this.#links) for (const socket of sockets) socket.resume()
+    for (const { fromCaller, toCallee } of this.#links)
+      for (const socket of [fromCaller, toCallee]) socket.resume()
   }
 
-  async close(): Promise<void> {
-    for (const { sockets } of this.#links) for (const socket of sockets) socket.destroy()
-    await Promise.all(this.#servers.map((server) => new Promise((resolve) => server.close(resolve))))
+  close(): Promise<void> {
+    return this.#proxy.close()
   }
 
-  #isCut(a: string, b: string): boolean {
-    return this.#cut.has(pairName(a, b))
+  #isCut({ caller, callee }: Proxied): boolean {
+    return this.#cut.has(pairName(caller, callee))
   }
 
-  #accept(from: Socket, port: number, name: string, meshPort: number): void {
-    const caller = this.#callerOf(from.remotePort ?? 0, port)
-    const to = connect({ host: '127.0.0.1', port: meshPort, noDelay: true })
-    from.setNoDelay(true)
-    const link: Link = { between: [caller, name], sockets: [from, to] }
+  #opened(link: Proxied): void {
+    const { fromCaller, toCallee } = link
     this.#links.add(link)
-    const end = (): void => {
-      this.#links.delete(link)
-      from.destroy()
-      to.destroy()
-    }
     for (const [source, sink] of [
-      [from, to],
-      [to, from],
+      [fromCaller, toCallee],
+      [toCallee, fromCaller],
     ] as const) {
-      source.on('error', end).on('close', end)
       source.on('data', (chunk) => {
         if (!sink.write(chunk)) source.pause()
       })
       sink.on('drain', () => {
-        if (!this.#isCut(...link.between)) source.resume()
+        if (!this.#isCut(link)) source.resume()
       })
-      if (this.#isCut(...link.between)) source.pause()
+      if (this.#isCut(link)) source.pause()
       else source.resume()
     }
   }
-
-  /** Name of the agent that opened the connection from `localPort` to `remotePort`. */
-  #callerOf(localPort: number, remotePort: number): string {
-    const hex = (port: number): string => port.toString(16).toUpperCase().padStart(4, '0')
-    const inode = readFileSync('/proc/net/tcp', 'utf8')
-      .split('\n')
-      .map((line) => line.trim().split(/\s+/))
-      .find(
-        ([, local, remote]) =>
-          local?.endsWith(`:${hex(localPort)}`) && remote?.endsWith(`:${hex(remotePort)}`),
-      )?.[9]
-    const owner = this.#agents().find((agent) => agent.running && ownsSocket(agent.pid, inode))
-    return owner?.name ?? ''
-  }
-}
-
-function ownsSocket(pid: number, inode: string | undefined): boolean {
-  const folder = `/proc/${pid}/fd`
-  return readdirSync(folder).some((fd) => {
-    try {
-      return readlinkSync(`${folder}/${fd}`) === `socket:[${inode}]`
-    } catch {
-      // Closed while it was looked at.
-      return false
-    }
-  })
 }
 
 function pairName(a: string, b: string): string {

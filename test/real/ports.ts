@@ -1,8 +1,7 @@
-import { createSocket } from 'node:dgram'
 import { mkdirSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
+import { tcpIsFree, udpIsFree } from '../../agent/cli/dev/free-port.ts'
 import { tryLock, unlock } from './exclusive.ts'
 
 /** Below the ports that the system hands out for outgoing connections, which come and go at any moment. */
@@ -40,23 +39,4 @@ export function reservePorts(): PortBlock {
     }
   }
   throw new Error(`every block of ports is reserved; remove ${locks} if no test runs`)
-}
-
-function tcpIsFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer()
-    server.once('error', () => resolve(false))
-    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)))
-  })
-}
-
-function udpIsFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = createSocket('udp4')
-    socket.once('error', () => {
-      socket.close()
-      resolve(false)
-    })
-    socket.bind({ port, address: '127.0.0.1', exclusive: true }, () => socket.close(() => resolve(true)))
-  })
 }

@@ -1,5 +1,4 @@
-import { createSocket } from 'node:dgram'
-import { createServer } from 'node:net'
+import { tcpIsFree, udpIsFree } from './free-port.ts'
 import type { PlannedPort } from './plan.ts'
 
 /** Tries to bind each port on 127.0.0.1, TCP and where it matters UDP; answers the first that cannot be had, or null. */
@@ -9,23 +8,4 @@ export async function findBusyPort(ports: readonly PlannedPort[]): Promise<Plann
     if (planned.udp && !(await udpIsFree(planned.port))) return planned
   }
   return null
-}
-
-function tcpIsFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer()
-    server.once('error', () => resolve(false))
-    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)))
-  })
-}
-
-function udpIsFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = createSocket('udp4')
-    socket.once('error', () => {
-      socket.close()
-      resolve(false)
-    })
-    socket.bind({ port, address: '127.0.0.1', exclusive: true }, () => socket.close(() => resolve(true)))
-  })
 }
