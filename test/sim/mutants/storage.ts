@@ -84,8 +84,8 @@ export const storageMutants: readonly Mutant[] = [
     edits: [
       {
         file: WRITER,
-        from: 'await store.write({ hardState, entries, sync: true })\n    this.#lazyHardState = null',
-        to: 'await store.write({ hardState, entries, sync: false })\n    this.#lazyHardState = null',
+        from: 'await store.write({ hardState, entries, sync: true })\n    this.#queue.written()',
+        to: 'await store.write({ hardState, entries, sync: false })\n    this.#queue.written()',
       },
     ],
     foundBy: { test: 'test/consensus/log-writer.test.ts' },
