@@ -34,26 +34,29 @@ export function addOpsRoutes(
     responses: { 200: plain('Addresses') },
     handler: (_request, reply) => sendText(reply, 200, INDEX_PAGE),
   })
-  routes.add({
-    method: 'GET',
-    url: '/healthz',
-    permission: 'public',
-    tag: 'ops',
-    summary: 'Whether the process works; 503 when only a restart helps.',
-    responses: { 200: plain('ok'), 503: plain('Not alive, with reasons') },
-    handler: (_request, reply) =>
-      readiness.alive() ? sendText(reply, 200, 'ok\n') : sendText(reply, 503, reasons(context)),
-  })
-  routes.add({
-    method: 'GET',
-    url: '/readyz',
-    permission: 'public',
-    tag: 'ops',
-    summary: 'Whether the node is ready to serve; 503 with one reason a line.',
-    responses: { 200: plain('ok'), 503: plain('Not ready, with reasons') },
-    handler: (_request, reply) =>
-      readiness.ready() ? sendText(reply, 200, 'ok\n') : sendText(reply, 503, reasons(context)),
-  })
+  const probe = (url: string, summary: string, failure: string, isFine: () => boolean) =>
+    routes.add({
+      method: 'GET',
+      url,
+      permission: 'public',
+      tag: 'ops',
+      summary,
+      responses: { 200: plain('ok'), 503: plain(failure) },
+      handler: (_request, reply) =>
+        isFine() ? sendText(reply, 200, 'ok\n') : sendText(reply, 503, reasons(context)),
+    })
+  probe(
+    '/healthz',
+    'Whether the process works; 503 when only a restart helps.',
+    'Not alive, with reasons',
+    () => readiness.alive(),
+  )
+  probe(
+    '/readyz',
+    'Whether the node is ready to serve; 503 with one reason a line.',
+    'Not ready, with reasons',
+    () => readiness.ready(),
+  )
   routes.add({
     method: 'GET',
     url: '/metrics',
