@@ -13,6 +13,7 @@ import { ConsensusNode } from '../consensus/node.ts'
 import { LevelStore } from '../consensus/storage/level-store.ts'
 import { GossipCatalog } from '../discovery/catalog/gossip-catalog.ts'
 import { DnsServer } from '../discovery/dns/server.ts'
+import { GossipEvents } from '../discovery/events/gossip-events.ts'
 import { CheckRunner } from '../discovery/health/runner.ts'
 import { SwimMembership } from '../discovery/membership/swim-membership.ts'
 import { readClusterKey } from '../discovery/mesh/cluster-key.ts'
@@ -165,6 +166,7 @@ export class Agent {
       { dataDir: config.dataDir },
       { local: catalog.local, log: this.#logger('health'), metrics },
     )
+    const events = new GossipEvents({ mesh, local: catalog.local, log: this.#logger('events'), metrics })
     const leases = new LeaseKeeper(
       { node: name, names: LEASES, rank: () => leaseRank(membership) },
       { client, clock: systemClock, log: this.#logger('leases') },
@@ -203,6 +205,7 @@ export class Agent {
         catalog: catalog.store,
         local: catalog.local,
         health,
+        events,
         leases,
         traefik,
         readiness,
@@ -229,6 +232,7 @@ export class Agent {
     this.#announce()
     await this.#startPart('catalog', catalog)
     await this.#startPart('health', health)
+    await this.#startPart('events', events)
     this.#parts.push({ name: 'http', stop: () => http.close() })
     await this.#listen(http)
     this.#announce()

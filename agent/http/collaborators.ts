@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import type { ConsensusClient } from '../../consensus/client.ts'
 import type { Catalog, LocalCatalog } from '../../discovery/catalog/types.ts'
+import type { UserEvents } from '../../discovery/events/types.ts'
 import type { HealthRunner } from '../../discovery/health/types.ts'
 import type { Membership } from '../../discovery/membership/types.ts'
 import type { Config } from '../config/types.ts'
@@ -58,6 +59,7 @@ export interface HttpCollaborators {
   readonly catalog: Catalog
   readonly local: LocalCatalog
   readonly health: HealthRunner
+  readonly events: UserEvents
   readonly leases: { list(): readonly LeaseInfo[] }
   /** Null when the provider is not configured. */
   readonly traefik: TraefikView | null

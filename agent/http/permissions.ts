@@ -14,6 +14,8 @@ export const PERMISSIONS = [
   'node:read',
   'service:read',
   'service:write',
+  'event:read',
+  'event:write',
   'operator:read',
   'operator:write',
 ] as const

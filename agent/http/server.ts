@@ -12,6 +12,7 @@ import { hasBody, installBodyReader } from './body.ts'
 import { addCatalogRoutes } from './catalog.ts'
 import type { HttpCollaborators, HttpContext } from './collaborators.ts'
 import { installConsulParams } from './consul-params.ts'
+import { addEventRoutes } from './events.ts'
 import { answerConnectionError, installFailureReplies, sendFailure } from './failure-replies.ts'
 import { addHealthRoutes } from './health.ts'
 import { addKvRoutes } from './kv.ts'
@@ -120,6 +121,7 @@ function addRoutes(app: FastifyInstance, context: HttpContext): void {
   addCatalogRoutes(routes, context)
   addHealthRoutes(routes, context)
   addStatusRoutes(routes, context)
+  addEventRoutes(routes, context)
   addSnapshotRoutes(routes, context)
   addApiRoutes(routes, context)
   addKvWatchRoutes(routes, context)

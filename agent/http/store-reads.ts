@@ -29,7 +29,7 @@ export interface ReadOptions {
 
 /** What the headers of a store read say. */
 export interface ReadState extends ContactState {
-  readonly index: number
+  readonly index: number | bigint
   readonly consistency: Consistency
 }
 
@@ -90,7 +90,7 @@ export function parseWait(text: string): number {
 
 /** Sets Consul's headers. The four always travel together: Go's client stops reading them at the first that is missing. */
 export function setReadHeaders(reply: FastifyReply, state: ReadState): void {
-  reply.header('x-consul-index', String(Math.max(1, state.index)))
+  reply.header('x-consul-index', String(state.index < 1 ? 1 : state.index))
   setContactHeaders(reply, state)
   reply.header(
     'x-consul-effective-consistency',

@@ -8,6 +8,8 @@ import type { HttpCollaborators } from '../../../agent/http/collaborators.ts'
 import { buildHttpServer, type HttpLimits } from '../../../agent/http/server.ts'
 import { Backups } from '../../../agent/snapshot/backups.ts'
 import { KeyBackup } from '../../../consensus/key-backup.ts'
+import { GossipEvents } from '../../../discovery/events/gossip-events.ts'
+import { FakeNetwork } from '../../discovery/fake-mesh.ts'
 import { FakeConsensus } from './fake-consensus.ts'
 import { FakeCatalog, FakeHealth, FakeMembership } from './fake-discovery.ts'
 
@@ -44,6 +46,7 @@ export interface Harness {
   readonly catalog: FakeCatalog
   readonly health: FakeHealth
   readonly metrics: Registry
+  readonly events: GossipEvents
   /** Calls of `operations`, in order. */
   readonly operations: string[]
 }
@@ -57,6 +60,8 @@ export function harness(
   const catalog = new FakeCatalog()
   const health = new FakeHealth(catalog)
   const metrics = new Registry()
+  const mesh = new FakeNetwork().add('peer-1')
+  const events = new GossipEvents({ mesh, local: catalog, log: pino({ level: 'silent' }) })
   const operations: string[] = []
   const app = buildHttpServer(
     { config: CONFIG, version: '9.8.7', random: () => 0, ...options },
@@ -70,6 +75,7 @@ export function harness(
       catalog,
       local: catalog,
       health,
+      events,
       leases: { list: () => [] },
       traefik: null,
       readiness: { ready: () => true, reasons: () => [], alive: () => true },
@@ -82,7 +88,7 @@ export function harness(
       ...overrides,
     },
   )
-  return { app, consensus, catalog, health, metrics, operations }
+  return { app, consensus, catalog, health, metrics, events, operations }
 }
 
 /** Listens on a free port of loopback and answers it. */

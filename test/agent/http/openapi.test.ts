@@ -64,6 +64,7 @@ t.test('every route is described, with its permission', async (t) => {
   }
   const expected = [
     'GET /v1/kv/*',
+    'PUT /v1/event/fire/*',
     'PUT /v1/kv/*',
     'PUT /v1/session/create',
     'PUT /v1/session/destroy/*',
@@ -99,6 +100,7 @@ t.test('every route is described, with its permission', async (t) => {
     'GET /v1/catalog/node/*',
     'GET /v1/catalog/node-services/*',
     'GET /v1/health/node/*',
+    'GET /v1/event/list',
     'GET /v1/health/checks/*',
     'GET /v1/health/service/*',
     'GET /v1/health/state/*',
