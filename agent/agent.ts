@@ -29,6 +29,7 @@ import { buildHttpServer } from './http/server.ts'
 import { leaseRank, packFacts, peerDirectory } from './member-meta.ts'
 import { AgentReadiness } from './readiness.ts'
 import { dropBackupOnceLeading } from './recovery-backup.ts'
+import { SessionInvalidation } from './session-invalidation.ts'
 import { Backups } from './snapshot/backups.ts'
 import { BackupMetrics } from './snapshot/metrics.ts'
 import { SnapshotSchedule } from './snapshot/schedule.ts'
@@ -240,6 +241,11 @@ export class Agent {
     await this.#startPart('consensus', consensus)
     await dropBackupOnceLeading(config.dataDir, { client, log: this.#log })
     await this.#startPart('leases', leases)
+    const invalidation = new SessionInvalidation(
+      {},
+      { client, catalog: catalog.store, now, log: this.#logger('sessions'), metrics },
+    )
+    await this.#startPart('session checks', invalidation)
     if (config.snapshots !== null) {
       const collaborators = {
         backups,

@@ -1,13 +1,15 @@
 import type { SessionSpec } from '../consensus/client.ts'
 import { SERF_HEALTH } from '../discovery/catalog/shapes.ts'
-import type { Catalog, CatalogNode, CheckStatus } from '../discovery/catalog/types.ts'
+import type { Catalog, CatalogNode } from '../discovery/catalog/types.ts'
 
 /** What a session hangs on: its node, and the checks it names. */
 export type CheckedSession = Pick<SessionSpec, 'node' | 'nodeChecks' | 'serviceChecks'>
 
 /** Why a session may not begin, or may not go on. `check`: its id. */
 export type SessionFault =
+  /** The catalogue does not show it: nobody knows it, or it left. */
   | { readonly kind: 'node-missing' }
+  /** The membership calls it failed, so `serfHealth` is critical, and nobody runs its other checks. */
   | { readonly kind: 'node-failed' }
   | { readonly kind: 'check-missing'; readonly check: string }
   | { readonly kind: 'check-critical'; readonly check: string }
@@ -28,13 +30,13 @@ export function sessionFault(
   const node = nodeNamed(session.node, catalog)
   if (node === undefined) return { kind: 'node-missing' }
   const ids = checkIds(session)
+  if (ids.length > 0 && !node.alive) return { kind: 'node-failed' }
   for (const check of ids) {
-    const status = statusOf(check, node)
+    const status = check === SERF_HEALTH ? 'passing' : node.record.checks.get(check)?.status
     if (status === undefined) return { kind: 'check-missing', check }
     if (status === 'critical') return { kind: 'check-critical', check }
   }
-  // Nobody runs the checks of a node that has failed: they say what was true before.
-  return ids.length > 0 && !node.alive ? { kind: 'node-failed' } : null
+  return null
 }
 
 /** Why a session cannot be created, in Consul's words; null if it can. */
@@ -48,12 +50,12 @@ export function validateSessionChecks(
       return null
     case 'node-missing':
       return 'Missing node registration'
+    case 'node-failed':
+      return `Check '${SERF_HEALTH}' is in critical state`
     case 'check-missing':
       return `Missing check '${fault.check}' registration`
     case 'check-critical':
       return `Check '${fault.check}' is in critical state`
-    case 'node-failed':
-      return `Check '${SERF_HEALTH}' is in critical state`
   }
 }
 
@@ -62,9 +64,4 @@ function nodeNamed(name: string, catalog: Pick<Catalog, 'node' | 'nodes'>): Cata
   const node = catalog.node(name)
   if (node?.alive) return node
   return catalog.nodes().find(({ alive, record }) => alive && record.name === name) ?? node
-}
-
-function statusOf(check: string, { record, alive }: CatalogNode): CheckStatus | undefined {
-  if (check === SERF_HEALTH) return alive ? 'passing' : 'critical'
-  return record.checks.get(check)?.status
 }

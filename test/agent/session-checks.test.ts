@@ -1,29 +1,6 @@
 import t from 'tap'
 import { checkIds, validateSessionChecks } from '../../agent/session-checks.ts'
-import type { CatalogNode, CheckStatus, HealthCheck } from '../../discovery/catalog/types.ts'
-
-function check(id: string, status: CheckStatus): readonly [string, HealthCheck] {
-  const texts = { name: id, notes: '', output: '', serviceId: '', type: 'ttl', interval: '', timeout: '' }
-  return [id, { id, status, ...texts }]
-}
-
-function node(name: string, alive: boolean, checks: (readonly [string, HealthCheck])[] = []): CatalogNode {
-  const record = {
-    id: `peer of ${name}, ${alive}`,
-    name,
-    address: '10.0.0.1',
-    version: { incarnation: 1, sequence: 1 },
-    meta: {},
-    services: new Map(),
-    checks: new Map(checks),
-  }
-  return { record, alive, createIndex: 1, modifyIndex: 1 }
-}
-
-function catalogOf(...nodes: CatalogNode[]) {
-  // As the catalogue does with a name that two have: the last one gets it.
-  return { nodes: () => nodes, node: (name: string) => nodes.findLast(({ record }) => record.name === name) }
-}
+import { catalogOf, check, node } from './catalog-fixture.ts'
 
 const session = (name: string, nodeChecks: string[], serviceChecks: string[] | null = null) => ({
   node: name,
