@@ -1,7 +1,11 @@
+import type { AutopilotConfig, AutopilotEntry } from './autopilot.ts'
+import type { LeaderReport } from './server-health.ts'
 import { CORDON_PREFIX } from './state/keys.ts'
 import type { ByteKey, Command, CommandResult, Session, StateView } from './state/types.ts'
 
+export type { AutopilotConfig, AutopilotEntry } from './autopilot.ts'
 export type { KeyBackup, SavedKeys } from './key-backup.ts'
+export type { LeaderReport, ServerReport } from './server-health.ts'
 export type {
   ByteKey,
   ChangePosition,
@@ -136,6 +140,15 @@ export interface ConsensusClient {
    * Answers null if there is no such session. @throws ConsensusError as `read`.
    */
   renewSession(id: string, options?: CallOptions): Promise<Session | null>
+  /** The Raft group as its leader sees it, which a quorum has just confirmed. @throws ConsensusError as `read`. */
+  report(options?: CallOptions): Promise<LeaderReport>
+  /** How the leader is to look after the servers. @throws ConsensusError as `read`. */
+  autopilot(consistency: Consistency, options?: CallOptions): Promise<AutopilotEntry>
+  /**
+   * Decides it; what `config` does not name gets its default. `cas`: only if the ModifyIndex is this, 0 = only if nobody has
+   * decided yet; false if it is not. @throws ConsensusError as `propose`
+   */
+  setAutopilot(config: Partial<AutopilotConfig>, cas?: number, options?: CallOptions): Promise<boolean>
   /**
    * Hands leadership to `to` (an id), or to the voter whose log is furthest, and waits until it leads. Answers who.
    * @throws ConsensusError `CST_REFUSED` with the reason, `CST_OUTCOME_UNKNOWN` if nobody has taken over in time,

@@ -31,6 +31,7 @@ export type LocalReplica = Pick<
   | 'confirmRead'
   | 'renew'
   | 'orders'
+  | 'members'
 >
 
 /** What the copy of this node works with. */
@@ -269,5 +270,9 @@ export class LocalCopy implements LocalReplica {
 
   get orders(): MemberOrders {
     return this.#replica.orders
+  }
+
+  get members(): Replica['members'] {
+    return this.#replica.members
   }
 }

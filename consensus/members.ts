@@ -1,11 +1,13 @@
 import type { Logger } from 'pino'
 import { hasPlaceForLearner } from './admission.ts'
+import { AUTOPILOT_DEFAULTS, type AutopilotConfig } from './autopilot.ts'
 import type { Clock } from './clock.ts'
 import { ConsensusError, refused } from './errors.ts'
 import { allNodes, isJoint, isVoter } from './raft/configuration.ts'
 import type { Raft } from './raft/raft.ts'
 import type { ConfigChange, NodeId } from './raft/types.ts'
 import { Reachability } from './reachability.ts'
+import { type LeaderReport, ServerHealth } from './server-health.ts'
 import type { Transport } from './transport.ts'
 import { type Candidate, changeForNewVoter, isCaughtUp, nextVoterChange, VOTERS_MAX } from './voters.ts'
 
@@ -25,6 +27,8 @@ export interface MembersCollaborators {
   readonly raft: () => Raft | null
   /** Ids of the cordoned nodes. */
   readonly cordoned: () => readonly NodeId[]
+  /** What somebody has decided about looking after the servers; null if nobody has. */
+  readonly autopilot: () => AutopilotConfig | null
   readonly transport: Transport
   readonly clock: Clock
   readonly log: Logger
@@ -50,6 +54,7 @@ export class Members {
   readonly #options: MembersOptions
   readonly #with: MembersCollaborators
   readonly #reachability: Reachability
+  readonly #serverHealth = new ServerHealth()
   /** The node an operator wants to vote, while it catches up. */
   #wish: { readonly id: NodeId; readonly until: number } | null = null
   #reliefAt = Number.NEGATIVE_INFINITY
@@ -64,6 +69,7 @@ export class Members {
   /** Forgets who answered when: this node became leader, or was paused and could hear nobody. */
   restart(): void {
     this.#reachability.restart()
+    this.#serverHealth.restart()
     this.#reliefAt = Number.NEGATIVE_INFINITY
   }
 
@@ -96,14 +102,29 @@ export class Members {
     }
   }
 
+  #look(raft: Raft, now: number): { readonly report: LeaderReport; readonly config: AutopilotConfig } {
+    const config = this.#with.autopilot() ?? AUTOPILOT_DEFAULTS
+    const silentMs = (id: NodeId) => this.#silentMs(id, now)
+    return { report: this.#serverHealth.look(raft, config, silentMs, this.#with.clock.wall()), config }
+  }
+
+  /** All servers as this leader sees them. @throws ConsensusError `CST_NOT_LEADER` */
+  report(): LeaderReport {
+    const raft = this.#with.raft()
+    if (raft?.role !== 'leader') throw notLeader()
+    return this.#look(raft, this.#with.clock.now()).report
+  }
+
   /** Takes the next step towards the voters wanted, if there is one. Call now and then on the leader. */
   manage(raft: Raft): void {
     const now = this.#with.clock.now()
     this.#reachability.retain(raft.progress, now)
+    const { cleanupDeadServers, minQuorum } = this.#look(raft, now).config
     if (this.#wish !== null && this.#grantWish(raft, now)) return
     const { votersTarget, nodeId } = this.#options
     const candidates = this.#candidates(raft, now)
-    const change = nextVoterChange(raft.configuration, candidates, votersTarget, nodeId)
+    const pruning = { enabled: cleanupDeadServers, votersMin: minQuorum }
+    const change = nextVoterChange(raft.configuration, candidates, votersTarget, nodeId, pruning)
     if (change !== null) this.#propose(raft, change)
     else this.#relieve(raft, candidates, now)
   }
@@ -111,6 +132,7 @@ export class Members {
   #candidates(raft: Raft, now: number): Candidate[] {
     const { deadVoterGraceMs, deadLearnerGraceMs } = this.#options
     const cordoned = new Set(this.#with.cordoned())
+    const settleMs = this.#with.autopilot()?.serverStabilizationMs
     return [...raft.progress].map(([id, progress]) => {
       const graceMs = isVoter(raft.configuration, id) ? deadVoterGraceMs : deadLearnerGraceMs
       return {
@@ -118,7 +140,7 @@ export class Members {
         caughtUp: isCaughtUp(progress, raft.log.committedIndex),
         gone: this.#silentMs(id, now) > graceMs,
         cordoned: cordoned.has(id),
-        settled: this.#reachability.isSettled(id, now),
+        settled: this.#reachability.isSettled(id, now, settleMs),
         flaps: this.#reachability.flaps(id, now),
       }
     })

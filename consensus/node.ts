@@ -154,6 +154,8 @@ export class ConsensusNode {
           session: await this.#raftClient.renewHere(request.session),
           index: this.#replica.state.appliedIndex,
         }
+      case 'report':
+        return { report: await this.#raftClient.reportHere() }
       case 'transfer':
         return { to: this.#replica.orders.transfer(request.to ?? undefined) }
       case 'remove':

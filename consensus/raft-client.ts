@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
+import { type AutopilotConfig, type AutopilotEntry, autopilotCommand, readAutopilot } from './autopilot.ts'
 import type {
   CallOptions,
   Command,
@@ -7,6 +8,7 @@ import type {
   ConsensusClient,
   ConsensusStatus,
   Consistency,
+  LeaderReport,
   ReadResult,
   Session,
   WatchSelector,
@@ -168,6 +170,25 @@ export class RaftClient implements ConsensusClient {
     return this.#replica.renew(id)
   }
 
+  async report(options?: CallOptions): Promise<LeaderReport> {
+    const deadline = new Deadline(this.#clock, options)
+    for (;;) {
+      const leader = await this.#awaitLeader(deadline, false)
+      try {
+        if (leader === this.#replica.id) return await deadline.race(this.reportHere(), noLeader)
+        return (await this.#call(leader, { op: 'report' }, deadline)).report
+      } catch (error) {
+        await this.#pause(deadline, error)
+      }
+    }
+  }
+
+  /** What this node, the leader, says of the servers after a quorum confirmed that it still leads. */
+  async reportHere(): Promise<LeaderReport> {
+    await this.#replica.confirmRead(false)
+    return this.#replica.members.report()
+  }
+
   async transferLeadership(to?: string, options?: CallOptions): Promise<string> {
     const deadline = new Deadline(this.#clock, options)
     const { to: heir } = await this.#leader.order({ op: 'transfer', to: to ?? null }, deadline, async () => ({
@@ -191,6 +212,18 @@ export class RaftClient implements ConsensusClient {
       role: await this.#addVoter(id),
     }))
     return role
+  }
+
+  async autopilot(consistency: Consistency, options?: CallOptions): Promise<AutopilotEntry> {
+    return readAutopilot((await this.read(consistency, options)).view)
+  }
+
+  async setAutopilot(
+    config: Partial<AutopilotConfig>,
+    cas?: number,
+    options?: CallOptions,
+  ): Promise<boolean> {
+    return (await this.propose(autopilotCommand(config, cas), options)).ok
   }
 
   async cordon(id: string, name: string, options?: CallOptions): Promise<void> {

@@ -101,13 +101,16 @@ export class Reachability {
     return returns.filter((at) => now - at < this.#windowMs).length
   }
 
-  /** True once the node has answered without a break for as long as is asked of it: longer the more often it was lost. */
-  isSettled(id: NodeId, now: number): boolean {
+  /**
+   * True once the node has answered without a break for as long as is asked of it: `settleMs`, and longer the more often it
+   * was lost.
+   */
+  isSettled(id: NodeId, now: number, settleMs = this.#settleMs): boolean {
     const history = this.#histories.get(id)
     if (history === undefined || history.since === null || history.isLost) return false
     if (now - (history.lastHeard ?? now) > this.#silentMs) return false
-    const neededMs = this.#settleMs * SETTLE_GROWTH ** this.flaps(id, now)
-    return now - history.since >= Math.min(neededMs, this.#settleMsMax)
+    const neededMs = settleMs * SETTLE_GROWTH ** this.flaps(id, now)
+    return now - history.since >= Math.min(neededMs, Math.max(settleMs, this.#settleMsMax))
   }
 
   /** True for a node that was lost lately and has not stayed long enough since. */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { Applier } from './applier.ts'
+import { decidedAutopilot } from './autopilot.ts'
 import { Belonging } from './belonging.ts'
 import type { ConsensusStatus } from './client.ts'
 import { supersedes } from './cluster-id.ts'
@@ -84,6 +85,7 @@ export class Replica {
     const isLeader = () => this.isLeader
     const clusterId = () => this.identity?.clusterId ?? null
     const cordoned = () => cordonedNodes(this.state)
+    const autopilot = () => decidedAutopilot(this.state)
     const noticeStatus = () => this.#status.notice()
     const pump = () => this.#driver.pump()
     const listenerFailed = (error: unknown) =>
@@ -123,7 +125,10 @@ export class Replica {
     const applier = new Applier({ ...results, listenerFailed, fail })
     this.#applier = applier
     const aliveMs = ALIVE_ELECTIONS * electionMs
-    const members = new Members({ ...this.#options, aliveMs }, { ...collaborators, raft, cordoned })
+    const members = new Members(
+      { ...this.#options, aliveMs },
+      { ...collaborators, raft, cordoned, autopilot },
+    )
     this.#members = members
     const duties = new LeaderDuties(electionMs, { transport, isLeader, expiry, members, writer, log })
     this.#duties = duties
@@ -229,7 +234,7 @@ export class Replica {
     return raft !== null && allNodes(raft.configuration).includes(this.id)
   }
 
-  get members(): Pick<Members, 'has' | 'mustRemember' | 'hasPlace'> {
+  get members(): Pick<Members, 'has' | 'mustRemember' | 'hasPlace' | 'report'> {
     return this.#members
   }
 

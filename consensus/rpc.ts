@@ -1,6 +1,7 @@
 import { ConsensusError, type ConsensusErrorCode, isConsensusError } from './errors.ts'
 import type { FeedMembers, FollowAnswer, FollowRequest } from './feed-messages.ts'
 import type { SnapshotMeta } from './raft/types.ts'
+import type { LeaderReport } from './server-health.ts'
 import { CodecError, decodeRecord, encodeRecord, type LogRecord } from './state/codec.ts'
 import type { CommandResult, Session } from './state/types.ts'
 import type { Pledge } from './storage/log-store.ts'
@@ -11,6 +12,8 @@ export type RpcRequest =
   | { readonly op: 'propose'; readonly record: Omit<LogRecord, 'at'> }
   | { readonly op: 'readIndex'; readonly mayUseLease: boolean }
   | { readonly op: 'renew'; readonly session: string }
+  /** Asks the leader how the servers are. */
+  | { readonly op: 'report' }
   /** `to`: who is to lead; null = whoever is furthest. */
   | { readonly op: 'transfer'; readonly to: string | null }
   | { readonly op: 'remove'; readonly node: string }
@@ -62,6 +65,7 @@ export interface RpcResponses {
   propose: CommandResult
   readIndex: { readonly index: number }
   renew: { readonly session: Session | null; readonly index: number }
+  report: { readonly report: LeaderReport }
   transfer: { readonly to: string }
   remove: Record<string, never>
   /** `client`: there is no place in the configuration; any of these members feeds the node. Null: it is a member. */

@@ -16,6 +16,17 @@ export interface Candidate {
   readonly flaps: number
 }
 
+/** What the leader may do by itself about nodes that are gone. */
+export interface Pruning {
+  /** Whether they leave the configuration. */
+  readonly enabled: boolean
+  /** There are never made to be fewer voters than this. */
+  readonly votersMin: number
+}
+
+/** Nothing is held back. */
+export const PRUNE_ALL: Pruning = { enabled: true, votersMin: 0 }
+
 /** How far behind a learner may be and still count as caught up, in entries. */
 const CAUGHT_UP_ENTRIES = 64
 /** Fewer voters than this tolerate no failure, so the number is never brought below it for the sake of being odd. */
@@ -52,12 +63,16 @@ export function isCaughtUp(
  * 4. Ready learners are promoted, two at a time if that keeps the number odd: an even one tolerates no more failures than
  *    the odd one below it.
  * 5. Learners that are gone leave.
+ *
+ * `pruning` can keep the nodes that are gone: then steps 1 and 5 are left out, and in step 2 they become learners. The number
+ * of voters never falls below its `votersMin`.
  */
 export function nextVoterChange(
   configuration: Configuration,
   candidates: readonly Candidate[],
   target: number,
   leader: NodeId,
+  pruning: Pruning = PRUNE_ALL,
 ): ConfigChange | null {
   if (isJoint(configuration)) return null
   const { voters, learners } = configuration
@@ -70,11 +85,13 @@ export function nextVoterChange(
   const goneVoters = voters.filter((id) => gone.has(id))
   if (2 * goneVoters.length >= voters.length) return null
   const choices = [
-    replacement(voters.length - goneVoters.length, goneVoters, ready, target),
-    demotion(voters, candidates, target, leader),
-    relief(voters, candidates, ready, leader),
+    pruning.enabled
+      ? replacement(voters.length - goneVoters.length, goneVoters, ready, target, pruning.votersMin)
+      : [],
+    demotion(voters, candidates, target, leader, pruning),
+    relief(voters, candidates, ready, leader, pruning.votersMin),
     promotion(voters.length, ready, target),
-    removal(learners.filter((id) => gone.has(id))),
+    pruning.enabled ? removal(learners.filter((id) => gone.has(id))) : [],
   ]
   const steps = choices.find(({ length }) => length > 0)
   return steps === undefined ? null : { steps }
@@ -129,10 +146,11 @@ function replacement(
   gone: readonly NodeId[],
   ready: readonly NodeId[],
   target: number,
+  votersMin: number,
 ): ConfigChangeStep[] {
   const swaps = Math.max(0, Math.min(gone.length, ready.length, target - living))
   const left = living + swaps
-  const allLeave = left % 2 === 1 && left >= VOTERS_MIN
+  const allLeave = left % 2 === 1 && left >= Math.max(VOTERS_MIN, votersMin)
   return [...removal(allLeave ? gone : gone.slice(0, swaps)), ...addition(ready.slice(0, swaps))]
 }
 
@@ -142,6 +160,7 @@ function relief(
   candidates: readonly Candidate[],
   ready: readonly NodeId[],
   leader: NodeId,
+  votersMin: number,
 ): ConfigChangeStep[] {
   const leaving = candidates.find(
     ({ id, cordoned, gone }) =>
@@ -150,7 +169,8 @@ function relief(
   if (leaving === undefined) return []
   const [heir] = ready
   if (heir !== undefined) return [dismissal(leaving), ...addition([heir])]
-  return voters.length % 2 === 0 && voters.length > VOTERS_MIN ? [dismissal(leaving)] : []
+  const spare = voters.length > Math.max(VOTERS_MIN, votersMin)
+  return voters.length % 2 === 0 && spare ? [dismissal(leaving)] : []
 }
 
 function promotion(voters: number, ready: readonly NodeId[], target: number): ConfigChangeStep[] {
@@ -164,8 +184,12 @@ function demotion(
   candidates: readonly Candidate[],
   target: number,
   leader: NodeId,
+  { enabled, votersMin }: Pruning,
 ): ConfigChangeStep[] {
-  const surplus = Math.min(voters.length - target, Math.floor((voters.length - 1) / 2))
+  const wanted = Math.max(target, votersMin)
+  const surplus = Math.min(voters.length - wanted, Math.floor((voters.length - 1) / 2))
   if (surplus <= 0) return []
-  return dispensable(voters, candidates, leader).slice(0, surplus).map(dismissal)
+  return dispensable(voters, candidates, leader)
+    .slice(0, surplus)
+    .map((voter) => dismissal({ ...voter, gone: voter.gone && enabled }))
 }

@@ -131,7 +131,8 @@ function refuseConflict(request: FastifyRequest, names: readonly string[]): void
   }
 }
 
-function parseCas(request: FastifyRequest): number | undefined {
+/** The ModifyIndex that `?cas` asks for; undefined without it. @throws HttpError 400 */
+export function parseCas(request: FastifyRequest): number | undefined {
   if (!hasParam(request.query, 'cas')) return undefined
   const value = parseUint64('cas', firstParam(request.query, 'cas') ?? '')
   // Beyond it no index is exact, and none exists: the comparison fails either way.

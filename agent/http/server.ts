@@ -7,6 +7,7 @@ import { addAgentCheckRoutes } from './agent-checks.ts'
 import { addAgentNodeRoutes } from './agent-node.ts'
 import { addAgentServiceRoutes } from './agent-services.ts'
 import { addApiRoutes } from './api.ts'
+import { addAutopilotRoutes } from './autopilot.ts'
 import { ParkingLot } from './blocking.ts'
 import { hasBody, installBodyReader } from './body.ts'
 import { addCatalogRoutes } from './catalog.ts'
@@ -18,6 +19,7 @@ import { addHealthRoutes } from './health.ts'
 import { addKvRoutes } from './kv.ts'
 import { addKvWatchRoutes } from './kv-watch.ts'
 import { closeLingering } from './lingering-close.ts'
+import { addOperatorRoutes } from './operator.ts'
 import { addOpsRoutes } from './ops.ts'
 import { allowAll, enforcePermissions } from './permissions.ts'
 import { routableUrl } from './raw-path.ts'
@@ -122,6 +124,8 @@ function addRoutes(app: FastifyInstance, context: HttpContext): void {
   addHealthRoutes(routes, context)
   addStatusRoutes(routes, context)
   addEventRoutes(routes, context)
+  addOperatorRoutes(routes, context)
+  addAutopilotRoutes(routes, context)
   addSnapshotRoutes(routes, context)
   addApiRoutes(routes, context)
   addKvWatchRoutes(routes, context)

@@ -10,9 +10,12 @@ export const LEASE_PREFIX = 'constellation/lease/'
  */
 export const CORDON_PREFIX = 'constellation/cordon/'
 
+/** How the leader looks after the servers is a key as well, for the same reasons. */
+export const AUTOPILOT_KEY = 'constellation/autopilot'
+
 /** True for keys that are about this cluster and its nodes: a backup of the keys does not hold them, a restore leaves them. */
 export function isOfCluster(key: ByteKey): boolean {
-  return key.startsWith(LEASE_PREFIX) || key.startsWith(CORDON_PREFIX)
+  return key.startsWith(LEASE_PREFIX) || key.startsWith(CORDON_PREFIX) || key === AUTOPILOT_KEY
 }
 
 const CHUNK = 8192

@@ -35,12 +35,13 @@ t.test('saved through one node and restored through another, all nodes agree', a
   const { index: lockedAt } = await client.propose({ ...lock, key: textToKey('lock') })
   await client.propose({ ...lock, key: textToKey('constellation/lease/x') })
   await client.cordon('n1', 'n1')
+  await client.setAutopilot({ minQuorum: 3 })
   const { index } = await client.propose(set('k', 'before'))
   const saved = await new KeyBackup(client).read('default')
   t.same(
     saved.records.map(({ key }) => key),
     ['k', 'lock'],
-    'leases and cordons are left out',
+    'leases, cordons and the configuration of autopilot are left out',
   )
   t.match(saved, { index, clusterId: cluster.client(leader).status().clusterId, modifyIndex: index })
 
@@ -51,6 +52,7 @@ t.test('saved through one node and restored through another, all nodes agree', a
   await new KeyBackup(cluster.client(follower)).restore([...saved.records, ...large(30, 'y')])
   for (const id of ids) {
     const expected = [
+      'constellation/autopilot={',
       'constellation/cordon/n1={',
       'constellation/lease/x=l',
       'k=b',

@@ -208,6 +208,7 @@ t.test('a leader too new to know who votes says nothing of a node that lost its 
     {
       raft: () => core,
       cordoned: () => [],
+      autopilot: () => null,
       transport: new TestNetwork().transport('a'),
       clock: systemClock,
       log: silent,

@@ -124,3 +124,15 @@ t.test('it remembers those that left while that matters, and never too many', as
   }
   t.ok(flaps('n0') <= 8)
 })
+
+t.test('how long a node must have answered can be asked for', async (t) => {
+  const b = bench()
+  b.answers('x', 5000)
+  const settledFor = (ms: number) => b.reachability.isSettled('x', b.now(), ms)
+  t.equal(settledFor(5000), true)
+  t.equal(settledFor(5001), false)
+  t.equal(settledFor(0), true)
+  b.answers('x', 195_000)
+  t.equal(settledFor(200_000), true, 'also for longer than is ever asked of one that flaps')
+  t.equal(settledFor(200_001), false)
+})

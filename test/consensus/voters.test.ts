@@ -1,13 +1,16 @@
 import t from 'tap'
 import { changeConfiguration, initialConfiguration } from '../../consensus/raft/configuration.ts'
 import type { ConfigChange } from '../../consensus/raft/types.ts'
-import { changeForNewVoter, isCaughtUp, nextVoterChange } from '../../consensus/voters.ts'
+import { changeForNewVoter, isCaughtUp, nextVoterChange, PRUNE_ALL } from '../../consensus/voters.ts'
 
 /** What is known of the nodes besides; `flaps` names a node as often as it was lost. */
 interface More {
   readonly cordoned?: string
   readonly unsettled?: string
   readonly flaps?: string
+  /** Nodes that are gone are kept. */
+  readonly keeps?: boolean
+  readonly votersMin?: number
 }
 
 function setUp(voters: string, learners: string, caughtUp: string, gone: string, more: More) {
@@ -34,7 +37,8 @@ function next(
   more: More = {},
 ): string {
   const { configuration, candidates } = setUp(voters, learners, caughtUp, gone, more)
-  return shown(nextVoterChange(configuration, candidates, target, 'a'))
+  const pruning = { enabled: more.keeps !== true, votersMin: more.votersMin ?? PRUNE_ALL.votersMin }
+  return shown(nextVoterChange(configuration, candidates, target, 'a', pruning))
 }
 
 /** The same for the change that makes a voter of `node`. */
@@ -169,3 +173,21 @@ t.test(
     t.equal(next('abd', 'c', 'c', '', 3), '', 'and nothing takes it back')
   },
 )
+
+t.test('nodes that are gone are kept if that is asked', async (t) => {
+  const keeps = { keeps: true }
+  t.equal(next('abc', 'd', 'd', 'b', 3, keeps), '', 'nobody takes the place of a dead voter')
+  t.equal(next('abcde', '', '', 'cd', 5, keeps), '')
+  t.equal(next('abc', 'd', '', 'd', 5, keeps), '', 'nor does a dead learner leave')
+  t.equal(next('abc', 'de', 'de', 'b', 5, keeps), '+d +e', 'places that are free are taken')
+  t.equal(next('abcde', '', 'acde', 'b', 3, keeps), '~b ~e', 'one too many becomes a learner')
+  t.equal(next('abc', 'd', 'd', '', 5, { ...keeps, cordoned: 'c' }), '~c +d', 'a cordon holds as ever')
+})
+
+t.test('there are never made to be fewer voters than are asked for', async (t) => {
+  t.equal(next('abcde', '', '', 'cd', 5, { votersMin: 3 }), '-c -d')
+  t.equal(next('abcde', '', '', 'cd', 5, { votersMin: 4 }), '')
+  t.equal(next('abcde', 'fg', 'fg', 'bc', 5, { votersMin: 5 }), '-b -c +f +g', 'one for one is as many')
+  t.equal(next('abcd', '', '', '', 5, { cordoned: 'c', votersMin: 4 }), '')
+  t.equal(next('abcde', '', 'abcde', '', 3, { votersMin: 4 }), '~e', 'nor for the sake of the target')
+})

@@ -1,4 +1,7 @@
+import { autopilotCommand, readAutopilot } from '../../../consensus/autopilot.ts'
 import type {
+  AutopilotConfig,
+  AutopilotEntry,
   ByteKey,
   CallOptions,
   Command,
@@ -7,6 +10,7 @@ import type {
   ConsensusStatus,
   Consistency,
   KvEntry,
+  LeaderReport,
   RaftPeer,
   ReadResult,
   Session,
@@ -27,6 +31,9 @@ export class FakeConsensus implements ConsensusClient {
   /** Thrown by the next write instead of applying it. */
   nextError: ConsensusError | null = null
   readonly removed: string[] = []
+  /** What the leader says of the servers, and how it was asked. */
+  leaderReport: LeaderReport = { term: 3, commitIndex: 7, servers: [] }
+  readonly reports: (CallOptions | undefined)[] = []
   /** Names of the cordoned nodes by id. */
   readonly cordons = new Map<string, string>()
   readonly proposals: { command: Command; options: CallOptions | undefined }[] = []
@@ -101,6 +108,24 @@ export class FakeConsensus implements ConsensusClient {
     if (this.leader === null) throw noLeader()
     this.renewed.push(id)
     return this.state.session(id) ?? null
+  }
+
+  async report(options?: CallOptions): Promise<LeaderReport> {
+    this.reports.push(options)
+    if (this.leader === null) throw noLeader()
+    return this.leaderReport
+  }
+
+  async autopilot(consistency: Consistency, options?: CallOptions): Promise<AutopilotEntry> {
+    return readAutopilot((await this.read(consistency, options)).view)
+  }
+
+  async setAutopilot(
+    config: Partial<AutopilotConfig>,
+    cas?: number,
+    options?: CallOptions,
+  ): Promise<boolean> {
+    return (await this.propose(autopilotCommand(config, cas), options)).ok
   }
 
   async transferLeadership(to = 'peer-2'): Promise<string> {

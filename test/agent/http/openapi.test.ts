@@ -4,6 +4,13 @@ import t from 'tap'
 import type { TSchema } from 'typebox'
 import { Value } from 'typebox/value'
 import { ApiSchemas } from '../../../agent/http/api.ts'
+import {
+  AutopilotHealthSchema,
+  AutopilotSchema,
+  AutopilotStateSchema,
+} from '../../../agent/http/autopilot.ts'
+import { EventSchema } from '../../../agent/http/events.ts'
+import { RaftConfigurationSchema } from '../../../agent/http/operator.ts'
 import { PERMISSIONS } from '../../../agent/http/permissions.ts'
 import {
   AgentServiceSchema,
@@ -110,6 +117,14 @@ t.test('every route is described, with its permission', async (t) => {
     'GET /v1/snapshot',
     'GET /v1/status/leader',
     'GET /v1/status/peers',
+    'DELETE /v1/operator/raft/peer',
+    'GET /v1/operator/autopilot/configuration',
+    'GET /v1/operator/autopilot/health',
+    'GET /v1/operator/autopilot/state',
+    'GET /v1/operator/raft/configuration',
+    'POST /v1/operator/raft/transfer-leader',
+    'PUT /v1/operator/autopilot/configuration',
+    'PUT /v1/operator/raft/transfer-leader',
     'GET /api/v1/status',
     'GET /api/v1/nodes',
     'GET /api/v1/services',
@@ -133,9 +148,16 @@ t.test('every route is described, with its permission', async (t) => {
 })
 
 t.test('answers are what their schemas say', async (t) => {
-  const { app } = harness()
+  const { app, consensus } = harness()
   t.teardown(() => app.close())
+  const server = { id: 'peer-1', voter: true, leader: true, lastContactMs: 0, lastIndex: 7, lastTerm: 3 }
+  consensus.leaderReport = {
+    term: 3,
+    commitIndex: 7,
+    servers: [{ ...server, healthy: true, stableSince: 0 }],
+  }
   const put = (url: string, payload: string) => app.inject({ method: 'PUT', url, payload })
+  await put('/v1/event/fire/e', 'payload')
   await put('/v1/kv/k?flags=1', 'v')
   await put(
     '/v1/agent/service/register',
@@ -147,6 +169,7 @@ t.test('answers are what their schemas say', async (t) => {
     ['/v1/catalog/service/web', ServiceNodeSchema],
     ['/v1/health/service/web', ServiceEntrySchema],
     ['/v1/health/state/any', HealthCheckSchema],
+    ['/v1/event/list', EventSchema],
   ]
   for (const [url, schema] of lists) {
     const items = (await app.inject(url)).json()
@@ -164,6 +187,10 @@ t.test('answers are what their schemas say', async (t) => {
   for (const [url, schema] of [
     ['/v1/kv/k', KvEntrySchema],
     ['/v1/agent/self', SelfSchema],
+    ['/v1/operator/raft/configuration', RaftConfigurationSchema],
+    ['/v1/operator/autopilot/configuration', AutopilotSchema],
+    ['/v1/operator/autopilot/health', AutopilotHealthSchema],
+    ['/v1/operator/autopilot/state', AutopilotStateSchema],
     ['/api/v1/status', ApiSchemas.status],
     ['/api/v1/nodes', ApiSchemas.nodes],
     ['/api/v1/services', ApiSchemas.services],

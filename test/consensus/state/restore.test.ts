@@ -73,7 +73,7 @@ t.test('a restore of what is there changes nothing', (t) => {
   t.end()
 })
 
-t.test('locks, sessions, leases and cordons are those of the moment, not of the backup', (t) => {
+t.test('locks, sessions, leases, cordons and autopilot are those of the moment, not of the backup', (t) => {
   const m = new Machine()
   m.session('s')
   m.session('other', { lockDelayMs: 5000 })
@@ -81,6 +81,7 @@ t.test('locks, sessions, leases and cordons are those of the moment, not of the 
   m.lock('acquire', 'absent', 's', 'kept')
   m.lock('acquire', 'constellation/lease/dns', 's', 'holder')
   m.set('constellation/cordon/n1', 'kept')
+  m.set('constellation/autopilot', 'kept')
   m.lock('acquire', 'delayed', 'other', 'x')
   m.destroy('other')
   const lease = m.get('constellation/lease/dns')
@@ -89,12 +90,14 @@ t.test('locks, sessions, leases and cordons are those of the moment, not of the 
     record('locked', 'new', 3n),
     record('constellation/lease/dns', 'thief'),
     record('constellation/cordon/n2', 'of another time'),
+    record('constellation/autopilot', 'of another time'),
     record('delayed', 'y'),
   ]
   const foreign = record('constellation/lease/other', 'thief')
   t.match(restore(m, [...backup, foreign]), { ok: true })
   t.same(content(m), [
     'absent=kept',
+    'constellation/autopilot=kept',
     'constellation/cordon/n1=kept',
     'constellation/lease/dns=holder',
     'delayed=y',
