@@ -28,13 +28,24 @@ clusterTest('a killed agent loses the locks that depend on it', { nodes: 3, env 
   const leader = await cluster.leader()
   const [victim, survivor] = cluster.others(leader)
   if (victim === undefined || survivor === undefined) throw new Error('two followers')
-  const created = performance.now()
   const mortal = await createSession(victim, { LockDelay: `${LOCK_DELAY_MS}ms` })
-  const timed = await createSession(victim, { Checks: [], TTL: `${TTL_MS}ms`, LockDelay: '0s' })
   const patient = await createSession(survivor, {})
   t.equal(await acquire(victim, 'mortal', mortal), true)
-  t.equal(await acquire(victim, 'timed', timed), true)
 
+  await victim.stop()
+  await until(
+    'it has left',
+    async () =>
+      (await survivor.nodes()).some(({ name, status }) => name === victim.name && status === 'left'),
+    { state: () => survivor.nodes() },
+  )
+  victim.start()
+  await cluster.settled()
+  t.equal(await holder(survivor, 'mortal'), mortal, 'a restart costs no lock')
+
+  const created = performance.now()
+  const timed = await createSession(victim, { Checks: [], TTL: `${TTL_MS}ms`, LockDelay: '0s' })
+  t.equal(await acquire(victim, 'timed', timed), true)
   const killed = performance.now()
   await victim.kill()
   await until(
