@@ -105,6 +105,20 @@ t.test('every node, a client too, is told by the leader how the servers are', as
   )
 })
 
+t.test('a leader says nothing of the time before its election', async (t) => {
+  const cluster = setUp(t)
+  const ids = await cluster.found(3, GRACE)
+  const leader = await cluster.leader()
+  const since = async () =>
+    (await cluster.client(leader).report()).servers.map((server) => server.stableSince)
+  const latest = Math.max(...(await since()))
+  await eventually('the clock goes on', () => Date.now() > latest)
+  const other = ids.find((id) => id !== leader) ?? ''
+  await cluster.client(leader).transferLeadership(other)
+  await cluster.client(other).transferLeadership(leader)
+  t.ok(Math.min(...(await since())) > latest)
+})
+
 t.test('without a quorum nobody reports', async (t) => {
   const cluster = setUp(t)
   const ids = await cluster.found(3, GRACE)
@@ -117,7 +131,9 @@ t.test('without a quorum nobody reports', async (t) => {
 async function withDead(cluster: TestCluster, config: object): Promise<string> {
   const ids = await cluster.found(3, GRACE)
   const leader = await cluster.leader()
-  await cluster.client(leader).setAutopilot({ lastContactThresholdMs: 100, ...config })
+  await cluster
+    .client(leader)
+    .setAutopilot({ lastContactThresholdMs: 100, serverStabilizationMs: 100, ...config })
   await cluster.add('d', { expect: 0, ...GRACE })
   await eventually('d learns', async () => (await servers(cluster, leader)).includes('(d)'))
   const victim = ids.find((id) => id !== leader) ?? ''
@@ -135,7 +151,7 @@ t.test('the leader keeps dead servers as long as it is told to', async (t) => {
   const victim = await withDead(cluster, { cleanupDeadServers: false })
   const leader = await cluster.leader()
   t.match(await servers(cluster, leader), `${victim}!`)
-  await cluster.client(leader).setAutopilot({ cleanupDeadServers: true })
+  await cluster.client(leader).setAutopilot({ cleanupDeadServers: true, serverStabilizationMs: 100 })
   await eventually('it is replaced', async () => {
     const now = await servers(cluster, leader)
     return !now.includes(victim) && now.includes(' d')
