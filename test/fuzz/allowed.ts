@@ -1,0 +1,25 @@
+/**
+ * Every text a 5xx may have, from its first to its last character: refusals Consul's clients know, and states in which the agent
+ * cannot do what it was asked. Anything else is a bug. `internal error` is not here and never will be.
+ */
+export const ALLOWED_5XX: readonly (readonly [status: number, text: RegExp])[] = [
+  [500, /^No cluster leader$/],
+  [500, /^No path to datacenter$/],
+  [500, /^missing session$/],
+  [500, /^invalid session "[^]*"$/],
+  [500, /^CheckID "[^]*" does not have associated TTL$/],
+  // PUT /v1/snapshot with something that is no archive.
+  [500, /^the snapshot is damaged: [^]+$/],
+  [500, /^this is not a snapshot of Constellation: [^]+$/],
+  [500, /^nothing was restored: [^]+$/],
+]
+
+/** Longest part of an answer that a message about it quotes. */
+const QUOTED = 300
+
+/** Why an answer of 500 or more is a bug; null if its text is known. */
+export function unknownFailure(status: number, text: string): string | null {
+  if (status < 500) return null
+  if (ALLOWED_5XX.some(([allowed, pattern]) => allowed === status && pattern.test(text))) return null
+  return `${status} ${JSON.stringify(text.slice(0, QUOTED))} is not a documented refusal`
+}
