@@ -3,7 +3,7 @@ import type { RaftPeer } from '../../consensus/client.ts'
 import { FAILURES, Failure } from './api-failures.ts'
 import { ClientsSchema, FeedSchema, feedJson, followersJson, memberRole } from './clients.ts'
 import type { HttpContext } from './collaborators.ts'
-import { notFound } from './errors.ts'
+import { HttpError, notFound } from './errors.ts'
 import { addNodeOperations } from './node-operations.ts'
 import { nodeName } from './peers.ts'
 import { addRaftOperations } from './raft-operations.ts'
@@ -216,11 +216,8 @@ function addTraefikRoutes(routes: RouteTable, context: HttpContext): void {
     handler: (_request, reply) => {
       const traefik = configured()
       if (!traefik.ready()) {
-        const message = 'the catalogue is not complete yet'
-        return reply
-          .code(503)
-          .header('retry-after', String(RETRY_AFTER_SECONDS))
-          .send({ error: { code: 'HTTP_UNAVAILABLE', message } })
+        reply.header('retry-after', String(RETRY_AFTER_SECONDS))
+        throw new HttpError('HTTP_UNAVAILABLE', 503, 'the catalogue is not complete yet')
       }
       const { body, etag } = traefik.document()
       // Never 304: Traefik takes any other status than 200 for an error.

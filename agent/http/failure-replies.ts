@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { answerFor, type ErrorAnswer } from './consul-errors.ts'
@@ -7,12 +6,6 @@ import { sendText } from './replies.ts'
 import { dialectOf } from './routes.ts'
 
 const UNKNOWN_V1_PATH = 'Invalid URL path: not a recognized HTTP API endpoint'
-
-/** Statuses of the connection errors that deserve another answer than 400. */
-const CONNECTION_ERRORS: Readonly<Record<string, string>> = {
-  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
-  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
-}
 
 /** Answers errors and unknown paths in the dialect of the path they happened on. */
 export function installFailureReplies(app: FastifyInstance, log: Logger): void {
@@ -39,17 +32,4 @@ export function sendFailure(request: FastifyRequest, reply: FastifyReply, answer
     .code(answer.status)
     .header('content-type', 'application/json')
     .send(Buffer.from(JSON.stringify({ error: { code: answer.code, message: answer.text } })))
-}
-
-/** Answers what is not a request, or not in time, and closes the connection. */
-export function answerConnectionError(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  const status = CONNECTION_ERRORS[error.code ?? ''] ?? '400 Bad Request'
-  const body = `${status.slice(4)}\n`
-  socket.end(
-    `HTTP/1.1 ${status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
-  )
 }

@@ -77,7 +77,8 @@ export function textKey(text: string): ByteKey {
   return Buffer.from(text, 'utf8').toString('latin1')
 }
 
-function originForm(target: string): string {
+/** A target without the scheme and host of an absolute-form one (RFC 9112 §3.2.2). */
+export function originForm(target: string): string {
   if (target.startsWith('/')) return target
   const path = /^[a-z][a-z0-9+.-]*:\/\/[^/?]*(.*)$/i.exec(target)?.[1]
   if (path === undefined) return target

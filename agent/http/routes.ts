@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
 import type { TSchema } from 'typebox'
+import { HttpError } from './errors.ts'
 import type { Permission } from './permissions.ts'
-import { sendText } from './replies.ts'
+import { originForm } from './raw-path.ts'
 
 /** How a part of the interface speaks: `consul` = plain-text errors, `api` = JSON errors, `ops` = plain text for tools. */
 export type Dialect = 'consul' | 'api' | 'ops'
@@ -37,7 +38,8 @@ const METHODS = ['GET', 'PUT', 'DELETE', 'POST', 'PATCH', 'HEAD', 'OPTIONS'] as 
 const DEFAULT_BODY_LIMIT_BYTES = 64 * 1024
 
 /** The dialect of a request target or route. */
-export function dialectOf(url: string): Dialect {
+export function dialectOf(target: string): Dialect {
+  const url = originForm(target)
   if (url === '/v1' || url.startsWith('/v1/') || url.startsWith('/v1?')) return 'consul'
   return url.startsWith('/api/') || url === '/api' ? 'api' : 'ops'
 }
@@ -106,12 +108,11 @@ export class RouteTable {
   }
 }
 
+/** @throws HttpError 405 for all but OPTIONS. */
 function refuseMethod(request: FastifyRequest, reply: FastifyReply, allow: string): FastifyReply {
   reply.header('allow', allow)
   if (request.method === 'OPTIONS') return reply.code(200).send()
-  const text = `method ${request.method} not allowed`
-  if (dialectOf(request.originalUrl) !== 'api') return sendText(reply, 405, text)
-  return reply.code(405).send({ error: { code: 'HTTP_METHOD_NOT_ALLOWED', message: text } })
+  throw new HttpError('HTTP_METHOD_NOT_ALLOWED', 405, `method ${request.method} not allowed`)
 }
 
 function describeResponses(responses: RouteSpec['responses']): Record<string, unknown> {

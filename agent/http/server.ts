@@ -12,9 +12,10 @@ import { ParkingLot } from './blocking.ts'
 import { hasBody, installBodyReader } from './body.ts'
 import { addCatalogRoutes } from './catalog.ts'
 import type { HttpCollaborators, HttpContext } from './collaborators.ts'
+import { Connections, requireHost } from './connections.ts'
 import { installConsulParams } from './consul-params.ts'
 import { addEventRoutes } from './events.ts'
-import { answerConnectionError, installFailureReplies, sendFailure } from './failure-replies.ts'
+import { installFailureReplies, sendFailure } from './failure-replies.ts'
 import { addHealthRoutes } from './health.ts'
 import { addKvRoutes } from './kv.ts'
 import { addKvWatchRoutes } from './kv-watch.ts'
@@ -70,6 +71,7 @@ const PARAM_LENGTH_MAX = 64 * 1024
  */
 export function buildHttpServer(options: HttpOptions, collaborators: HttpCollaborators): FastifyInstance {
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
+  const connections = new Connections()
   const app: FastifyInstance = fastify({
     logger: false,
     logController: new LogController({ disableRequestLogging: true }),
@@ -80,10 +82,12 @@ export function buildHttpServer(options: HttpOptions, collaborators: HttpCollabo
       headersTimeout: limits.headersTimeoutMs,
       maxHeaderSize: HEADER_BYTES_MAX,
       connectionsCheckingInterval: limits.checkIntervalMs,
+      // Node's own refusal has no text; see `requireHost`.
+      requireHostHeader: false,
     },
     routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
     rewriteUrl: (request) => routableUrl(request.url ?? '/'),
-    clientErrorHandler: answerConnectionError,
+    clientErrorHandler: (error, socket) => connections.failed(error, socket),
     frameworkErrors: (error, request, reply) => {
       // The URL could not be decoded; no route and no hook has seen it.
       sendFailure(request as never, reply as never, {
@@ -93,6 +97,7 @@ export function buildHttpServer(options: HttpOptions, collaborators: HttpCollabo
       })
     },
   })
+  connections.follow(app.server)
   const parking = new ParkingLot(
     { parkedMax: limits.parkedMax, random: options.random ?? Math.random },
     collaborators,
@@ -102,6 +107,7 @@ export function buildHttpServer(options: HttpOptions, collaborators: HttpCollabo
   // The shapes are ours and tested against their schemas; a serializer made from the schema would drop what it does not name.
   app.setSerializerCompiler(() => (value) => JSON.stringify(value))
   installFailureReplies(app, collaborators.log)
+  app.addHook('onRequest', async ({ raw }, reply) => requireHost(raw, reply))
   installClosing(app, parking)
   installMetrics(app, collaborators.metrics)
   installBodyReader(app)

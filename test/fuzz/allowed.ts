@@ -6,12 +6,18 @@ export const ALLOWED_5XX: readonly (readonly [status: number, text: RegExp])[] =
   [500, /^No cluster leader$/],
   [500, /^No path to datacenter$/],
   [500, /^missing session$/],
-  [500, /^invalid session "[^]*"$/],
-  [500, /^CheckID "[^]*" does not have associated TTL$/],
+  [500, /^invalid session "[\s\S]*"$/],
+  [500, /^Invalid Session TTL '-?\d+', must be between \[\w+=\w+\]$/],
+  [500, /^Session TTL '[\s\S]*' invalid: time: [\s\S]+$/],
+  [500, /^Invalid Behavior setting '[\s\S]+'$/],
+  [500, /^Missing node registration$/],
+  [500, /^Missing check '[\s\S]*' registration$/],
+  [500, /^Check '[\s\S]*' is in critical state$/],
+  [500, /^CheckID "[\s\S]*" does not have associated TTL$/],
   // PUT /v1/snapshot with something that is no archive.
-  [500, /^the snapshot is damaged: [^]+$/],
-  [500, /^this is not a snapshot of Constellation: [^]+$/],
-  [500, /^nothing was restored: [^]+$/],
+  [500, /^the snapshot is damaged: [\s\S]+$/],
+  [500, /^this is not a snapshot of Constellation: [\s\S]+$/],
+  [500, /^nothing was restored: [\s\S]+$/],
 ]
 
 /** Longest part of an answer that a message about it quotes. */

@@ -61,10 +61,7 @@ function readBody(
   return { bytes: bytes.subarray(at, end), end }
 }
 
-function readChunks(
-  bytes: Buffer,
-  from: number,
-): { readonly bytes: Buffer; readonly end: number } | string {
+function readChunks(bytes: Buffer, from: number): { readonly bytes: Buffer; readonly end: number } | string {
   const chunks: Buffer[] = []
   for (let at = from; ; ) {
     const end = bytes.indexOf('\r\n', at)

@@ -1,15 +1,18 @@
 import { connect } from 'node:net'
 
 /**
- * How an exchange ended. `closed`: the server closed the connection. `parked`: it keeps the request waiting, as a blocking query
- * does. `stream`: it began to send events. `hung`: none of these within the bound.
+ * How an exchange ended. `closed`: the server closed the connection. `gone`: so it did, but only after the client had said that it
+ * sends no more. `parked`: it keeps the request waiting, as a blocking query does. `stream`: it began to send events. `hung`:
+ * none of these within the bound.
  */
 export interface Exchange {
-  readonly end: 'closed' | 'parked' | 'stream' | 'hung'
+  readonly end: 'closed' | 'gone' | 'parked' | 'stream' | 'hung'
   readonly received: Buffer
   readonly ms: number
 }
 
+/** What has brought no answer until then is taken for half a request. */
+const HALF_MS = 50
 /** A request that has no answer after this is either parked or late. */
 const PARKED_MS = 150
 /** Longer than the server waits for anything but the end of a blocking query: it gives an operator's order five seconds. */
@@ -18,12 +21,13 @@ const EVENT_STREAM = /^HTTP\/1\.1 200 [\s\S]*?\r\ncontent-type: text\/event-stre
 
 /**
  * Sends bytes on a connection of their own and reads until the other side closes it. `isParked` says whether the server keeps a
- * request waiting now; such a request, and a stream, are given up.
+ * request waiting now; such a request, and a stream, are given up. `mayBeHalf`: what is sent may promise more than it
+ * brings; the server is told that nothing will come if it does not answer.
  */
 export function exchange(
   port: number,
   bytes: Buffer,
-  { halfClose, isParked }: { readonly halfClose: boolean; readonly isParked: () => Promise<boolean> },
+  { mayBeHalf, isParked }: { readonly mayBeHalf: boolean; readonly isParked: () => Promise<boolean> },
 ): Promise<Exchange> {
   const started = performance.now()
   const socket = connect({ host: '127.0.0.1', port, noDelay: true, allowHalfOpen: true })
@@ -31,6 +35,7 @@ export function exchange(
   return new Promise((resolve) => {
     const finish = (end: Exchange['end']): void => {
       clearInterval(timer)
+      clearTimeout(half)
       socket.destroy()
       resolve({ end, received: Buffer.concat(chunks), ms: performance.now() - started })
     }
@@ -39,12 +44,17 @@ export function exchange(
       else if (performance.now() - started > BOUND_MS) finish('hung')
       else if (chunks.length === 0 && (await isParked())) finish('parked')
     }, PARKED_MS)
+    let isHalf = false
+    const half = setTimeout(() => {
+      if (!mayBeHalf) return
+      isHalf = chunks.length === 0
+      socket.end()
+    }, HALF_MS)
     socket.on('data', (chunk: Buffer) => chunks.push(chunk))
     socket.on('end', () => socket.end())
     // A reset is a way to say no as well, once everything that was said before it was read.
     socket.on('error', () => {})
-    socket.on('close', () => finish('closed'))
+    socket.on('close', () => finish(isHalf ? 'gone' : 'closed'))
     socket.write(bytes)
-    if (halfClose) socket.end()
   })
 }

@@ -65,7 +65,8 @@ function judgeAnswer(happened: Case, answer: Answer, i: number): string[] {
   if (isStoreRead(operation) && (status === 200 || (status === 404 && body.length === 0))) {
     for (const [name, pattern] of READ_HEADERS) {
       const value = headers.get(name)
-      if (!pattern.test(value ?? '')) wrong.push(`${nameOf(operation)} answers ${status} with ${name}: ${value}`)
+      if (!pattern.test(value ?? ''))
+        wrong.push(`${nameOf(operation)} answers ${status} with ${name}: ${value}`)
     }
   }
   const isDescribed = status === 200 && operation.success !== null && type === 'application/json'
@@ -89,12 +90,15 @@ function judgeFailure(
   const dialect = dialectOf(target ?? '')
   if (dialect === 'api') {
     if (type !== 'application/json') return [`${status} below /api has ${type}`]
-    return isApiFailure(text) ? [] : [`${status} below /api is no {error:{code,message}}: ${text.slice(0, 200)}`]
+    return isApiFailure(text)
+      ? []
+      : [`${status} below /api is no {error:{code,message}}: ${text.slice(0, 200)}`]
   }
   const isMissing = status === 404 && operation !== undefined && isStoreRead(operation) && body.length === 0
   if (isMissing) return []
   // A transaction that did not apply says why in JSON.
-  if (status === 409 && operation?.path === '/v1/txn') return type === 'application/json' ? [] : [`409 has ${type}`]
+  if (status === 409 && operation?.path === '/v1/txn')
+    return type === 'application/json' ? [] : [`409 has ${type}`]
   if (type !== TEXT) return [`${status} has ${type}`]
   return text === '' ? [`${status} without a text`] : []
 }
@@ -113,7 +117,9 @@ function messageOf(text: string): string {
 }
 
 function isApiFailure(text: string): boolean {
-  const { error } = (isJson(text) ? JSON.parse(text) : {}) as { error?: { code?: unknown; message?: unknown } }
+  const { error } = (isJson(text) ? JSON.parse(text) : {}) as {
+    error?: { code?: unknown; message?: unknown }
+  }
   const { code, message } = error ?? {}
   return typeof code === 'string' && /^[A-Z_]+$/.test(code) && typeof message === 'string' && message !== ''
 }
@@ -129,12 +135,19 @@ function isJson(text: string): boolean {
 
 /** Only a valid write changes anything: one that was answered with success, and not with `false`. */
 function judgeContents({ before, after, parsed, reached, exchange }: Case): string[] {
-  const changed = [...new Set([...before.keys(), ...after.keys()])].filter((each) => before.get(each) !== after.get(each))
+  const changed = [...new Set([...before.keys(), ...after.keys()])].filter(
+    (each) => before.get(each) !== after.get(each),
+  )
   if (changed.length === 0) return []
-  const what = changed.slice(0, 5).map((each) => JSON.stringify(each)).join(', ')
+  const what = changed
+    .slice(0, 5)
+    .map((each) => JSON.stringify(each))
+    .join(', ')
   if (!reached.some(isWrite)) return [`${reached.map(nameOf).join(', ') || 'no route'} changed ${what}`]
   const said = parsed.answers.map(({ status, body }) => `${status} ${body.toString('utf8', 0, 100)}`)
-  const isDone = parsed.answers.some(({ status, body }) => status < 300 && body.toString('utf8').trim() !== 'false')
+  const isDone = parsed.answers.some(
+    ({ status, body }) => status < 300 && body.toString('utf8').trim() !== 'false',
+  )
   // A client that hears nothing has to expect either.
-  return isDone || exchange.end === 'hung' ? [] : [`answered ${said.join(' and ')}, and changed ${what}`]
+  return isDone || exchange.end === 'gone' ? [] : [`answered ${said.join(' and ')}, and changed ${what}`]
 }

@@ -62,7 +62,10 @@ export class Subject {
   static async start(): Promise<Subject> {
     const folder = await mkdtemp(join(tmpdir(), 'constellation-fuzz-'))
     const problems: string[] = []
-    const log = pino({ level: 'error' }, { write: (line: string) => void problems.push(`logged ${line.trim()}`) })
+    const log = pino(
+      { level: 'error' },
+      { write: (line: string) => void problems.push(`logged ${line.trim()}`) },
+    )
     const cluster = new TestCluster()
     const clock: Clock = {
       now: () => performance.now() / SLOWNESS,
@@ -110,7 +113,8 @@ export class Subject {
         request: { server: FastifyInstance; method: string }
         route: { url: string }
       }
-      if (request.server.server === this.#harness.app.server) this.#reached.push(`${request.method} ${route.url}`)
+      if (request.server.server === this.#harness.app.server)
+        this.#reached.push(`${request.method} ${route.url}`)
     }
     const onRejection = (reason: unknown): void => void this.#problems.push(`nobody caught ${String(reason)}`)
     const onException = (error: Error): void => void this.#problems.push(`nobody caught ${error.stack}`)

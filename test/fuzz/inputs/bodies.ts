@@ -6,24 +6,139 @@ import { bytes, goodTarget, KNOWN, ODD_TEXTS } from './values.ts'
 
 /** JSON that is no value of the type a field has, as text. */
 const ODD_JSON: readonly string[] = [
-  ...['null', 'true', 'false', '0', '-0', '-1', '1.5', '1e999', '-1e999', '1e-999', '9007199254740993', '9'.repeat(400)],
-  ...['18446744073709551615', '18446744073709551616', '""', '"x"', '"0"', '"10s"', '"\\u0000"', '"\\ud800"', '"\\udfff\\ud800"'],
-  ...['[]', '[null]', '[[]]', '["a"]', '[1]', '[{}]', '{}', '{"a":1}', '{"a":null}', '{"a":"b"}', '{"a":["b"]}', '{"a":{}}'],
-  ...['{"__proto__":{"x":1}}', '{"constructor":{"prototype":{"x":1}}}', '{"__proto__":null}', '{"":""}', '{"toString":1}'],
-  ...['"passing"', '"delete"', '"release"', '"set"', '"cas"', '"lock"', '"get-tree"', '"check-session"', '"unlock"', '"TTL"'],
-  ...['"aGVsbG8="', '"aGVsbG8"', '"a-_b"', '"%%%"', '"=="', '"a"', `"${SESSION_ID}"`, '"http://127.0.0.1:1/"', '"127.0.0.1:1"'],
-  ...[`"${'y'.repeat(20_000)}"`, `[${'1,'.repeat(3000)}1]`, `${'['.repeat(3000)}${']'.repeat(3000)}`, '1000', '86400000000001'],
+  ...[
+    'null',
+    'true',
+    'false',
+    '0',
+    '-0',
+    '-1',
+    '1.5',
+    '1e999',
+    '-1e999',
+    '1e-999',
+    '9007199254740993',
+    '9'.repeat(400),
+  ],
+  ...[
+    '18446744073709551615',
+    '18446744073709551616',
+    '""',
+    '"x"',
+    '"0"',
+    '"10s"',
+    '"\\u0000"',
+    '"\\ud800"',
+    '"\\udfff\\ud800"',
+  ],
+  ...[
+    '[]',
+    '[null]',
+    '[[]]',
+    '["a"]',
+    '[1]',
+    '[{}]',
+    '{}',
+    '{"a":1}',
+    '{"a":null}',
+    '{"a":"b"}',
+    '{"a":["b"]}',
+    '{"a":{}}',
+  ],
+  ...[
+    '{"__proto__":{"x":1}}',
+    '{"constructor":{"prototype":{"x":1}}}',
+    '{"__proto__":null}',
+    '{"":""}',
+    '{"toString":1}',
+  ],
+  ...[
+    '"passing"',
+    '"delete"',
+    '"release"',
+    '"set"',
+    '"cas"',
+    '"lock"',
+    '"get-tree"',
+    '"check-session"',
+    '"unlock"',
+    '"TTL"',
+  ],
+  ...[
+    '"aGVsbG8="',
+    '"aGVsbG8"',
+    '"a-_b"',
+    '"%%%"',
+    '"=="',
+    '"a"',
+    `"${SESSION_ID}"`,
+    '"http://127.0.0.1:1/"',
+    '"127.0.0.1:1"',
+  ],
+  ...[
+    `"${'y'.repeat(20_000)}"`,
+    `[${'1,'.repeat(3000)}1]`,
+    `${'['.repeat(3000)}${']'.repeat(3000)}`,
+    '1000',
+    '86400000000001',
+  ],
   ...KNOWN.map((each) => JSON.stringify(each)),
 ]
 
 /** Bodies that are no JSON, or JSON that hurts. */
 const HOSTILE: readonly string[] = [
-  ...['', ' ', '\x00', '\xff\xfe', '\xef\xbb\xbf{}', '{', '}', '[', '{"', '{"a"', '{"a":', '{"a":1', '{"a":1,}', "{'a':1}", '{a:1}'],
-  ...['nul', 'NaN', 'undefined', '{} {}', '{}x', '"', '"\\', '"\\u12', '"\\ud800"', '[1,]', '01', '+1', '.5', '/**/{}', '-'],
+  ...[
+    '',
+    ' ',
+    '\x00',
+    '\xff\xfe',
+    '\xef\xbb\xbf{}',
+    '{',
+    '}',
+    '[',
+    '{"',
+    '{"a"',
+    '{"a":',
+    '{"a":1',
+    '{"a":1,}',
+    "{'a':1}",
+    '{a:1}',
+  ],
+  ...[
+    'nul',
+    'NaN',
+    'undefined',
+    '{} {}',
+    '{}x',
+    '"',
+    '"\\',
+    '"\\u12',
+    '"\\ud800"',
+    '[1,]',
+    '01',
+    '+1',
+    '.5',
+    '/**/{}',
+    '-',
+  ],
   ...['{"__proto__":{"admin":true}}', '{"constructor":{"prototype":{"admin":true}}}', '[{"__proto__":[]}]'],
-  ...['{"a":1,"a":2,"A":3}', '{"Name":"a","name":"b","NAME":"c"}', '['.repeat(60_000), `${'{"a":'.repeat(50_000)}1`],
-  ...[`${'['.repeat(20_000)}${']'.repeat(20_000)}`, `"${'x'.repeat(600_000)}"`, `{"Name":"${'x'.repeat(60_000)}"}`, '9'.repeat(60_000)],
-  ...[`{${Array.from({ length: 4000 }, (_, i) => `"k${i}":${i}`).join()}}`, '\x1f\x8b\x08\x00\x00\x00\x00\x00', utf8('{"Name":"\u2028"}')],
+  ...[
+    '{"a":1,"a":2,"A":3}',
+    '{"Name":"a","name":"b","NAME":"c"}',
+    '['.repeat(60_000),
+    `${'{"a":'.repeat(50_000)}1`,
+  ],
+  ...[
+    `${'['.repeat(20_000)}${']'.repeat(20_000)}`,
+    `"${'x'.repeat(600_000)}"`,
+    `{"Name":"${'x'.repeat(60_000)}"}`,
+    '9'.repeat(60_000),
+  ],
+  ...[
+    `{${Array.from({ length: 4000 }, (_, i) => `"k${i}":${i}`).join()}}`,
+    '\x1f\x8b\x08\x00\x00\x00\x00\x00',
+    utf8('{"Name":"\u2028"}'),
+  ],
 ]
 
 /** JSON text for a schema: what it asks for, or something else. */
@@ -65,14 +180,20 @@ function objectFor(schema: Schema, depth: number): fc.Arbitrary<string> {
   const open = typeof inner === 'object' ? inner : (Object.values(schema.patternProperties ?? {})[0] ?? {})
   const named = fields.map(([name, field]) =>
     fc
-      .tuple(fc.constantFrom(name, name, name, name.toLowerCase(), name.toUpperCase()), jsonFor(field, depth - 1))
+      .tuple(
+        fc.constantFrom(name, name, name, name.toLowerCase(), name.toUpperCase()),
+        jsonFor(field, depth - 1),
+      )
       .map(([spelled, json]) => `${JSON.stringify(spelled)}:${json}`),
   )
   const other = fc
     .tuple(fc.constantFrom('a', '', '__proto__', 'constructor', 'x'.repeat(300)), jsonFor(open, depth - 1))
     .map(([name, json]) => `${JSON.stringify(name)}:${json}`)
-  const member = named.length === 0 ? other : fc.oneof(...named.map((arbitrary) => ({ weight: 4, arbitrary })), other)
-  return fc.array(member, { maxLength: Math.min(12, fields.length + 2) }).map((members) => `{${members.join()}}`)
+  const member =
+    named.length === 0 ? other : fc.oneof(...named.map((arbitrary) => ({ weight: 4, arbitrary })), other)
+  return fc
+    .array(member, { maxLength: Math.min(12, fields.length + 2) })
+    .map((members) => `{${members.join()}}`)
 }
 
 /** The body with bytes cut out of it, put into it, or changed. */
@@ -120,5 +241,5 @@ export function bodies(
 }
 
 function utf8IfWide(text: string): string {
-  return /[^\x00-\xff]/.test(text) ? utf8(text) : text
+  return /[\u0100-\uffff]/.test(text) ? utf8(text) : text
 }

@@ -4,18 +4,63 @@ import { encode, request } from '../request.ts'
 import { goodTarget } from './values.ts'
 
 const LENGTHS: readonly string[] = [
-  ...['-1', '+5', '0x5', '5, 5', '5,6', '5;', '', ' ', '1e1', '05', '5 5', '99999999999999999999', '9'.repeat(300)],
+  ...[
+    '-1',
+    '+5',
+    '0x5',
+    '5, 5',
+    '5,6',
+    '5;',
+    '',
+    ' ',
+    '1e1',
+    '05',
+    '5 5',
+    '99999999999999999999',
+    '9'.repeat(300),
+  ],
   ...['0', '4', '6', '100', '3000000', '5000000000', 'NaN', '\xb2'],
 ]
 const CODINGS: readonly string[] = [
-  ...['chunked', 'Chunked', ' chunked ', 'xchunked', 'chunked, chunked', 'gzip, chunked', 'chunked, gzip', 'gzip'],
+  ...[
+    'chunked',
+    'Chunked',
+    ' chunked ',
+    'xchunked',
+    'chunked, chunked',
+    'gzip, chunked',
+    'chunked, gzip',
+    'gzip',
+  ],
   ...['identity', '', 'chunked\x0b', 'chunked;q=1', '"chunked"', 'deflate, identity, chunked'],
 ]
 const CHUNKS: readonly string[] = [
-  ...['5\r\nhello\r\n0\r\n\r\n', '5\r\nhello', '5\nhello\n0\n\n', '6\r\nhello\r\n0\r\n\r\n', '4\r\nhello\r\n0\r\n\r\n'],
-  ...['-5\r\nhello\r\n0\r\n\r\n', '0x5\r\nhello\r\n0\r\n\r\n', 'ffffffffffffffff\r\nhello', '5;a=b\r\nhello\r\n0\r\n\r\n'],
-  ...[`5;${'x'.repeat(40_000)}\r\nhello\r\n0\r\n\r\n`, '5\r\nhello\r\n0\r\nX: y\r\n\r\n', '5\r\nhello\r\n0\r\nContent-Length: 9\r\n\r\n'],
-  ...['\r\n', '', 'zz\r\n\r\n', '5 \r\nhello\r\n0\r\n\r\n', '5\r\nhello0\r\n\r\n', `5\r\nhello\r\n0\r\n${'X: y\r\n'.repeat(5000)}\r\n`],
+  ...[
+    '5\r\nhello\r\n0\r\n\r\n',
+    '5\r\nhello',
+    '5\nhello\n0\n\n',
+    '6\r\nhello\r\n0\r\n\r\n',
+    '4\r\nhello\r\n0\r\n\r\n',
+  ],
+  ...[
+    '-5\r\nhello\r\n0\r\n\r\n',
+    '0x5\r\nhello\r\n0\r\n\r\n',
+    'ffffffffffffffff\r\nhello',
+    '5;a=b\r\nhello\r\n0\r\n\r\n',
+  ],
+  ...[
+    `5;${'x'.repeat(40_000)}\r\nhello\r\n0\r\n\r\n`,
+    '5\r\nhello\r\n0\r\nX: y\r\n\r\n',
+    '5\r\nhello\r\n0\r\nContent-Length: 9\r\n\r\n',
+  ],
+  ...[
+    '\r\n',
+    '',
+    'zz\r\n\r\n',
+    '5 \r\nhello\r\n0\r\n\r\n',
+    '5\r\nhello0\r\n\r\n',
+    `5\r\nhello\r\n0\r\n${'X: y\r\n'.repeat(5000)}\r\n`,
+  ],
 ]
 
 type Edit = (head: readonly string[], body: string) => string
@@ -61,7 +106,9 @@ export function framing({ method, path }: Operation): fc.Arbitrary<Buffer> {
     .tuple(goodTarget(path), fc.oneof(lengths, codings, both), bodies)
     .map(([target, headers, body]) => encode(request(method, target, { headers, body, framing: 'none' })))
   const spoiled = fc.tuple(goodTarget(path), fc.constantFrom(...EDITS)).map(([target, edit]) => {
-    const whole = encode(request(method, target, { body: method === 'GET' ? '' : 'hello' })).toString('latin1')
+    const whole = encode(request(method, target, { body: method === 'GET' ? '' : 'hello' })).toString(
+      'latin1',
+    )
     const at = whole.indexOf('\r\n\r\n')
     return Buffer.from(edit(whole.slice(0, at).split('\r\n'), whole.slice(at + 4)), 'latin1')
   })

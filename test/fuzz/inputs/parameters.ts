@@ -5,7 +5,19 @@ import { goodTarget, INDEX_NOW, percentEncode, value } from './values.ts'
 
 /** Parameters that the description does not list and something may read all the same. */
 const UNLISTED: readonly string[] = [
-  ...['dc', 'datacenter', 'ns', 'partition', 'peer', 'filter', 'near', 'segment', 'cached', 'max_stale', 'leader'],
+  ...[
+    'dc',
+    'datacenter',
+    'ns',
+    'partition',
+    'peer',
+    'filter',
+    'near',
+    'segment',
+    'cached',
+    'max_stale',
+    'leader',
+  ],
   ...['token', 'seperator', 'node-meta', 'enable', 'reason', 'prune', 'wan', 'ttl', 'prefix', 'name', 'type'],
   ...['__proto__', 'constructor', 'toString', 'hasOwnProperty', '', '[]', 'a[b]', '\xff', 'INDEX', ' index'],
 ]
@@ -37,7 +49,10 @@ export function parameters(operation: Operation, all: readonly string[]): fc.Arb
     { weight: 3, arbitrary: others },
     { weight: parameters.includes('index') ? 1 : 0, arbitrary: waits },
   )
-  const query = fc.tuple(fc.array(each, { minLength: 1, maxLength: 4 }), fc.constantFrom('&', '&', '&', '&&', ';', '&amp;'))
+  const query = fc.tuple(
+    fc.array(each, { minLength: 1, maxLength: 4 }),
+    fc.constantFrom('&', '&', '&', '&&', ';', '&amp;'),
+  )
   const body = fc.constantFrom('', '', 'x', '{}')
   return fc
     .tuple(goodTarget(path), query, body)

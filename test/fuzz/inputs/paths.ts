@@ -4,10 +4,63 @@ import { type Request, request } from '../request.ts'
 import { bytes, fill, goodTarget, KNOWN } from './values.ts'
 
 const ATOMS: readonly string[] = [
-  ...['a', '/', '//', '///', '.', '..', '/./', '/../', '%2F', '%2e%2e', '%2e', '%5c', '\\', ';', ';a=b', '#', '%23'],
-  ...['%', '%0', '%zz', '%%', '%00', '%0d%0a', '%20', '%25', '%3f', '?', '&', '=', '+', ':', '@', '*', '~', '|', '^'],
+  ...[
+    'a',
+    '/',
+    '//',
+    '///',
+    '.',
+    '..',
+    '/./',
+    '/../',
+    '%2F',
+    '%2e%2e',
+    '%2e',
+    '%5c',
+    '\\',
+    ';',
+    ';a=b',
+    '#',
+    '%23',
+  ],
+  ...[
+    '%',
+    '%0',
+    '%zz',
+    '%%',
+    '%00',
+    '%0d%0a',
+    '%20',
+    '%25',
+    '%3f',
+    '?',
+    '&',
+    '=',
+    '+',
+    ':',
+    '@',
+    '*',
+    '~',
+    '|',
+    '^',
+  ],
   ...['\x00', '\x01', '\x7f', '\t', ' ', '\x80', '\xff', '%ff', '%80', '\xc3\xa9', '%C3%A9', '%c3', '%C3%28'],
-  ...['%ed%a0%80', '%f0%9f%92%a9', '%u0041', '%ef%bb%bf', '"', '<', '>', '{', '}', '[', ']', '`', "'", 'x'.repeat(3000)],
+  ...[
+    '%ed%a0%80',
+    '%f0%9f%92%a9',
+    '%u0041',
+    '%ef%bb%bf',
+    '"',
+    '<',
+    '>',
+    '{',
+    '}',
+    '[',
+    ']',
+    '`',
+    "'",
+    'x'.repeat(3000),
+  ],
   ...['__proto__', 'constructor', ...KNOWN],
 ]
 
@@ -63,12 +116,10 @@ export function paths({ method, path }: Operation): fc.Arbitrary<Request> {
   const spelled = fc
     .tuple(goodTarget(path), fc.constantFrom(...SPELLINGS))
     .map(([target, spell]) => spell(target))
-  const cut = fc
-    .tuple(goodTarget(path), fc.nat(), fc.constantFrom(...ATOMS))
-    .map(([target, at, atom]) => {
-      const position = at % (target.length + 1)
-      return target.slice(0, position) + atom + target.slice(position)
-    })
+  const cut = fc.tuple(goodTarget(path), fc.nat(), fc.constantFrom(...ATOMS)).map(([target, at, atom]) => {
+    const position = at % (target.length + 1)
+    return target.slice(0, position) + atom + target.slice(position)
+  })
   return fc
     .oneof(
       { weight: holes === 0 ? 0 : 3, arbitrary: filled },
