@@ -10,7 +10,7 @@ import { INDEX_NOW } from './inputs/values.ts'
 import { judge } from './judge.ts'
 import { nameOf, type Operation, type Schema } from './operations.ts'
 import { encode, type Request, request, show } from './request.ts'
-import type { Subject } from './subject.ts'
+import type { Contents, Subject } from './subject.ts'
 
 /** A class of input, and what the fuzzer draws from it for an operation. */
 export interface InputClass {
@@ -84,7 +84,7 @@ export async function fuzz(subject: Subject, options: FuzzOptions): Promise<Fuzz
   const run = new Run(subject)
   const known = await run.learn()
   for (const operation of subject.operations.filter(options.operations ?? (() => true))) {
-    await subject.reset()
+    await run.reset()
     for (const each of options.classes ?? CLASSES) {
       if (options.signal?.aborted === true) return run
       await run.property(operation, each, known, options)
@@ -103,14 +103,20 @@ export class Run implements FuzzResult {
   readonly coverage = new Map<string, { sent: number; reached: number }>()
   readonly statuses = new Map<number, number>()
   readonly #subject: Subject
+  #contents: Contents | null = null
 
   constructor(subject: Subject) {
     this.#subject = subject
   }
 
+  async reset(): Promise<void> {
+    this.#contents = null
+    await this.#subject.reset()
+  }
+
   async learn(): Promise<Known> {
     const { operations } = this.#subject
-    await this.#subject.reset()
+    await this.reset()
     const valid = new Map<string, string>()
     for (const operation of operations.filter(
       ({ method, permission }) => method === 'GET' && permission.endsWith(':read'),
@@ -166,7 +172,8 @@ export class Run implements FuzzResult {
     const bytes = Buffer.isBuffer(input)
       ? input
       : encode({ ...input, target: input.target.replaceAll(INDEX_NOW, now) })
-    const before = await subject.contents()
+    // Nothing changes between two exchanges.
+    const before = this.#contents ?? (await subject.contents())
     subject.take()
     const exchanged = await exchange(subject.port, bytes, {
       mayBeHalf: Buffer.isBuffer(input),
@@ -185,6 +192,7 @@ export class Run implements FuzzResult {
     const status = parsed.answers[0]?.status ?? 0
     this.statuses.set(status, (this.statuses.get(status) ?? 0) + 1)
     const after = await subject.contents()
+    this.#contents = after
     const wrong = judge({ target, method, exchange: exchanged, parsed, reached, before, after })
     if ((await subject.parked()) > 0) wrong.push('a query of a client that left still waits')
     return { wrong: [...wrong, ...problems], reached, bytes, exchange: exchanged }
