@@ -1,0 +1,13 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { STATE_PROPERTIES } from './state.ts'
+import { TEXT_PROPERTIES } from './texts.ts'
+
+const SEED = 20_261_121
+const RUNS = 400
+
+for (const { name, property } of [...STATE_PROPERTIES, ...TEXT_PROPERTIES]) {
+  t.test(name, async () => {
+    await fc.assert(property, { seed: SEED, numRuns: RUNS })
+  })
+}
