@@ -6,7 +6,7 @@ import type { ReplicaMetrics } from './metrics.ts'
 import type { Participation } from './participation.ts'
 import type { Proposals } from './proposals.ts'
 import { encodeLogRecord, type LogRecord } from './state/codec.ts'
-import { isCommand } from './state/command-check.ts'
+import { isProposal } from './state/command-check.ts'
 import type { CommandResult } from './state/types.ts'
 import type { PatientStore } from './storage/patient-store.ts'
 
@@ -44,7 +44,7 @@ export class ProposalIntake {
     return result
   }
 
-  #refusal({ command, origin }: Omit<LogRecord, 'at'>): ConsensusError | null {
+  #refusal(record: unknown): ConsensusError | null {
     const { participation, driver, store, writer, metrics } = this.#with
     const { ended } = participation
     if (ended !== null) return ended
@@ -56,7 +56,7 @@ export class ProposalIntake {
         retryable: true,
       })
     }
-    if (!isCommand(command) || typeof origin !== 'string') {
+    if (!isProposal(record)) {
       metrics?.dropped('malformed', 1)
       return new ConsensusError('CST_PROPOSAL_DROPPED', 'the proposal is malformed')
     }

@@ -1,8 +1,11 @@
+import type { LogRecord } from './codec.ts'
 import type { Command, KvOperation } from './types.ts'
 
 type Check = (value: unknown) => boolean
 
 const isText: Check = (value) => typeof value === 'string'
+/** One code unit for each byte. Any other string sorts, and is found, where no prefix reaches it. */
+const isKey: Check = (value) => typeof value === 'string' && !/[\u0100-\uffff]/.test(value)
 const isBytes: Check = (value) => value instanceof Uint8Array
 const isFlags: Check = (value) => typeof value === 'bigint' && value >= 0n && value < 1n << 64n
 const isOptionalIndex: Check = (value) => value === undefined || Number.isFinite(value)
@@ -10,13 +13,12 @@ const isDuration: Check = (value) => Number.isFinite(value) && (value as number)
 const isOptionalDuration: Check = (value) => value === undefined || isDuration(value)
 const isTextList: Check = (value) => Array.isArray(value) && value.every(isText)
 const isBehavior: Check = (value) => value === 'release' || value === 'delete'
-const isServiceChecks: Check = (value) => value === null || Array.isArray(value)
+const SERVICE_CHECK: Readonly<Record<string, Check>> = { id: isText, namespace: isText }
+const isServiceChecks: Check = (value) => value === null || isListOf(SERVICE_CHECK, value)
 
 const isCount: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0
-const KEY_RECORD: Readonly<Record<string, Check>> = { key: isText, value: isBytes, flags: isFlags }
-const isKeyRecords: Check = (value) =>
-  Array.isArray(value) &&
-  value.every((item) => typeof item === 'object' && item !== null && fits(item, KEY_RECORD))
+const KEY_RECORD: Readonly<Record<string, Check>> = { key: isKey, value: isBytes, flags: isFlags }
+const isKeyRecords: Check = (value) => isListOf(KEY_RECORD, value)
 
 const SESSION: Readonly<Record<string, Check>> = {
   id: isText,
@@ -30,8 +32,8 @@ const SESSION: Readonly<Record<string, Check>> = {
   serviceChecks: isServiceChecks,
 }
 
-const KEYED_WRITE = { key: isText, value: isBytes, flags: isFlags }
-const KEYED = { key: isText }
+const KEYED_WRITE = { key: isKey, value: isBytes, flags: isFlags }
+const KEYED = { key: isKey }
 /** The fields of each verb of a transaction. */
 const OPERATIONS: ReadonlyMap<string, Readonly<Record<string, Check>>> = new Map(
   Object.entries({
@@ -63,17 +65,17 @@ const isSession: Check = (value) => typeof value === 'object' && value !== null 
 const COMMANDS: ReadonlyMap<string, Readonly<Record<string, Check>>> = new Map(
   Object.entries({
     'kv.set': {
-      key: isText,
+      key: isKey,
       value: isBytes,
       flags: isFlags,
       cas: isOptionalIndex,
       ttlMs: isOptionalDuration,
     },
-    'kv.acquire': { key: isText, value: isBytes, flags: isFlags, session: isText },
-    'kv.release': { key: isText, value: isBytes, flags: isFlags, session: isText },
-    'kv.delete': { key: isText, cas: isOptionalIndex },
-    'kv.deleteTree': { prefix: isText },
-    'kv.expire': { key: isText, renewIndex: isCount },
+    'kv.acquire': { key: isKey, value: isBytes, flags: isFlags, session: isText },
+    'kv.release': { key: isKey, value: isBytes, flags: isFlags, session: isText },
+    'kv.delete': { key: isKey, cas: isOptionalIndex },
+    'kv.deleteTree': { prefix: isKey },
+    'kv.expire': { key: isKey, renewIndex: isCount },
     'kv.txn': { operations: isOperations },
     'session.create': { session: isSession },
     'session.destroy': { id: isText },
@@ -83,15 +85,29 @@ const COMMANDS: ReadonlyMap<string, Readonly<Record<string, Check>>> = new Map(
   } satisfies Record<Command['type'], Readonly<Record<string, Check>>>),
 )
 
+function isListOf(checks: Readonly<Record<string, Check>>, value: unknown): boolean {
+  return (
+    Array.isArray(value) &&
+    value.every((item) => typeof item === 'object' && item !== null && fits(item, checks))
+  )
+}
+
 function fits(value: object, checks: Readonly<Record<string, Check>>): boolean {
   const fields = value as Readonly<Record<string, unknown>>
   return Object.entries(checks).every(([name, check]) => check(fields[name]))
 }
 
 /**
- * True if `value` is a command with every field of the right kind. The leader asks before it takes a proposal: an entry
+ * True if `value` is a proposal with every field of the right kind. The leader asks before it takes one: an entry
  * that cannot be applied would stop every node of the cluster, again at each start.
  */
+export function isProposal(value: unknown): value is Omit<LogRecord, 'at'> {
+  if (typeof value !== 'object' || value === null) return false
+  const { origin, sequence, acknowledged, command } = value as Partial<Record<keyof LogRecord, unknown>>
+  return isText(origin) && isCount(sequence) && isCount(acknowledged) && isCommand(command)
+}
+
+/** True if `value` is a command with every field of the right kind. */
 export function isCommand(value: unknown): value is Command {
   if (typeof value !== 'object' || value === null) return false
   const { type } = value as { readonly type?: unknown }

@@ -26,6 +26,8 @@ export class Draft implements KeyStore {
   readonly #below: KeyReader
   /** Undefined = deleted. In the order of the first change. */
   readonly #changed = new Map<ByteKey, KvEntry | undefined>()
+  /** Keys that were deleted at some time, so that what they are since is new. */
+  readonly #removed = new Set<ByteKey>()
 
   constructor(below: KeyReader) {
     this.#below = below
@@ -52,14 +54,15 @@ export class Draft implements KeyStore {
   }
 
   remove(key: ByteKey): void {
+    this.#removed.add(key)
     this.#changed.set(key, undefined)
   }
 
   /** Carries the changes out, in order. */
   commit(store: Pick<KeyStore, 'put' | 'remove'>): void {
     for (const [key, entry] of this.#changed) {
-      if (entry === undefined) store.remove(key)
-      else store.put(entry)
+      if (this.#removed.has(key)) store.remove(key)
+      if (entry !== undefined) store.put(entry)
     }
   }
 }

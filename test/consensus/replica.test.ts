@@ -378,15 +378,36 @@ t.test('a proposal that could not be applied is refused before it is in the log'
   await cluster.found(1)
   const peer = cluster.network.transport('x')
   const before = cluster.client('a').status().lastLogIndex
-  for (const command of [
-    undefined,
-    { type: 'kv.set', key: 1 },
-    { type: 'session.create' },
-    { type: 'new' },
+  const good = { origin: 'x', sequence: 1, acknowledged: 1, command: { type: 'kv.delete', key: 'k' } }
+  const session = { id: 's', name: '', node: 'n', behavior: 'release', lockDelayMs: 0, ttl: '' }
+  for (const wrong of [
+    { command: undefined },
+    { command: { type: 'kv.set', key: 1 } },
+    { command: { type: 'session.create' } },
+    { command: { type: 'new' } },
+    // A key is a string of bytes; another would be found under no prefix.
+    { command: { type: 'kv.delete', key: '\u0100' } },
+    { command: { type: 'kv.txn', operations: [{ verb: 'delete-tree', key: '\u0100' }] } },
+    {
+      command: {
+        type: 'session.create',
+        session: { ...session, expiresAfterMs: 0, nodeChecks: [], serviceChecks: [null] },
+      },
+    },
+    { origin: 1 },
+    { sequence: 'first' },
+    { sequence: 1.5 },
+    { acknowledged: null },
+    { acknowledged: -1 },
   ]) {
-    const record = { origin: 'x', sequence: 1, acknowledged: 1, command }
-    const answer = await peer.request('a', encodeRecord({ op: 'propose', record }), { timeoutMs: 1000 })
-    t.match(decodeRecord(answer), { ok: false, code: 'CST_PROPOSAL_DROPPED' })
+    const request = encodeRecord({ op: 'propose', record: { ...good, ...wrong } })
+    const answer = await peer.request('a', request, { timeoutMs: 1000 })
+    t.match(decodeRecord(answer), { ok: false, code: 'CST_PROPOSAL_DROPPED' }, JSON.stringify(wrong))
+  }
+  for (const record of [undefined, null, 7]) {
+    const request = encodeRecord({ op: 'propose', record })
+    const answer = await peer.request('a', request, { timeoutMs: 1000 })
+    t.match(decodeRecord(answer), { ok: false, code: 'CST_PROPOSAL_DROPPED' }, String(record))
   }
   t.equal(cluster.client('a').status().lastLogIndex, before)
   t.same(cluster.fatal, [])

@@ -208,3 +208,13 @@ t.test('property: all or nothing, and the same as one write after the other', (t
   )
   t.end()
 })
+
+t.test('a key that is deleted and written again is a new one, also with the same content', (t) => {
+  const m = new Machine()
+  m.set('k', 'v')
+  const [entry] = run(m, { verb: 'delete' }, { verb: 'set', value: 'v' }).results
+  t.match(m.get('k'), { createIndex: m.index, modifyIndex: m.index })
+  t.match(entry, { createIndex: m.index, modifyIndex: m.index }, 'as the client was told')
+  t.ok(m.changes.keys.has(textToKey('k')), 'and watchers are told')
+  t.end()
+})

@@ -13,25 +13,33 @@ const index = fc.oneof(fc.integer({ min: 0, max: 40 }), fc.maxSafeNat())
 const write = { key, value: bytes, flags }
 const id = fc.constantFrom('r1', 'r2')
 
-/** Any operation of a transaction. */
-export const operation: fc.Arbitrary<KvOperation> = fc.oneof(
-  fc.record({ verb: fc.constant('set' as const), ...write }),
-  fc.record({ verb: fc.constant('cas' as const), ...write, index }),
-  fc.record({ verb: fc.constantFrom('lock' as const, 'unlock' as const), ...write, session }),
-  fc.record({ verb: fc.constantFrom('check-index' as const, 'delete-cas' as const), key, index }),
-  fc.record({ verb: fc.constant('check-session' as const), key, session }),
-  fc.record({
-    verb: fc.constantFrom(
-      'get' as const,
-      'get-or-empty' as const,
-      'get-tree' as const,
-      'check-not-exists' as const,
-      'delete' as const,
-      'delete-tree' as const,
-    ),
-    key,
-  }),
-)
+/** Any operation of a transaction on these keys, with these values. */
+export function operationOn(
+  key: fc.Arbitrary<string>,
+  value: fc.Arbitrary<Uint8Array>,
+): fc.Arbitrary<KvOperation> {
+  const write = { key, value, flags }
+  return fc.oneof(
+    fc.record({ verb: fc.constant('set' as const), ...write }),
+    fc.record({ verb: fc.constant('cas' as const), ...write, index }),
+    fc.record({ verb: fc.constantFrom('lock' as const, 'unlock' as const), ...write, session }),
+    fc.record({ verb: fc.constantFrom('check-index' as const, 'delete-cas' as const), key, index }),
+    fc.record({ verb: fc.constant('check-session' as const), key, session }),
+    fc.record({
+      verb: fc.constantFrom(
+        'get' as const,
+        'get-or-empty' as const,
+        'get-tree' as const,
+        'check-not-exists' as const,
+        'delete' as const,
+        'delete-tree' as const,
+      ),
+      key,
+    }),
+  )
+}
+
+const operation = operationOn(key, bytes)
 
 const spec: fc.Arbitrary<SessionSpec> = fc.record({
   id: session,
