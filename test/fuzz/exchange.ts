@@ -14,7 +14,7 @@ export interface Exchange {
 /** What has brought no answer until then is taken for half a request. */
 const HALF_MS = 50
 /** A request that has no answer after this is either parked or late. */
-const PARKED_MS = 150
+const PARKED_MS = 60
 /** Longer than the server waits for anything but the end of a blocking query: it gives an operator's order five seconds. */
 const BOUND_MS = 8000
 const EVENT_STREAM = /^HTTP\/1\.1 200 [\s\S]*?\r\ncontent-type: text\/event-stream[\s\S]*?\r\n\r\n/i
