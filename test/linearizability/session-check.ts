@@ -75,7 +75,8 @@ export function checkHolds(holds: readonly Hold[]): string[] {
 /** Before this nobody may lock what it held: a session that ended leaves a delay, a release does not. */
 function delayedUntil({ renewal, ttlMs, lockDelayMs, end }: Hold): number {
   if (lockDelayMs === 0 || end?.how === 'release') return Number.NEGATIVE_INFINITY
-  return (end?.calledAt ?? renewal.calledAt + ttlMs) + lockDelayMs
+  // It may have expired before it was destroyed.
+  return Math.min(end?.calledAt ?? Number.POSITIVE_INFINITY, renewal.calledAt + ttlMs) + lockDelayMs
 }
 
 /**

@@ -31,11 +31,12 @@ t.test(
       const count = result.faults.find((fault) => fault.name === name)
       t.ok((count?.seen ?? 0) > 0, `${name} had its effect: ${count?.last}`)
     }
-    const { operations, keys, watchAnswers, leases } = result
+    const { operations, keys, watchAnswers, leases, locks } = result
     t.ok(operations.ok > 200, `${operations.ok} operations succeeded`)
     t.ok(keys > 10, `${keys} keys were checked`)
     t.ok(watchAnswers > 20, `${watchAnswers} answers to watchers`)
     t.ok(leases.looks > 100 && leases.tokens > 1, `${leases.looks} looks at leases, ${leases.tokens} tokens`)
+    t.ok(locks.acquired > 10 && locks.expired > 0, `locks: ${JSON.stringify(locks)}`)
     t.equal(result.folder, null, 'nothing is left behind')
   },
 )

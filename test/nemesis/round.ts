@@ -8,6 +8,8 @@ import { converge } from './converge.ts'
 import type { Fault, FaultContext } from './fault.ts'
 import { KeyWatchers } from './key-watchers.ts'
 import { perform } from './kv-client.ts'
+import type { Leadership } from './leadership.ts'
+import { type LockCounts, LockWorkload } from './lock-workload.ts'
 import { Workload } from './workload.ts'
 
 /** What one round gave. */
@@ -21,6 +23,7 @@ export interface RoundResult {
   readonly keys: number
   readonly watchAnswers: number
   readonly counts: Workload['counts']
+  readonly locks: LockCounts
   readonly notes: ReadonlyMap<string, number>
 }
 
@@ -31,16 +34,19 @@ const WATCH_MS = 15_000
 
 /** One load, one fault or two, a recovery, and the verdict on everything that clients saw meanwhile. */
 export async function runRound(
-  context: Omit<FaultContext, 'workload'>,
+  context: Omit<FaultContext, 'workload'> & { readonly leadership: Leadership },
   name: string,
   faults: readonly Fault[],
 ): Promise<RoundResult> {
-  const { nodes, random } = context
+  const { nodes, random, leadership } = context
   const workload = new Workload(nodes.places, random, name)
   const watchers = new KeyWatchers(nodes.places, workload.watchedKey, (read) => workload.record(read))
+  const record = (operation: Operation): void => workload.record(operation)
+  const locks = new LockWorkload(nodes.places, random, name, { leadership, record })
   const problems: string[] = []
   const evidence: string[] = []
   workload.start()
+  locks.start()
   try {
     await until('the load runs', () => workload.counts.ok >= CALM_OPERATIONS, { timeoutMs: RECOVERY_MS })
     const runs = faults.map(async (fault) => {
@@ -59,7 +65,7 @@ export async function runRound(
   } catch (error) {
     problems.push((error as Error).message)
   }
-  await workload.stop()
+  await Promise.all([workload.stop(), locks.stop()])
   try {
     await readAll(context, workload)
     await nodes.ready()
@@ -69,6 +75,7 @@ export async function runRound(
     problems.push((error as Error).message)
   }
   await watchers.stop()
+  problems.push(...locks.check())
   const keys = byKey(workload.history)
   for (const [key, operations] of keys) {
     const finding = checkAndReport(key, operations)
@@ -86,6 +93,7 @@ export async function runRound(
     keys: keys.size,
     watchAnswers: watchers.watches.reduce((sum, { answers }) => sum + answers.length, 0),
     counts: workload.counts,
+    locks: locks.counts,
     notes: workload.notes,
   }
 }

@@ -4,7 +4,9 @@ import { Random } from '../sim/random.ts'
 import { mountSmallDisk, type SmallDisk } from '../small-disk.ts'
 import { NemesisError } from './errors.ts'
 import type { Fault } from './fault.ts'
+import { Leadership } from './leadership.ts'
 import { LeaseObserver } from './lease-observer.ts'
+import { addCounts, LOCK_SETTINGS, type LockCounts, noCounts } from './lock-workload.ts'
 import { makeFolder, Nodes, type Program, removeFolder } from './nodes.ts'
 import { type RoundResult, runRound } from './round.ts'
 
@@ -49,6 +51,7 @@ export interface RunResult {
   readonly keys: number
   readonly watchAnswers: number
   readonly leases: { looks: number; tokens: number; writes: number; refused: number }
+  readonly locks: LockCounts
   /** Refusals and errors that clients met, by their text. */
   readonly answers: Readonly<Record<string, number>>
   readonly problems: readonly string[]
@@ -88,7 +91,8 @@ export async function runNemesis(options: RunOptions): Promise<RunResult> {
     if (typeof disk === 'string') options.tell(disk)
     const random = new Random(options.seed)
     const { nodes: count, program, env = {} } = options
-    owned.nodes = await Nodes.create({ count, program, env, folder, disk: owned.disk, random })
+    const settings = { ...LOCK_SETTINGS, ...env }
+    owned.nodes = await Nodes.create({ count, program, env: settings, folder, disk: owned.disk, random })
     const result = await new Run(options, owned.nodes, owned.disk, random, folder).run()
     if (result.passed && options.keep !== true) removeFolder(folder)
     return result
@@ -112,6 +116,8 @@ class Run {
   readonly #counts = new Map<string, FaultCount>()
   readonly #operations = { ok: 0, failed: 0, unknown: 0 }
   readonly #answers = new Map<string, number>()
+  readonly #locks = noCounts()
+  readonly #leadership: Leadership
   #rounds = 0
   #keys = 0
   #watchAnswers = 0
@@ -124,6 +130,7 @@ class Run {
     this.#disk = disk
     this.#random = random
     this.#folder = folder
+    this.#leadership = new Leadership(nodes)
     const possible: Fault[] = []
     for (const fault of options.faults) {
       const reason = fault.unavailable?.({ nodes, random, disk }) ?? null
@@ -151,7 +158,7 @@ class Run {
       }
     } finally {
       clearInterval(progress)
-      await leases.stop()
+      await Promise.all([leases.stop(), this.#leadership.stop()])
     }
     if (signal.aborted) this.#problems.push('stopped before its time')
     this.#judge()
@@ -168,6 +175,7 @@ class Run {
       keys: this.#keys,
       watchAnswers: this.#watchAnswers,
       leases: { looks, tokens: leases.tokens, writes, refused },
+      locks: this.#locks,
       answers: Object.fromEntries([...this.#answers].sort(([, a], [, b]) => b - a)),
       problems: this.#problems,
       folder: this.#problems.length === 0 && this.#options.keep !== true ? null : this.#folder,
@@ -188,7 +196,12 @@ class Run {
   async #round(): Promise<void> {
     const faults = this.#draw()
     const name = `round-${String(++this.#rounds).padStart(4, '0')}`
-    const context = { nodes: this.#nodes, random: this.#random, disk: this.#disk }
+    const context = {
+      nodes: this.#nodes,
+      random: this.#random,
+      disk: this.#disk,
+      leadership: this.#leadership,
+    }
     const result = await runRound(context, name, faults)
     this.#add(result)
     if (result.problems.length === 0) return
@@ -211,7 +224,7 @@ class Run {
     return isMixed ? [fault, this.#random.pick(extra)] : [fault]
   }
 
-  #add({ faults, evidence, counts, keys, watchAnswers, notes }: RoundResult): void {
+  #add({ faults, evidence, counts, locks, keys, watchAnswers, notes }: RoundResult): void {
     for (const name of faults) {
       const count = this.#counts.get(name)
       if (count === undefined) continue
@@ -224,6 +237,7 @@ class Run {
     this.#operations.ok += counts.ok
     this.#operations.failed += counts.failed
     this.#operations.unknown += counts.unknown
+    addCounts(this.#locks, locks)
     this.#keys += keys
     this.#watchAnswers += watchAnswers
     for (const [note, times] of notes) this.#answers.set(note, (this.#answers.get(note) ?? 0) + times)
