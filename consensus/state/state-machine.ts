@@ -219,6 +219,11 @@ export class StateMachine implements StateView {
       if (entry.ttl !== undefined) this.#kv.touch({ ...before, ttl: entry.ttl })
       return
     }
+    this.#replace(entry)
+  }
+
+  #replace(entry: KvEntry): void {
+    const before = this.#kv.get(entry.key)
     if (before?.session !== entry.session) {
       if (before?.session) this.#held.get(before.session)?.delete(entry.key)
       if (entry.session !== null) this.#held.get(entry.session)?.add(entry.key)
@@ -251,7 +256,9 @@ export class StateMachine implements StateView {
   #transact(operations: readonly KvOperation[]): TransactionOutcome {
     const draft = new Draft(this.#store)
     const outcome = evaluateTransaction(draft, this.#rules, this.#index, operations)
-    if (outcome.errors.length === 0) draft.commit(this.#store)
+    if (outcome.errors.length === 0) {
+      draft.commit({ replace: (entry) => this.#replace(entry), remove: this.#store.remove })
+    }
     return outcome
   }
 

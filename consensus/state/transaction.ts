@@ -26,8 +26,6 @@ export class Draft implements KeyStore {
   readonly #below: KeyReader
   /** Undefined = deleted. In the order of the first change. */
   readonly #changed = new Map<ByteKey, KvEntry | undefined>()
-  /** Keys that were deleted at some time, so that what they are since is new. */
-  readonly #removed = new Set<ByteKey>()
 
   constructor(below: KeyReader) {
     this.#below = below
@@ -54,15 +52,17 @@ export class Draft implements KeyStore {
   }
 
   remove(key: ByteKey): void {
-    this.#removed.add(key)
     this.#changed.set(key, undefined)
   }
 
-  /** Carries the changes out, in order. */
-  commit(store: Pick<KeyStore, 'put' | 'remove'>): void {
+  /**
+   * Carries the changes out, in order. `replace` writes also what equals the entry below: a key that was changed and changed
+   * back, or deleted and written again, has the index that the client was told.
+   */
+  commit(store: { replace(entry: KvEntry): void } & Pick<KeyStore, 'remove'>): void {
     for (const [key, entry] of this.#changed) {
-      if (this.#removed.has(key)) store.remove(key)
-      if (entry !== undefined) store.put(entry)
+      if (entry === undefined) store.remove(key)
+      else if (entry !== this.#below.get(key)) store.replace(entry)
     }
   }
 }

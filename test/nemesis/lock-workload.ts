@@ -26,11 +26,11 @@ const TTL_MS = 1000
 const TTL_FACTOR = 2
 const LOCKS = 2
 const CLIENTS = 4
-const DELAYS_MS = [0, 0, 1000]
+const DELAYS_MS = [0, 700]
 const RETRY_MS = 80
 const RENEW_MS = TTL_MS / 3
 const WRITE_MS = 120
-const HOLD_MS_MAX = 1500
+const HOLD_MS_MAX = 700
 const LOOK_MS = 150
 /** How often a client that waits for a lock looks who has it. */
 const LOOK_CHANCE = 0.3

@@ -218,3 +218,16 @@ t.test('a key that is deleted and written again is a new one, also with the same
   t.ok(m.changes.keys.has(textToKey('k')), 'and watchers are told')
   t.end()
 })
+
+t.test('a key that is changed and changed back has the index that the client is told', (t) => {
+  const m = new Machine()
+  m.set('k', 'v')
+  const entry = run(m, { verb: 'set', value: 'other' }, { verb: 'set', value: 'v' }).results.at(-1)
+  t.match(m.get('k'), { createIndex: 1, modifyIndex: m.index })
+  t.match(entry, { createIndex: 1, modifyIndex: m.index })
+  const again = run(m, { verb: 'set', value: 'v' }).results[0]
+  t.match(again, { modifyIndex: m.index - 1 }, 'one that was never changed keeps its own')
+  t.match(m.get('k'), { modifyIndex: m.index - 1 })
+  t.equal(m.changes.keys.size, 0)
+  t.end()
+})
