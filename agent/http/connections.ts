@@ -45,6 +45,11 @@ export class Connections {
       pending.response.once('finish', () => socket.destroySoon())
       return
     }
+    // The answer is under way; an error in the middle of it would be read as a part of it.
+    if (pending?.response.headersSent === true && !pending.response.writableEnded) {
+      socket.destroy()
+      return
+    }
     const status = CONNECTION_ERRORS[error.code ?? ''] ?? '400 Bad Request'
     const body = `${status.slice(4)}\n`
     socket.end(

@@ -33,6 +33,7 @@ export function exchange(
   const socket = connect({ host: '127.0.0.1', port, noDelay: true, allowHalfOpen: true })
   const chunks: Buffer[] = []
   return new Promise((resolve) => {
+    const isStream = (): boolean => EVENT_STREAM.test(Buffer.concat(chunks).toString('latin1', 0, 2000))
     const finish = (end: Exchange['end']): void => {
       clearInterval(timer)
       clearTimeout(half)
@@ -40,13 +41,14 @@ export function exchange(
       resolve({ end, received: Buffer.concat(chunks), ms: performance.now() - started })
     }
     const timer = setInterval(async () => {
-      if (EVENT_STREAM.test(Buffer.concat(chunks).toString('latin1', 0, 2000))) finish('stream')
+      if (isStream()) finish('stream')
       else if (performance.now() - started > BOUND_MS) finish('hung')
       else if (chunks.length === 0 && (await isParked())) finish('parked')
     }, PARKED_MS)
     let isHalf = false
     const half = setTimeout(() => {
       if (!mayBeHalf) return
+      if (isStream()) return finish('stream')
       isHalf = chunks.length === 0
       socket.end()
     }, HALF_MS)

@@ -29,6 +29,13 @@ const FOUND: readonly (readonly [name: string, input: Input, status: number])[] 
     request('GET', 'http://x/v1/kv/a?dc=nowhere'),
     500,
   ],
+  [
+    'a GET that changes something was carried out before its damaged body was refused',
+    Buffer.from(
+      'GET /v1/agent/service/deregister/web HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nhello',
+    ),
+    400,
+  ],
   ['a wrong method below /api was refused as JSON with a charset', request('POST', '/api/v1/status'), 405],
 ]
 

@@ -179,7 +179,7 @@ export class Run implements FuzzResult {
       mayBeHalf: Buffer.isBuffer(input),
       isParked: async () => (await subject.parked()) > 0,
     })
-    if (exchanged.end !== 'closed') await this.#released()
+    await this.#released()
     const { reached: routes, problems } = subject.take()
     const reached = routes.flatMap((route) => {
       const found = subject.operations.find((each) => routeOf(each) === route.replace(/\*|:\w+/g, '{}'))

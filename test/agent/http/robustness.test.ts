@@ -143,6 +143,20 @@ t.test('what is no HTTP gets 400, a header without end 431, and the server goes 
   )
 })
 
+t.test('a damaged body that comes while its request is answered puts no error into the answer', async (t) => {
+  const { app } = harness()
+  t.teardown(() => app.close())
+  const port = await listen(app)
+  const socket = await dial(
+    port,
+    'GET /api/v1/kv/watch HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n',
+  )
+  const answer = readAll(socket)
+  await once(socket, 'data')
+  socket.write('no chunk\r\n')
+  t.match(await answer, /^HTTP\/1\.1 200 (?![\s\S]*HTTP\/1\.1)/)
+})
+
 t.test('dots and doubled slashes in a key arrive as they are', async (t) => {
   const { app, consensus } = harness()
   t.teardown(() => app.close())

@@ -85,6 +85,22 @@ const ODD_JSON: readonly string[] = [
   ...KNOWN.map((each) => JSON.stringify(each)),
 ]
 
+/** Words that mean something in some field. */
+const WORDS: readonly string[] = [
+  ...['set', 'cas', 'lock', 'unlock', 'get', 'get-or-empty', 'get-tree', 'check-index', 'check-session'],
+  ...[
+    'check-not-exists',
+    'delete',
+    'delete-cas',
+    'delete-tree',
+    'release',
+    '10s',
+    '1h',
+    'aGVsbG8=',
+    'passing',
+  ],
+]
+
 /** Bodies that are no JSON, or JSON that hurts. */
 const HOSTILE: readonly string[] = [
   ...[
@@ -146,7 +162,7 @@ function jsonFor(schema: Schema, depth: number): fc.Arbitrary<string> {
   const odd = fc.constantFrom(...ODD_JSON)
   if (depth === 0) return odd
   const good = goodJson(schema, depth)
-  return good === null ? odd : fc.oneof({ weight: 4, arbitrary: good }, { weight: 1, arbitrary: odd })
+  return good === null ? odd : fc.oneof({ weight: 12, arbitrary: good }, { weight: 1, arbitrary: odd })
 }
 
 function goodJson(schema: Schema, depth: number): fc.Arbitrary<string> | null {
@@ -166,7 +182,7 @@ function goodJson(schema: Schema, depth: number): fc.Arbitrary<string> | null {
       return fc.constantFrom('true', 'false')
     case 'string':
       return fc
-        .oneof(fc.constantFrom(...KNOWN), fc.constantFrom(...ODD_TEXTS), bytes)
+        .oneof(fc.constantFrom(...KNOWN), fc.constantFrom(...WORDS), fc.constantFrom(...ODD_TEXTS), bytes)
         .map((text) => JSON.stringify(text))
     default:
       return null
