@@ -117,7 +117,6 @@ class Run {
   readonly #operations = { ok: 0, failed: 0, unknown: 0 }
   readonly #answers = new Map<string, number>()
   readonly #locks = noCounts()
-  readonly #leadership: Leadership
   #rounds = 0
   #keys = 0
   #watchAnswers = 0
@@ -130,7 +129,6 @@ class Run {
     this.#disk = disk
     this.#random = random
     this.#folder = folder
-    this.#leadership = new Leadership(nodes)
     const possible: Fault[] = []
     for (const fault of options.faults) {
       const reason = fault.unavailable?.({ nodes, random, disk }) ?? null
@@ -147,18 +145,19 @@ class Run {
     await this.#nodes.start()
     tell(`${this.#nodes.places.length} nodes are ready after ${this.#seconds()} s; files in ${this.#folder}`)
     const leases = new LeaseObserver(this.#nodes.places)
+    const leadership = new Leadership(this.#nodes)
     const progress = setInterval(() => tell(this.#progressLine()), PROGRESS_MS)
     try {
       while (this.#problems.length === 0 && !signal.aborted) {
         const isOver = performance.now() - this.#began > ms
         if (isOver && [...this.#counts.values()].every(({ seen }) => seen > 0)) break
-        await this.#round()
+        await this.#round(leadership)
         this.#problems.push(...leases.check())
         this.#problems.push(...this.#nodes.crashes.map(({ node, how }) => `${node} ended by itself: ${how}`))
       }
     } finally {
       clearInterval(progress)
-      await Promise.all([leases.stop(), this.#leadership.stop()])
+      await Promise.all([leases.stop(), leadership.stop()])
     }
     if (signal.aborted) this.#problems.push('stopped before its time')
     this.#judge()
@@ -193,15 +192,10 @@ class Run {
     }
   }
 
-  async #round(): Promise<void> {
+  async #round(leadership: Leadership): Promise<void> {
     const faults = this.#draw()
     const name = `round-${String(++this.#rounds).padStart(4, '0')}`
-    const context = {
-      nodes: this.#nodes,
-      random: this.#random,
-      disk: this.#disk,
-      leadership: this.#leadership,
-    }
+    const context = { nodes: this.#nodes, random: this.#random, disk: this.#disk, leadership }
     const result = await runRound(context, name, faults)
     this.#add(result)
     if (result.problems.length === 0) return
