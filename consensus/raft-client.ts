@@ -173,12 +173,12 @@ export class RaftClient implements ConsensusClient {
   async report(options?: CallOptions): Promise<LeaderReport> {
     const deadline = new Deadline(this.#clock, options)
     for (;;) {
-      const leader = await this.#awaitLeader(deadline, false)
+      const leader = await this.#leader.find(deadline, false)
       try {
         if (leader === this.#replica.id) return await deadline.race(this.reportHere(), noLeader)
-        return (await this.#call(leader, { op: 'report' }, deadline)).report
+        return (await this.#leader.call(leader, { op: 'report' }, deadline)).report
       } catch (error) {
-        await this.#pause(deadline, error)
+        await this.#leader.pause(deadline, error)
       }
     }
   }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { Session, StateView } from '../../consensus/client.ts'
+import { validateSessionChecks } from '../session-checks.ts'
 import { bodyBytes, bodyJson } from './body.ts'
 import type { HttpContext } from './collaborators.ts'
 import { type DecisionQuery, readDecisions } from './decision-reads.ts'
@@ -154,8 +155,10 @@ async function create(
 ): Promise<FastifyReply> {
   const isEmpty = bodyBytes(request).toString('utf8').trim() === ''
   const body = isEmpty ? {} : bodyJson(request)
-  const { config, consensus, membership } = context
+  const { catalog, config, consensus, membership } = context
   const spec = parseSession(new Fields(body, 'the body'), membership.local().name, config.sessions)
+  const fault = validateSessionChecks(spec, catalog)
+  if (fault !== null) throw refused(fault)
   const session = { ...spec, id: randomUUID() }
   const result = await consensus.propose({ type: 'session.create', session }, callOptions(reply))
   if (result.error !== undefined) throw refused(result.error)

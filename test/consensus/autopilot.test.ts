@@ -5,7 +5,7 @@ import {
   decidedAutopilot,
   readAutopilot,
 } from '../../consensus/autopilot.ts'
-import { RAFT_DEFAULTS } from '../../consensus/raft/raft.ts'
+import { RAFT_DEFAULTS } from '../../consensus/raft/options.ts'
 import { REPLICA_DEFAULTS } from '../../consensus/replica-options.ts'
 import { eventually, set, TestCluster } from './cluster.ts'
 import { Machine } from './state/machine.ts'

@@ -185,3 +185,22 @@ t.test('lists, and who is woken', async (t) => {
   await put('/v1/session/destroy/00000000-0000-4000-8000-000000000002')
   t.equal((await node).body, '[]')
 })
+
+t.test('the node and the checks a session names must be there', async (t) => {
+  const { put, create, consensus } = client(t)
+  const refusals: readonly [body: object, text: string][] = [
+    [{ Node: 'nobody' }, 'Missing node registration'],
+    [{ Checks: ['disk'] }, "Missing check 'disk' registration"],
+    [{ ServiceChecks: [{ ID: 'service:web' }] }, "Missing check 'service:web' registration"],
+  ]
+  for (const [body, text] of refusals) {
+    const answer = await put('/v1/session/create', body)
+    t.equal(answer.statusCode, 500)
+    t.equal(answer.body, text)
+  }
+  t.same(consensus.state.sessions(), [])
+  await put('/v1/agent/check/register', { Name: 'disk', TTL: '10s' })
+  t.equal((await put('/v1/session/create', { Checks: ['disk'] })).body, "Check 'disk' is in critical state")
+  await put('/v1/agent/check/pass/disk')
+  t.ok(await create({ Checks: ['serfHealth', 'disk'] }))
+})
