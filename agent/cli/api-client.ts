@@ -1,4 +1,4 @@
-import { type RequestOptions, request as requestHttp } from 'node:http'
+import { type IncomingMessage, type RequestOptions, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { formatHostPort, parseHostPort } from '../config/host-port.ts'
 import { CliError } from './errors.ts'
@@ -9,13 +9,24 @@ const BODY_BYTES_MAX = 64 * 1024 * 1024
 export interface ApiResponse {
   readonly status: number
   readonly body: Buffer
+  /** X-Consul-Index, which a blocking query sends back; 0 if there was none. */
+  readonly index: number
+}
+
+/** An answer that has only begun: its body is still to be read. */
+export interface ApiStream {
+  readonly status: number
+  readonly body: IncomingMessage
 }
 
 /** How a request differs from a plain GET. */
 export interface ApiRequest {
   readonly method?: 'GET' | 'PUT' | 'DELETE'
   readonly body?: Uint8Array
+  readonly headers?: Readonly<Record<string, string>>
   readonly timeoutMs?: number
+  /** Aborted when the answer is no longer wanted. */
+  readonly signal?: AbortSignal
   /** Largest answer that is taken. Default 64 MiB. */
   readonly bodyBytesMax?: number
 }
@@ -34,10 +45,42 @@ export class ApiClient {
 
   /**
    * Sends one request to `path` (with its query, already encoded) and answers whatever came back.
-   * @throws CliError `CLI_FAILED` when no answer came.
+   * @throws CliError `CLI_FAILED` when no answer came, `CLI_ABORTED` when `signal` was aborted first.
    */
-  send(path: string, options: ApiRequest = {}): Promise<ApiResponse> {
-    const { method = 'GET', body, timeoutMs = 15_000, bodyBytesMax = BODY_BYTES_MAX } = options
+  async send(path: string, options: ApiRequest = {}): Promise<ApiResponse> {
+    const { timeoutMs = 15_000, bodyBytesMax = BODY_BYTES_MAX, signal } = options
+    const timeout = AbortSignal.timeout(timeoutMs)
+    const ended = signal === undefined ? timeout : AbortSignal.any([timeout, signal])
+    try {
+      const incoming = await this.#open(path, options, ended)
+      const body = await readAll(incoming, bodyBytesMax)
+      const index = Number(incoming.headers['x-consul-index'])
+      return { status: incoming.statusCode ?? 0, body, index: Number.isSafeInteger(index) ? index : 0 }
+    } catch (error) {
+      throw this.#explain(error as Error, timeoutMs, signal)
+    }
+  }
+
+  /**
+   * As `send`, but answers as soon as the headers came. The body ends with an error when `signal` is aborted.
+   * @throws CliError `CLI_FAILED` when no answer begins within `timeoutMs`, `CLI_ABORTED` when `signal` was aborted first.
+   */
+  async stream(path: string, options: ApiRequest & { readonly signal: AbortSignal }): Promise<ApiStream> {
+    const { timeoutMs = 15_000, signal } = options
+    const ended = new AbortController()
+    const timer = setTimeout(() => ended.abort(new DOMException('', 'TimeoutError')), timeoutMs)
+    try {
+      const incoming = await this.#open(path, options, AbortSignal.any([ended.signal, signal]))
+      return { status: incoming.statusCode ?? 0, body: incoming }
+    } catch (error) {
+      throw this.#explain(error as Error, timeoutMs, signal)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #open(path: string, options: ApiRequest, signal: AbortSignal): Promise<IncomingMessage> {
+    const { method = 'GET', body, headers } = options
     const base = this.#base
     const requestOptions: RequestOptions = {
       method,
@@ -45,27 +88,17 @@ export class ApiClient {
       port: base.port === '' ? (base.protocol === 'https:' ? 443 : 80) : base.port,
       // Not through URL, which would take a key such as "a/../b" for a path to be shortened.
       path: `${base.pathname.replace(/\/$/, '')}${path}`,
-      headers: { host: base.host, ...(body === undefined ? {} : { 'content-length': body.length }) },
+      headers: {
+        host: base.host,
+        ...(body === undefined ? {} : { 'content-length': body.length }),
+        ...headers,
+      },
       agent: false,
-      signal: AbortSignal.timeout(timeoutMs),
+      signal,
     }
     return new Promise((resolve, reject) => {
-      const fail = (error: Error): void => reject(this.#explain(error, timeoutMs))
-      const outgoing = (base.protocol === 'https:' ? requestHttps : requestHttp)(
-        requestOptions,
-        (incoming) => {
-          const chunks: Buffer[] = []
-          let bytes = 0
-          incoming.on('data', (chunk: Buffer) => {
-            bytes += chunk.length
-            if (bytes > bodyBytesMax) incoming.destroy(new Error(`its answer exceeds ${bodyBytesMax} bytes`))
-            else chunks.push(chunk)
-          })
-          incoming.on('end', () => resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(chunks) }))
-          incoming.on('error', fail)
-        },
-      )
-      outgoing.on('error', fail)
+      const outgoing = (base.protocol === 'https:' ? requestHttps : requestHttp)(requestOptions, resolve)
+      outgoing.on('error', reject)
       outgoing.end(body)
     })
   }
@@ -78,7 +111,7 @@ export class ApiClient {
   }
 
   /** The error for an answer that says no. */
-  refusal(response: ApiResponse): CliError {
+  refusal(response: Pick<ApiResponse, 'status' | 'body'>): CliError {
     const words = errorText(response.body)
     return new CliError(
       'CLI_FAILED',
@@ -95,9 +128,10 @@ export class ApiClient {
     }
   }
 
-  #explain(error: Error, timeoutMs: number): CliError {
+  #explain(error: Error, timeoutMs: number, signal: AbortSignal | undefined): CliError {
     const { code, name, message } = error as NodeJS.ErrnoException
     const options = { cause: error }
+    if (signal?.aborted === true) return new CliError('CLI_ABORTED', 'stopped', options)
     if (code === 'ECONNREFUSED') {
       return new CliError(
         'CLI_FAILED',
@@ -117,6 +151,21 @@ export class ApiClient {
     }
     return new CliError('CLI_FAILED', `talking to the agent at ${this.address} failed: ${message}`, options)
   }
+}
+
+/** The bytes of a body. @throws Error if there are more than `bytesMax`, or the connection breaks. */
+export function readAll(incoming: IncomingMessage, bytesMax: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let bytes = 0
+    incoming.on('data', (chunk: Buffer) => {
+      bytes += chunk.length
+      if (bytes > bytesMax) incoming.destroy(new Error(`its answer exceeds ${bytesMax} bytes`))
+      else chunks.push(chunk)
+    })
+    incoming.on('end', () => resolve(Buffer.concat(chunks)))
+    incoming.on('error', reject)
+  })
 }
 
 /** Encodes a key for a path segment by segment, so that its slashes stay. */

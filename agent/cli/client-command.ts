@@ -41,12 +41,15 @@ export function printBody(io: CliIo, body: Uint8Array): void {
   if (body.at(-1) !== 0x0a) io.stdout.write('\n')
 }
 
+/** A JSON object of an answer. */
+export type Fields = Readonly<Record<string, unknown>>
+
 /** The elements of a JSON array as records; anything else in it reads as an empty record. */
-export function records(value: unknown): readonly Readonly<Record<string, unknown>>[] {
+export function records(value: unknown): readonly Fields[] {
   return Array.isArray(value) ? value.map((each) => record(each)) : []
 }
 
 /** A JSON object as a record; an empty one for anything else. */
-export function record(value: unknown): Readonly<Record<string, unknown>> {
+export function record(value: unknown): Fields {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
 }

@@ -6,11 +6,14 @@ import { devCommand } from './commands/dev.ts'
 import { keygenCommand } from './commands/keygen.ts'
 import { kvCommand } from './commands/kv.ts'
 import { leasesCommand } from './commands/leases.ts'
+import { lockCommand } from './commands/lock.ts'
 import { membersCommand } from './commands/members.ts'
 import { raftCommand } from './commands/raft.ts'
 import { servicesCommand } from './commands/services.ts'
+import { sessionCommand } from './commands/session.ts'
 import { snapshotCommand } from './commands/snapshot.ts'
 import { traefikCommand } from './commands/traefik.ts'
+import { txnCommand } from './commands/txn.ts'
 import { validateCommand } from './commands/validate.ts'
 import { versionCommand } from './commands/version.ts'
 import type { CliIo } from './io.ts'
@@ -21,7 +24,7 @@ const EXIT_USAGE = 64
 
 /**
  * Runs one command line (without the program's own name) and answers the exit code: 0 ok, 1 failed, 64 usage,
- * 78 bad configuration. Never throws and never ends the process.
+ * 75 a lock somebody else holds, 78 bad configuration; `lock` answers that of its command. Never throws and never ends the process.
  */
 export async function runCli(args: readonly string[], io: CliIo): Promise<number> {
   const program = buildProgram(io)
@@ -51,6 +54,9 @@ function buildProgram(io: CliIo): Command {
     .addCommand(cordonCommand(io))
     .addCommand(uncordonCommand(io))
     .addCommand(kvCommand(io))
+    .addCommand(txnCommand(io))
+    .addCommand(sessionCommand(io))
+    .addCommand(lockCommand(io))
     .addCommand(servicesCommand(io))
     .addCommand(leasesCommand(io))
     .addCommand(raftCommand(io))

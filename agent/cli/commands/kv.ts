@@ -1,13 +1,16 @@
 import { readFile } from 'node:fs/promises'
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
 import type { ApiClient } from '../api-client.ts'
+import { nonEmpty, uint64 } from '../argument-values.ts'
 import { type ClientOptions, clientCommand, connect, examplesText, printBody } from '../client-command.ts'
 import { CliError } from '../errors.ts'
+import { readStdin } from '../input.ts'
 import type { CliIo } from '../io.ts'
 import { printable } from '../table.ts'
+import { exportCommand, importCommand } from './kv-transfer.ts'
+import { watchCommand } from './kv-watch.ts'
 
 const STDIN_BYTES_MAX = 64 * 1024 * 1024
-const UINT64_MAX = 2n ** 64n - 1n
 
 /** `constellation kv`: the replicated key-value store. */
 export function kvCommand(io: CliIo): Command {
@@ -17,6 +20,9 @@ export function kvCommand(io: CliIo): Command {
     .addCommand(putCommand(io))
     .addCommand(deleteCommand(io))
     .addCommand(listCommand(io))
+    .addCommand(watchCommand(io))
+    .addCommand(exportCommand(io))
+    .addCommand(importCommand(io))
     .addHelpText(
       'after',
       examplesText(['constellation kv put greeting hello', 'constellation kv get greeting']),
@@ -129,17 +135,7 @@ function queryText(parameters: Readonly<Record<string, string | undefined>>): st
 }
 
 async function readValue(value: string, io: CliIo): Promise<Uint8Array> {
-  if (value === '-') {
-    const chunks: Buffer[] = []
-    let bytes = 0
-    for await (const chunk of io.stdin) {
-      chunks.push(chunk)
-      bytes += chunk.length
-      if (bytes > STDIN_BYTES_MAX)
-        throw new CliError('CLI_FAILED', `standard input exceeds ${STDIN_BYTES_MAX} bytes`)
-    }
-    return Buffer.concat(chunks)
-  }
+  if (value === '-') return readStdin(io, STDIN_BYTES_MAX)
   if (!value.startsWith('@')) return Buffer.from(value, 'utf8')
   try {
     return await readFile(value.slice(1))
@@ -163,16 +159,4 @@ function requireTrue(api: ApiClient, answer: Buffer, key: string, cas: string | 
 
 function noSuchKey(key: string): CliError {
   return new CliError('CLI_FAILED', `no such key: ${printable(key)}`)
-}
-
-function nonEmpty(value: string): string {
-  if (value === '') throw new InvalidArgumentError('It must not be empty.')
-  return value
-}
-
-function uint64(value: string): string {
-  if (!/^\d{1,20}$/.test(value) || BigInt(value) > UINT64_MAX) {
-    throw new InvalidArgumentError(`It must be a whole number 0-${UINT64_MAX}.`)
-  }
-  return value
 }
