@@ -25,10 +25,11 @@ export async function importEntries(
       } catch (error) {
         if (!(error instanceof CliError)) throw error
         failures.push(error)
+        return
       }
-      if (failures.length > 0) return
       written++
       onWritten(written)
+      if (failures.length > 0) return
     }
   }
   await Promise.all(Array.from({ length: WRITES_MAX }, work))
