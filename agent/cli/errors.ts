@@ -1,5 +1,12 @@
 /** Stable codes of the errors of the command line. */
-export type CliErrorCode = 'CLI_USAGE' | 'CLI_FAILED' | 'CLI_ABORTED' | 'CLI_BUSY'
+export type CliErrorCode =
+  | 'CLI_USAGE'
+  | 'CLI_FAILED'
+  | 'CLI_ABORTED'
+  | 'CLI_BUSY'
+  | 'CLI_NOT_A_LOCK'
+  | 'CLI_SESSION_GONE'
+  | 'CLI_STREAM_REFUSED'
 
 const EXIT_CODES: Readonly<Record<CliErrorCode, number>> = {
   CLI_USAGE: 64,
@@ -7,6 +14,9 @@ const EXIT_CODES: Readonly<Record<CliErrorCode, number>> = {
   CLI_ABORTED: 1,
   // EX_TEMPFAIL of sysexits.h: nothing is wrong, it may work later.
   CLI_BUSY: 75,
+  CLI_NOT_A_LOCK: 1,
+  CLI_SESSION_GONE: 1,
+  CLI_STREAM_REFUSED: 1,
 }
 
 /**

@@ -37,9 +37,6 @@ export interface ReadOptions {
   readonly signal: AbortSignal
 }
 
-/** The session does not exist, or no longer does. */
-export class SessionGone extends CliError {}
-
 /** The requests that a lock is made of. All throw CliError when there is no answer, or one that says no. */
 export class LockApi {
   readonly #api: ApiClient
@@ -102,11 +99,11 @@ export class LockApi {
     return { entry: this.#entryOf(response), index: response.index }
   }
 
-  /** Locks the key for the session: false if another holds it or its lock-delay lasts. @throws SessionGone */
+  /** Locks the key for the session: false if another holds it or its lock-delay lasts. @throws CliError `CLI_SESSION_GONE` */
   async acquire(session: string, signal: AbortSignal): Promise<boolean> {
     const response = await this.#put(`acquire=${session}&flags=${LOCK_FLAGS}`, signal)
     if (response.status === 500 && response.body.toString('utf8').includes('invalid session')) {
-      throw new SessionGone('CLI_FAILED', 'the session has ended')
+      throw new CliError('CLI_SESSION_GONE', 'the session has ended')
     }
     return this.#isTrue(response)
   }

@@ -5,7 +5,7 @@ import { CliError } from '../errors.ts'
 import type { CliIo } from '../io.ts'
 import type { Clock } from './clock.ts'
 import { HeldCommand, signalExitCode } from './held-command.ts'
-import { LockApi, type LockEntry, SessionGone } from './lock-api.ts'
+import { LockApi, type LockEntry } from './lock-api.ts'
 import { SessionKeeper } from './session-keeper.ts'
 import { SignalRelay } from './signals.ts'
 import { type Acquired, waitForLock } from './wait-for-lock.ts'
@@ -109,7 +109,8 @@ class LockRun {
       return await this.#hold(session, keeper, acquired, lost.signal)
     } catch (error) {
       if (this.#command !== null || this.#stop.signal.aborted) throw error
-      if (error instanceof SessionGone || keeper.lost !== null) return null
+      if (keeper.lost !== null || (error instanceof CliError && error.code === 'CLI_SESSION_GONE'))
+        return null
       throw error
     } finally {
       keeper.stop()
@@ -191,7 +192,8 @@ class LockRun {
     const stopped = Promise.withResolvers<void>()
     lost.addEventListener('abort', () => {
       // At the deadline somebody else may have the lock, however long the command would like to take.
-      const killAt = Math.min(this.#clock.now() + killAfterMs, keeper.deadline)
+      const latest = keeper.deadline - marginMs(this.#options)
+      const killAt = Math.min(this.#clock.now() + killAfterMs, latest)
       running.terminate(killAt).then(stopped.resolve, stopped.reject)
     })
     const end = await running.ended
@@ -274,8 +276,13 @@ class LockRun {
 }
 
 /** How long before the session may end the command is told to stop: what it may take for that, if the TTL has room for it. */
-function noticeMs({ killAfterMs, ttlMs }: LockOptions): number {
-  return Math.min(killAfterMs, ttlMs / 3)
+function noticeMs(options: LockOptions): number {
+  return Math.min(options.killAfterMs, options.ttlMs / 3) + marginMs(options)
+}
+
+/** A timer may be late, and a process takes a moment to die: it is killed this long before the session may end. */
+function marginMs({ ttlMs }: LockOptions): number {
+  return Math.min(500, ttlMs / 20)
 }
 
 /** @throws CliError `CLI_ABORTED` when the signal is aborted. */

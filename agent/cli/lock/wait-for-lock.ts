@@ -1,5 +1,5 @@
-import { CliError } from '../errors.ts'
-import { LOCK_FLAGS, type LockApi, type LockEntry, type LockReading, SessionGone } from './lock-api.ts'
+import { CliError, type CliErrorCode } from '../errors.ts'
+import { LOCK_FLAGS, type LockApi, type LockEntry, type LockReading } from './lock-api.ts'
 
 /** A lock that a session got. */
 export interface Acquired {
@@ -23,6 +23,9 @@ export interface WaitOptions {
   readonly note: (line: string) => void
 }
 
+/** What waiting does not make better. */
+const FINAL: readonly CliErrorCode[] = ['CLI_ABORTED', 'CLI_NOT_A_LOCK', 'CLI_SESSION_GONE']
+
 /** A round of requests that ended sooner than this is not followed by the next at once. */
 const ROUND_MS_MIN = 200
 const DELAY_FIRST_MS = 1000
@@ -33,8 +36,8 @@ const OUTAGE_PAUSE_MS = 1000
  * Waits until the session holds the key, and answers it; null if `tryOnce` and somebody else does. Whoever holds it is waited
  * for with blocking queries. A key that is free and still refused has a lock-delay, of which the API does not say how
  * long it lasts: that is tried again after 1, 2, 4, 5, 5, … s.
- * @throws SessionGone when the session ended meanwhile, CliError `CLI_ABORTED` when the signal was aborted, `CLI_FAILED` when
- *   the key is not a lock, or with `tryOnce` whatever went wrong.
+ * @throws CliError `CLI_SESSION_GONE` when the session ended meanwhile, `CLI_ABORTED` when the signal was aborted,
+ *   `CLI_NOT_A_LOCK` when the key is something else; with `tryOnce` whatever went wrong.
  */
 export async function waitForLock(options: WaitOptions): Promise<Acquired | null> {
   const { api, key, session, tryOnce, signal, pause, now, note } = options
@@ -83,19 +86,16 @@ export async function waitForLock(options: WaitOptions): Promise<Acquired | null
 function heldEntry({ entry }: LockReading, key: string): LockEntry | null {
   if (entry === null) return null
   if (entry.flags !== LOCK_FLAGS) {
-    throw new NotALock(
-      'CLI_FAILED',
+    throw new CliError(
+      'CLI_NOT_A_LOCK',
       `${key} is no lock: its flags are ${entry.flags}, those of a lock ${LOCK_FLAGS}; choose another name, or delete the key if it is of no use`,
     )
   }
   return entry.session === null ? null : entry
 }
 
-class NotALock extends CliError {}
-
 function isOutage(error: unknown): error is CliError {
-  const final = error instanceof SessionGone || error instanceof NotALock
-  return error instanceof CliError && !final && error.code !== 'CLI_ABORTED'
+  return error instanceof CliError && !FINAL.includes(error.code)
 }
 
 async function holderName({ api, signal }: WaitOptions, { session }: LockEntry): Promise<string> {

@@ -50,7 +50,7 @@ export async function follow(
       throw new CliError('CLI_FAILED', `the agent at ${api.address} ended the stream`)
     } catch (error) {
       if (signal.aborted) return
-      if (!(error instanceof CliError) || error instanceof RefusedStream || !begun) throw error
+      if (!(error instanceof CliError) || error.code === 'CLI_STREAM_REFUSED' || !begun) throw error
       if (!outage) listener.note(`${error.message}; trying again`)
       outage = true
     }
@@ -58,9 +58,6 @@ export async function follow(
     pauseMs = Math.min(pauseMs * 2, BACKOFF_MAX_MS)
   }
 }
-
-/** The agent answers, and says that it will not. */
-class RefusedStream extends CliError {}
 
 async function* chunksOf(
   api: ApiClient,
@@ -78,11 +75,11 @@ async function* chunksOf(
   const { status, body } = await api.stream(path, { headers, signal: ended })
   if (status !== 200) {
     const refusal = api.refusal({ status, body: await readAll(body, ERROR_BYTES_MAX) })
-    throw status < 500 ? new RefusedStream(refusal.code, refusal.message) : refusal
+    throw status < 500 ? new CliError('CLI_STREAM_REFUSED', refusal.message) : refusal
   }
   if (body.headers['content-type']?.startsWith('text/event-stream') !== true) {
     body.destroy()
-    throw new RefusedStream('CLI_FAILED', `what answers at ${api.address} sends no stream of events`)
+    throw new CliError('CLI_STREAM_REFUSED', `what answers at ${api.address} sends no stream of events`)
   }
   listener.begin(lastEventId !== '')
   const timer = setTimeout(() => silence.abort(), SILENCE_MS_MAX)

@@ -94,12 +94,12 @@ t.test('a change as a line', async (t) => {
     ],
   ])
   const long = Buffer.from(`${'x'.repeat(59)}çy`).toString('base64')
-  const escape = Buffer.from('\u001b[31m').toString('base64')
+  const colour = Buffer.from('\u001b[31m').toString('base64')
   for (const [value, text] of [
     ['null', '0 bytes'],
     ['"/wA="', '2 bytes'],
     [`"${long}"`, `62 bytes  ${'x'.repeat(59)}…`],
-    [`"${escape}"`, '5 bytes  ?[31m'],
+    [`"${colour}"`, '5 bytes  ?[31m'],
   ]) {
     t.equal(lines(`{"Key":"a\\n","Value":${value},"ModifyIndex":7}`)[0]?.[0], `put     7         a?  ${text}`)
   }
