@@ -23,8 +23,9 @@ export function exportCommand(io: CliIo): Command {
     .argument('[prefix]', 'beginning of the keys', '')
     .addHelpText(
       'after',
-      '\nKeys below constellation/lease/ and constellation/cordon/ belong to the cluster and are left out. Keys that are\n' +
-        'not UTF-8 cannot be written as JSON: they are named and left out, and the exit code is 1 (`snapshot save`\nkeeps them).',
+      '\nKeys below constellation/lease/ and constellation/cordon/ belong to the cluster and are left out, and so are keys\n' +
+        'with a TTL. Keys that are not UTF-8 cannot be written as JSON: they are named and left out, and the exit code is 1\n' +
+        '(`snapshot save` keeps them).',
     )
     .action(async (prefix: string, options: ClientOptions) => {
       const { exportEntries } = await import('../transfer/export.ts')
@@ -38,7 +39,7 @@ export function exportCommand(io: CliIo): Command {
       io.stdout.write(entries.length === 0 ? '[]\n' : '\n]\n')
       if (ofCluster > 0)
         io.stderr.write(`left out: ${ofCluster} keys that the agents keep about this cluster\n`)
-      if (withTtl > 0) io.stderr.write(`${withTtl} keys have a TTL; the export does not hold it\n`)
+      if (withTtl > 0) io.stderr.write(`left out: ${withTtl} keys that go by themselves (TTL)\n`)
       if (unnameable.length === 0) return
       const names = unnameable.slice(0, NAMES_MAX).map(printable).join(', ')
       const more = unnameable.length > NAMES_MAX ? ', …' : ''

@@ -20,7 +20,7 @@ export interface Exported {
   readonly ofCluster: number
   /** Keys that are not UTF-8, as the API shows them. JSON has no way to say them, so they are not among the entries. */
   readonly unnameable: readonly string[]
-  /** Entries that end by themselves; the format cannot say so. */
+  /** Keys that go by themselves, left out as in a snapshot: the format cannot say so, and elsewhere they would stay for good. */
   readonly withTtl: number
 }
 
@@ -35,11 +35,12 @@ export async function exportEntries(api: ApiClient, prefix: string): Promise<Exp
     const entry = entryOf(api, row)
     if (isOfCluster(entry.key)) {
       ofCluster++
+    } else if (row.TTL !== undefined) {
+      withTtl++
     } else if (entry.key.includes(REPLACEMENT) && !(await isKeyOf(api, entry.key, row))) {
       unnameable.push(entry.key)
     } else {
       entries.push(entry)
-      if (row.TTL !== undefined) withTtl++
     }
   }
   return { entries, ofCluster, unnameable, withTtl }

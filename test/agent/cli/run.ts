@@ -53,7 +53,7 @@ export interface Running {
   readonly ended: Promise<Finished>
 }
 
-/** Starts `constellation ARGS` as a process; it is killed after 20 s. */
+/** Starts `constellation ARGS` as a process; it is killed after 60 s. */
 export function startConstellation(
   args: readonly string[],
   options: { readonly env?: Record<string, string>; readonly input?: string } = {},
@@ -63,7 +63,7 @@ export function startConstellation(
   )
   const child = spawn(process.execPath, [MAIN, ...args], {
     env: { ...Object.fromEntries(inherited), ...options.env },
-    timeout: 20_000,
+    timeout: 60_000,
     killSignal: 'SIGKILL',
   })
   let out = ''

@@ -98,6 +98,17 @@ t.test('keys that are not UTF-8 are named, left out, and the exit code is 1', as
   )
 })
 
+t.test('keys with a TTL are left out', async (t) => {
+  const { consensus, at } = await agent(t)
+  await set(consensus, 'stays', new Uint8Array())
+  await consensus.propose({ type: 'kv.set', key: 'goes', value: new Uint8Array(), flags: 0n, ttlMs: 10_000 })
+  t.strictSame(await runInProcess(['kv', 'export', ...at]), {
+    code: 0,
+    out: '[\n{"key":"stays","flags":0,"value":""}\n]\n',
+    err: 'left out: 1 keys that go by themselves (TTL)\n',
+  })
+})
+
 t.test('keys of the cluster itself are neither exported nor imported', async (t) => {
   t.strictSame(CLUSTER_PREFIXES, [LEASE_PREFIX, CORDON_PREFIX], 'as a snapshot sees it')
   t.ok(CLUSTER_PREFIXES.every((prefix) => isOfCluster(prefix)))
