@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { constants } from 'node:os'
 import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { runCli } from '../../../agent/cli/run-cli.ts'
+import { type Running, startCommand } from '../../real/command.ts'
 
 /** The entry of the program. */
 export const MAIN = fileURLToPath(new URL('../../../agent/main.ts', import.meta.url))
@@ -42,51 +42,9 @@ export function constellation(
   })
 }
 
-/** A command that runs on. */
-export interface Running {
-  readonly pid: number
-  /** What it printed so far. */
-  out(): string
-  err(): string
-  signal(signal: NodeJS.Signals): void
-  /** 128+n if signal n ended it, as a shell says it. */
-  readonly ended: Promise<Finished>
-}
-
-/** Starts `constellation ARGS` as a process; it is killed after 60 s. */
-export function startConstellation(
-  args: readonly string[],
-  options: { readonly env?: Record<string, string>; readonly input?: string } = {},
-): Running {
-  const inherited = Object.entries(process.env).filter(
-    ([name]) => !name.startsWith('CONSTELLATION_') && name !== 'NODE_OPTIONS',
-  )
-  const child = spawn(process.execPath, [MAIN, ...args], {
-    env: { ...Object.fromEntries(inherited), ...options.env },
-    timeout: 60_000,
-    killSignal: 'SIGKILL',
-  })
-  let out = ''
-  let err = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    out += text
-  })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    err += text
-  })
-  child.stdin.on('error', () => {})
-  child.stdin.end(options.input ?? '')
-  return {
-    pid: child.pid ?? 0,
-    out: () => out,
-    err: () => err,
-    signal: (signal) => void child.kill(signal),
-    ended: new Promise((resolve) => {
-      child.once('close', (code, signal) =>
-        resolve({ code: signal === null ? code : 128 + constants.signals[signal], out, err }),
-      )
-    }),
-  }
+/** Starts `constellation ARGS` as a process, with a minute to end. */
+export function startConstellation(args: readonly string[]): Running {
+  return startCommand(process.execPath, [MAIN, ...args])
 }
 
 /** Runs a command line in this process, which takes a tenth of the time: `inProcess('kv', 'get', 'k')`. */
