@@ -48,12 +48,17 @@ export class HeldCommand {
     })
   }
 
+  /** The process group; null if the command could not be started. */
+  get group(): number | null {
+    return this.#child.pid ?? null
+  }
+
   /** Sends a signal to the whole group. False if nothing of it is left. */
   signal(signal: NodeJS.Signals | 0): boolean {
-    const { pid } = this.#child
-    if (pid === undefined) return false
+    const { group } = this
+    if (group === null) return false
     try {
-      process.kill(-pid, signal)
+      process.kill(-group, signal)
       return true
     } catch (error) {
       // A member of the group that may not be signalled is still there.

@@ -4,6 +4,7 @@ import type { ApiClient } from '../api-client.ts'
 import { CliError } from '../errors.ts'
 import type { CliIo } from '../io.ts'
 import type { Clock } from './clock.ts'
+import { GroupGuard } from './group-guard.ts'
 import { HeldCommand, signalExitCode } from './held-command.ts'
 import { LockApi, type LockEntry } from './lock-api.ts'
 import { SessionKeeper } from './session-keeper.ts'
@@ -187,6 +188,7 @@ class LockRun {
       this.#clock,
     )
     this.#command = running
+    const guard = running.group === null ? null : new GroupGuard(running.group, noticeMs(this.#options))
     const over = new AbortController()
     void this.#watchHold(session, keeper, index, over.signal)
     const stopped = Promise.withResolvers<void>()
@@ -198,11 +200,13 @@ class LockRun {
     })
     const end = await running.ended
     over.abort()
+    if (keeper.lost !== null) await stopped.promise
+    guard?.close()
     if (keeper.lost !== null) {
-      await stopped.promise
+      const { name } = this.#options
       throw new CliError(
         'CLI_FAILED',
-        `the lock ${this.#options.name} was lost, so the command was stopped: ${keeper.lost}`,
+        `the lock ${name} was lost, so the command was stopped: ${keeper.lost}`,
       )
     }
     if (end.failure !== null) this.#io.stderr.write(`constellation: ${end.failure}\n`)

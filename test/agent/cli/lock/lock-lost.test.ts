@@ -84,6 +84,15 @@ t.test('an agent that no longer answers: the command has ended when the TTL has 
   })
 })
 
+t.test('a holder that is killed takes the command and all it started with it', async (t) => {
+  const made = await agent(t)
+  const held = startConstellation(lock(made.at, '--kill-after', '100ms', '--shell', '--', stubborn(true)))
+  await until('it runs', () => held.out().includes(' '))
+  const pids = held.out().trim().split(' ').map(Number)
+  held.signal('SIGKILL')
+  await until('all have ended', () => !pids.some(lives))
+})
+
 t.test('renews while it runs, and survives a leader that was away for less than the TTL', async (t) => {
   const made = await agent(t)
   const { consensus, at } = made
