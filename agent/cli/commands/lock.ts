@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { duration } from '../argument-values.ts'
 import { type ClientOptions, clientCommand, connect } from '../client-command.ts'
 import { CliError } from '../errors.ts'
@@ -13,10 +13,6 @@ interface LockFlags extends ClientOptions {
   readonly shell?: boolean
   readonly verbose?: boolean
 }
-
-const TTL_MS = 15_000
-const LOCK_DELAY_MS = 15_000
-const KILL_AFTER_MS = 5000
 
 /** `constellation lock`: a command that runs once in the cluster at a time. */
 export function lockCommand(io: CliIo): Command {
@@ -33,23 +29,23 @@ export function lockCommand(io: CliIo): Command {
     .argument('<command...>', 'program and arguments, after --')
     .option('--try', 'do not wait: end with 75 if somebody else holds it')
     .option('--timeout <duration>', 'wait no longer than this, then end with 75', duration('1ms', '24h'))
-    .option(
-      '--ttl <duration>',
-      'the lock is free at the latest some time after the holder vanished (default: 15s)',
-      duration('1s', '24h'),
-      TTL_MS,
+    .addOption(
+      new Option(
+        '--ttl <duration>',
+        'how long the lock stays taken when its holder vanished; up to twice as long',
+      )
+        .argParser(duration('1s', '24h'))
+        .default(15_000, '15s'),
     )
-    .option(
-      '--lock-delay <duration>',
-      'how long nobody gets it after its holder was lost (default: 15s)',
-      duration('0s', '60s'),
-      LOCK_DELAY_MS,
+    .addOption(
+      new Option('--lock-delay <duration>', 'how long nobody gets the lock after its holder was lost')
+        .argParser(duration('0s', '60s'))
+        .default(15_000, '15s'),
     )
-    .option(
-      '--kill-after <duration>',
-      'time to stop for a command that lost the lock (default: 5s)',
-      duration('0s', '1h'),
-      KILL_AFTER_MS,
+    .addOption(
+      new Option('--kill-after <duration>', 'time to stop for a command that lost the lock')
+        .argParser(duration('0s', '1h'))
+        .default(5000, '5s'),
     )
     .option('--shell', 'hand the command to sh -c')
     .option('--verbose', 'say on standard error who holds it, when it is taken and given back')

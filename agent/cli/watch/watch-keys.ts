@@ -92,7 +92,7 @@ export function changeText({ event, key, fields }: Change): string {
   if (event === 'delete') return head
   const bytes = Buffer.from(typeof fields.Value === 'string' ? fields.Value : '', 'base64')
   const lock = fields.Session === undefined ? '' : `  locked by ${printable(cell(fields.Session))}`
-  return `${head}  ${bytes.length} bytes${preview(bytes)}${lock}`
+  return `${head}  ${bytes.length} byte${bytes.length === 1 ? '' : 's'}${preview(bytes)}${lock}`
 }
 
 function preview(bytes: Buffer): string {

@@ -117,6 +117,9 @@ t.test('a lock-delay and a leader that is missing are waited out', async (t) => 
   t.match(await runInProcess(lock(at, '--try', '--', 'echo', 'ran')), { code: 75, out: '' })
   const waiting = startConstellation(lock(at, '--verbose', '--', 'echo', 'ran'))
   await until('it waits', () => waiting.err().includes('lock-delay'), { state: waiting.err })
+  consensus.loseLeader()
+  await until('the outage is told', () => waiting.err().includes('No cluster leader; trying again'))
+  consensus.leader = 'peer-1'
   consensus.now += 60_000
   t.match(await waiting.ended, { code: 0, out: 'ran\n' })
 })

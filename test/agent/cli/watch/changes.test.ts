@@ -89,7 +89,7 @@ t.test('a change as a line', async (t) => {
       .changes.map((change) => [changeText(change), changeLine(change)])
   t.strictSame(lines('{"Key":"a","Flags":18446744073709551615,"Value":"eA==","ModifyIndex":7}'), [
     [
-      'put     7         a  1 bytes  x',
+      'put     7         a  1 byte  x',
       '{"Event":"put","Key":"a","Flags":18446744073709551615,"Value":"eA==","ModifyIndex":7}',
     ],
   ])
