@@ -58,6 +58,7 @@ t.test('line ends', async (t) => {
   }
   t.strictSame(data('data: a\r', '\n\r', '\n'), ['a'], 'CR LF cut in two is one line end')
   t.strictSame(data('data: a\r', '\n', '\r', '\ndata: b\n\n'), ['a', 'b'], 'also one byte at a time')
+  t.strictSame(data('data: a\r', '\ndata: b\r\n\r\n'), ['a\nb'], 'and ends no event')
   t.strictSame(data('data: a\r', '\r'), ['a'], 'CR CR is two line ends')
   t.strictSame(data('data: a\r', '', '\n\n'), ['a'], 'a chunk of nothing does not change that')
 })
@@ -91,7 +92,9 @@ t.test('wherever the chunks end, the events are the same', async () => {
         const bytes = Buffer.from(pieces.join(''))
         const at = [0, ...cuts.map((cut) => Math.min(cut, bytes.length)).sort((a, b) => a - b), bytes.length]
         const chunks = at.slice(1).map((end, i) => bytes.subarray(at[i], end))
-        return JSON.stringify(parse(...chunks)) === JSON.stringify(parse(bytes))
+        const whole = JSON.stringify(parse(bytes))
+        const bytewise = Array.from(bytes, (byte) => Uint8Array.of(byte))
+        return JSON.stringify(parse(...chunks)) === whole && JSON.stringify(parse(...bytewise)) === whole
       },
     ),
   )
