@@ -7,8 +7,9 @@ export interface StreamEvent {
   readonly lastEventId: string
 }
 
-/** What a line of a stream may hold before it is refused. */
+/** What a line or an event of a stream may hold before it is refused. */
 const LINE_CHARS_MAX = 16 * 1024 * 1024
+const LINE_OVERHEAD_CHARS = 16
 
 /** A stream that cannot be read. */
 export class EventStreamError extends Error {
@@ -82,7 +83,8 @@ export class EventStreamParser {
 
   #addData(value: string): void {
     this.#data.push(value)
-    this.#dataChars += value.length
+    // Also a line of nothing takes room.
+    this.#dataChars += value.length + LINE_OVERHEAD_CHARS
     if (this.#dataChars > LINE_CHARS_MAX) throw tooLong()
   }
 

@@ -103,9 +103,10 @@ t.test('wherever the chunks end, the events are the same', async () => {
 t.test('a line or an event without end is refused', async (t) => {
   const endless = (text: string) => () => {
     const parser = new EventStreamParser()
-    const chunk = Buffer.from(text.repeat(1024 * 1024))
-    for (let i = 0; i < 40; i++) parser.push(chunk)
+    const chunk = Buffer.from(text.repeat(2 ** 20 / text.length))
+    for (let mebibytes = 0; mebibytes < 40; mebibytes++) parser.push(chunk)
   }
   t.throws(endless('x'), EventStreamError)
-  t.throws(endless('data:x\n'), EventStreamError)
+  t.throws(endless(`data:${'x'.repeat(1018)}\n`), EventStreamError)
+  t.throws(endless('data\n'.repeat(64)), EventStreamError, 'also of lines without anything')
 })
