@@ -66,8 +66,12 @@ t.test('what is not said is left to the agent', async (t) => {
     out: '',
     err: /answered 500: Invalid Session TTL '2000000000'/,
   })
-  const checked = await run('create', '--check', 'serfHealth', '--check', 'c1')
-  t.strictSame(consensus.state.session(checked.out.trim())?.nodeChecks, ['serfHealth', 'c1'])
+  const checked = await run('create', '--check', 'serfHealth', '--check', 'nope')
+  t.match(
+    checked,
+    { code: 1, out: '', err: /answered 500: Missing check 'nope' registration/ },
+    'all are sent',
+  )
 })
 
 t.test('wrong usage', async (t) => {
