@@ -2,8 +2,8 @@ import type { Entry, Message, MessageType, SnapshotMeta } from './raft/types.ts'
 import { isSnapshotMeta } from './snapshot-meta.ts'
 import { decodeEntry, encodeEntry } from './storage/entry-codec.ts'
 
-/** ONLY APPEND TO THIS LIST: the position is what goes over the wire. */
-const TYPES: readonly MessageType[] = [
+/** Every type of message. ONLY APPEND TO THIS LIST: the position is what goes over the wire. */
+export const MESSAGE_TYPES: readonly MessageType[] = [
   'append',
   'appendResponse',
   'heartbeat',
@@ -48,7 +48,7 @@ export function encodeMessage(clusterId: string, message: Message): Uint8Array {
   const bytes = new Uint8Array(size)
   const view = new DataView(bytes.buffer)
   view.setUint8(0, VERSION)
-  view.setUint8(1, TYPES.indexOf(message.type))
+  view.setUint8(1, MESSAGE_TYPES.indexOf(message.type))
   view.setUint8(2, (message.reject ? 1 : 0) | (message.transfer ? 2 : 0) | (message.lease ? 4 : 0))
   view.setUint32(4, entries.length)
   const numbers = [
@@ -76,7 +76,7 @@ export function decodeMessage(bytes: Uint8Array): { clusterId: string; message: 
   if (bytes.length < FIXED_BYTES) throw new WireError('frame is too short')
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (view.getUint8(0) !== VERSION) throw new WireError(`unknown message version ${view.getUint8(0)}`)
-  const type = TYPES[view.getUint8(1)]
+  const type = MESSAGE_TYPES[view.getUint8(1)]
   if (type === undefined) throw new WireError(`unknown message type ${view.getUint8(1)}`)
   const flags = view.getUint8(2)
   const count = view.getUint32(4)

@@ -1,6 +1,7 @@
 import { initialConfiguration } from '../../../consensus/raft/configuration.ts'
 import { RAFT_DEFAULTS, type RaftOptions } from '../../../consensus/raft/options.ts'
-import type { ConfigChangeStep, Entry, Message, MessageType } from '../../../consensus/raft/types.ts'
+import type { ConfigChangeStep, Entry, Message } from '../../../consensus/raft/types.ts'
+import { MESSAGE_TYPES } from '../../../consensus/wire.ts'
 import type { Arguments } from './arguments.ts'
 import type { Cluster } from './cluster.ts'
 import { describeLog, describeMessage, describeRole, describeSnapshot, describeStatus } from './format.ts'
@@ -10,19 +11,6 @@ import { Transcript } from './transcript.ts'
 
 /** Runs one command: takes what it needs from `args`, acts on the cluster, prints what happened. */
 export type Command = (cluster: Cluster, args: Arguments, out: Transcript) => void
-
-const MESSAGE_TYPES: readonly MessageType[] = [
-  'append',
-  'appendResponse',
-  'heartbeat',
-  'heartbeatResponse',
-  'preVote',
-  'preVoteResponse',
-  'vote',
-  'voteResponse',
-  'snapshot',
-  'timeoutNow',
-]
 
 function takeMember(cluster: Cluster, args: Arguments): Member {
   const id = args.word('the node')
