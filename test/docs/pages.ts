@@ -13,6 +13,7 @@ export const PAGES = [
   'docs/operations.md',
   'docs/simulation.md',
   'docs/failure-catalogue.md',
+  'docs/fuzzing.md',
 ] as const
 
 /** The text of a file of the project. */
