@@ -83,6 +83,11 @@ clusterTest(
       const over = await follower.ask('/v1/kv/large', { method: 'PUT', body: `${value}x`, timeoutMs: 20_000 })
       t.equal(over.status, 413)
       t.match(over.text, `Request body(${VALUE_BYTES + 1} bytes) too large, max size: ${VALUE_BYTES} bytes.`)
+      const snapshot = `http://127.0.0.1:${follower.ports.http}/v1/snapshot`
+      const archive = await (await fetch(snapshot)).arrayBuffer()
+      t.equal((await follower.ask('/v1/kv/large', { method: 'DELETE' })).text, 'true')
+      t.equal((await fetch(snapshot, { method: 'PUT', body: archive })).status, 200)
+      t.ok((await leader.ask('/v1/kv/large?raw', { timeoutMs: 20_000 })).text === value, 'restored')
       t.equal((await follower.ask('/v1/kv/large', { method: 'DELETE' })).text, 'true')
     })
 
