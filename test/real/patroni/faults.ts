@@ -1,0 +1,136 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { guardPause } from '../../nemesis/pause-guard.ts'
+import type { AgentProcess } from '../agent-process.ts'
+import { agentsSettled, leadingAgent, makeLead } from './agents.ts'
+import type { Member } from './member.ts'
+import type { Scene } from './scene.ts'
+
+const PAUSE_MS = 20_000
+
+/** Ends what a fault did; resolves when everything runs again, not when it has settled. */
+export type Heal = () => Promise<void>
+
+/** Something that happens to a scene. */
+export interface Fault {
+  readonly name: string
+  readonly sentence: string
+  /** Whether another member has to become the primary; otherwise none may. */
+  readonly moves: boolean
+  /** Brings about what the fault needs. */
+  readonly arrange?: (scene: Scene, primary: Member) => Promise<void>
+  readonly strike: (scene: Scene, primary: Member) => Promise<Heal>
+}
+
+/** How long an outage has to last so that a primary that cannot renew its key would have stepped down. Milliseconds. */
+function noticedMs({ timing }: Scene): number {
+  return (timing.loopWait + timing.retryTimeout + 1) * 1000
+}
+
+async function leadBesides(scene: Scene, primary: Member): Promise<void> {
+  const [agent] = scene.agents.filter((other) => other !== scene.agentOf(primary))
+  if (agent !== undefined) await makeLead(scene.agents, agent)
+}
+
+async function leadUnder(scene: Scene, primary: Member): Promise<void> {
+  await makeLead(scene.agents, scene.agentOf(primary))
+}
+
+async function killLeader(scene: Scene): Promise<Heal> {
+  const agent = await leadingAgent(scene.agents)
+  await agent.kill()
+  return await restartAfter(scene, agent, noticedMs(scene))
+}
+
+async function restartAfter(scene: Scene, agent: AgentProcess, ms: number): Promise<Heal> {
+  const over = delay(ms)
+  return async () => {
+    await over
+    agent.start()
+    await agentsSettled(scene.agents)
+  }
+}
+
+async function pauseLeader(scene: Scene): Promise<Heal> {
+  const agent = await leadingAgent(scene.agents)
+  const dismiss = guardPause(agent.pid)
+  agent.signal('SIGSTOP')
+  const over = delay(PAUSE_MS)
+  return async () => {
+    await over
+    agent.signal('SIGCONT')
+    dismiss()
+    await agentsSettled(scene.agents)
+  }
+}
+
+/** All of them, in the order of a round. */
+export const FAULTS: readonly Fault[] = [
+  {
+    name: 'switchover',
+    sentence: 'the primary hands its role to the synchronous standby',
+    moves: true,
+    strike: async (scene, primary) => {
+      await primary.switchover(await scene.standby())
+      return async () => {}
+    },
+  },
+  {
+    name: 'kill-primary',
+    sentence: 'kill -9 of Patroni and PostgreSQL of the primary',
+    moves: true,
+    strike: async (_scene, primary) => {
+      await primary.kill()
+      return async () => primary.start()
+    },
+  },
+  {
+    name: 'kill-leader-agent',
+    sentence: 'kill -9 of the leading agent, which the primary does not use',
+    moves: false,
+    arrange: leadBesides,
+    strike: killLeader,
+  },
+  {
+    name: 'pause-leader-agent',
+    sentence: 'SIGSTOP for 20 s of the leading agent, which the primary does not use',
+    moves: false,
+    arrange: leadBesides,
+    strike: pauseLeader,
+  },
+  {
+    name: 'restart-agents',
+    sentence: 'every agent is restarted, one after the other',
+    moves: false,
+    strike: async (scene) => {
+      for (const agent of scene.agents) {
+        const { code } = await agent.stop()
+        if (code !== 0) throw new Error(`${agent.name} ended with ${code}`)
+        agent.start()
+        await agentsSettled(scene.agents)
+        await scene.settled()
+      }
+      return async () => {}
+    },
+  },
+  {
+    name: 'pause-agent-of-primary',
+    sentence: 'SIGSTOP for 20 s of the leading agent, which the primary uses',
+    moves: true,
+    arrange: leadUnder,
+    strike: pauseLeader,
+  },
+  {
+    name: 'kill-agent-of-primary',
+    sentence: 'kill -9 of the leading agent, which the primary uses',
+    moves: true,
+    arrange: leadUnder,
+    strike: killLeader,
+  },
+]
+
+/** The fault of this name. @throws Error if there is none. */
+export function faultNamed(name: string): Fault {
+  const fault = FAULTS.find((one) => one.name === name)
+  if (fault === undefined) throw new Error(`no fault is called ${name}`)
+  return fault
+}
