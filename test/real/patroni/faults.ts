@@ -126,6 +126,19 @@ export const FAULTS: readonly Fault[] = [
     arrange: leadUnder,
     strike: killLeader,
   },
+  {
+    name: 'kill-host',
+    sentence: 'kill -9 of Patroni and PostgreSQL of the primary and of its agent, which leads',
+    moves: true,
+    arrange: leadUnder,
+    strike: async (scene, primary) => {
+      const [, healAgent] = await Promise.all([primary.kill(), killLeader(scene)])
+      return async () => {
+        await healAgent()
+        primary.start()
+      }
+    },
+  },
 ]
 
 /** The fault of this name. @throws Error if there is none. */
