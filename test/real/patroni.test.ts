@@ -30,17 +30,16 @@ interface ServiceRow {
   readonly Service: { readonly ID: string; readonly Tags: readonly string[] }
 }
 
-/** Waits until every agent names exactly these as healthy members, with these roles. */
-async function servicesAre(t: Test, scene: Scene, expected: Readonly<Record<string, string>>): Promise<void> {
+/** Waits until every agent names every member as healthy, in its role. */
+async function rolesAreServed(t: Test, scene: Scene): Promise<void> {
+  const primary = await scene.settled()
+  const wanted = scene.members.map((member) => `${id(member)} ${member === primary ? 'master' : 'replica'}`)
   for (const agent of scene.agents) {
     const read = async () => {
       const rows = await agent.json<readonly ServiceRow[]>(`/v1/health/service/${SCOPE}?passing`)
-      return Object.fromEntries(rows.map(({ Service }) => [Service.ID, Service.Tags[0] ?? '']))
+      return rows.map(({ Service }) => `${Service.ID} ${Service.Tags[0]}`).toSorted()
     }
-    const wanted = JSON.stringify(expected)
-    const sorted = (entries: Readonly<Record<string, string>>) =>
-      JSON.stringify(Object.fromEntries(Object.entries(entries).toSorted(([a], [b]) => (a < b ? -1 : 1))))
-    await until(`${agent.name} has the services ${wanted}`, async () => sorted(await read()) === wanted, {
+    await until(`${agent.name}: ${wanted}`, async () => String(await read()) === String(wanted), {
       timeoutMs: 20_000,
       state: read,
     })
@@ -48,11 +47,9 @@ async function servicesAre(t: Test, scene: Scene, expected: Readonly<Record<stri
   }
 }
 
-function roles(scene: Scene, primary: Member, gone?: Member): Readonly<Record<string, string>> {
-  const there = scene.members.filter((member) => member !== gone)
-  return Object.fromEntries(
-    there.map((member) => [`${SCOPE}/${member.name}`, member === primary ? 'master' : 'replica']),
-  )
+/** Id of the service that Patroni registers for a member. */
+function id(member: Member): string {
+  return `${SCOPE}/${member.name}`
 }
 
 void t.test('Patroni keeps one primary and every acknowledged row', { skip, timeout: 350_000 }, async (t) => {
@@ -65,7 +62,7 @@ void t.test('Patroni keeps one primary and every acknowledged row', { skip, time
   })
   await scene.start()
   t.comment(`Patroni ${programs.patroni}, ${programs.postgres}: up after ${ms(performance.now() - started)}`)
-  await servicesAre(t, scene, roles(scene, await scene.settled()))
+  await rolesAreServed(t, scene)
 
   for (const name of FAULTS) {
     const { wrong, takenOverMs, gapMs, rows, primary } = await runFault(scene, faultNamed(name))
@@ -76,8 +73,19 @@ void t.test('Patroni keeps one primary and every acknowledged row', { skip, time
   }
   t.strictSame(await judgeEnd(scene), [], 'all in all')
 
-  const [standby, primary] = [await scene.standby(), await scene.settled()]
-  t.equal(await standby.stop(), 0, 'a replica stops in order')
-  await servicesAre(t, scene, roles(scene, primary, standby))
+  await rolesAreServed(t, scene)
+  const leaving = await scene.standby()
+  t.equal(await leaving.stop(), 0, 'a replica stops in order')
+  for (const agent of scene.agents) {
+    // Not only unhealthy, which it would be in any case: Patroni has deregistered it.
+    const read = async () => {
+      const rows = await agent.json<readonly { readonly ServiceID: string }[]>(`/v1/catalog/service/${SCOPE}`)
+      return rows.map(({ ServiceID }) => ServiceID)
+    }
+    await until(`${agent.name} has no ${id(leaving)}`, async () => !(await read()).includes(id(leaving)), {
+      state: read,
+    })
+    t.equal((await read()).length, 2, `${agent.name} has the other two`)
+  }
   t.comment(`took ${ms(performance.now() - started)}`)
 })
