@@ -14,8 +14,8 @@ export type Heal = () => Promise<void>
 export interface Fault {
   readonly name: string
   readonly sentence: string
-  /** Whether another member has to become the primary; otherwise none may. */
-  readonly moves: boolean
+  /** Whether another member has to become the primary, or none may; null: either may be. */
+  readonly moves: boolean | null
   /** Brings about what the fault needs. */
   readonly arrange?: (scene: Scene, primary: Member) => Promise<void>
   readonly strike: (scene: Scene, primary: Member) => Promise<Heal>
@@ -136,6 +136,22 @@ export const FAULTS: readonly Fault[] = [
       return async () => {
         await healAgent()
         primary.start()
+      }
+    },
+  },
+  {
+    name: 'kill-two-agents',
+    sentence: 'kill -9 of the leading agent and one more, which leaves no quorum',
+    moves: null,
+    strike: async (scene) => {
+      const leader = await leadingAgent(scene.agents)
+      const [other] = scene.agents.filter((agent) => agent !== leader)
+      await Promise.all([leader.kill(), other?.kill()])
+      const over = delay(noticedMs(scene))
+      return async () => {
+        await over
+        for (const agent of [leader, other]) agent?.start()
+        await agentsSettled(scene.agents)
       }
     },
   },

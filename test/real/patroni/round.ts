@@ -32,18 +32,18 @@ export async function runFault(scene: Scene, fault: Fault): Promise<RoundResult>
   const from = monotonicMs()
   const heal = await fault.strike(scene, before)
   const first = await scene.probe.acknowledged(from, {
-    ...(fault.moves ? { not: before } : {}),
+    ...(fault.moves === true ? { not: before } : {}),
     timeoutMs: allowedMs + LATE_MS,
   })
   await heal()
   const after = await scene.settled()
   const { rows, gapMs } = acknowledgements(scene.probe.lines, from, monotonicMs())
   const wrong: string[] = []
-  const takenOverMs = fault.moves ? first.to - from : null
+  const takenOverMs = fault.moves === true ? first.to - from : null
   if (takenOverMs !== null && takenOverMs > allowedMs)
     wrong.push(`the failover took ${Math.round(takenOverMs)} ms, more than ttl + loop_wait = ${allowedMs} ms`)
   const [timelineAfter] = await timelineOf(scene)
-  if (!fault.moves && (after !== before || timeline !== timelineAfter))
+  if (fault.moves === false && (after !== before || timeline !== timelineAfter))
     wrong.push(`${before.name} on timeline ${timeline} became ${after.name} on ${timelineAfter}`)
   // Judged by what was said before the question: writers go on meanwhile.
   const asked = scene.probe.lines.length

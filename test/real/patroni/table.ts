@@ -45,7 +45,7 @@ export function longText(result: LongResult): string {
     '|---|---|---|---|---|---|---|---|',
     ...rounds.map(
       ({ fault, atS, primary, takenOverMs, gapMs, rows, lost, doublePrimaries }) =>
-        `| ${fault} | ${atS} s | ${primary.before} → ${primary.after} | ${takenOverMs === null ? 'stays' : `${seconds(takenOverMs)} s`} | ${seconds(gapMs)} s | ${rows} | ${lost} | ${doublePrimaries} |`,
+        `| ${fault} | ${atS} s | ${primary.before} → ${primary.after} | ${takenOverMs === null ? '' : `${seconds(takenOverMs)} s`} | ${seconds(gapMs)} s | ${rows} | ${lost} | ${doublePrimaries} |`,
     ),
     '',
     `${rowsAcknowledged} rows acknowledged, ${rowsUnknown} of unknown outcome; ${primariesSeen} times a primary was seen`,
