@@ -12,6 +12,7 @@ import { POSTGRES_BIN, type Programs } from './programs.ts'
 import type { Timing } from './settings.ts'
 
 const COUNT = 3
+const START_MS = 30_000
 const LOG_TAIL_LINES = 60
 /** States of a replica that works, by the names of different versions of Patroni. */
 const WORKS = ['running', 'streaming']
@@ -77,7 +78,7 @@ export class Scene {
     return this.#probe
   }
 
-  /** Starts the agents, then all members at once, which bootstrap one database; then observers and writers. */
+  /** Starts the agents, then all members at once, which bootstrap one database; then observers and writers, until rows come. */
   async start(): Promise<void> {
     for (const agent of this.agents) agent.start()
     await agentsSettled(this.agents)
@@ -85,6 +86,7 @@ export class Scene {
     const primary = await this.settled()
     await primary.sql('create table rows (id text primary key, member text, timeline bigint)')
     this.#probe = new Probe(this.members)
+    await this.#probe.acknowledged(0, { timeoutMs: START_MS })
   }
 
   /** The agent this member uses. */
