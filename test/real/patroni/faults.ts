@@ -6,9 +6,18 @@ import type { Member } from './member.ts'
 import type { Scene } from './scene.ts'
 
 const PAUSE_MS = 20_000
+/** Patroni waits up to 1 s between tries, and a try may have begun before. Milliseconds. */
+const RETRY_GAP_MS = 2000
 
 /** Ends what a fault did; resolves when everything runs again, not when it has settled. */
 export type Heal = () => Promise<void>
+
+/** A fault under way. */
+export interface Struck {
+  readonly heal: Heal
+  /** What is expected now that it is known how the fault went, instead of the fault's own `moves`. */
+  readonly moves?: null
+}
 
 /** Something that happens to a scene. */
 export interface Fault {
@@ -18,7 +27,7 @@ export interface Fault {
   readonly moves: boolean | null
   /** Brings about what the fault needs. */
   readonly arrange?: (scene: Scene, primary: Member) => Promise<void>
-  readonly strike: (scene: Scene, primary: Member) => Promise<Heal>
+  readonly strike: (scene: Scene, primary: Member) => Promise<Struck>
 }
 
 /** How long an outage has to last so that a primary that cannot renew its key would have stepped down. Milliseconds. */
@@ -35,32 +44,50 @@ async function leadUnder(scene: Scene, primary: Member): Promise<void> {
   await makeLead(scene.agents, scene.agentOf(primary))
 }
 
-async function killLeader(scene: Scene): Promise<Heal> {
+async function killLeader(scene: Scene): Promise<Struck> {
   const agent = await leadingAgent(scene.agents)
   await agent.kill()
   return await restartAfter(scene, agent, noticedMs(scene))
 }
 
-async function restartAfter(scene: Scene, agent: AgentProcess, ms: number): Promise<Heal> {
+async function restartAfter(scene: Scene, agent: AgentProcess, ms: number): Promise<Struck> {
   const over = delay(ms)
-  return async () => {
+  const heal = async () => {
     await over
     agent.start()
     await agentsSettled(scene.agents)
   }
+  return { heal }
 }
 
-async function pauseLeader(scene: Scene): Promise<Heal> {
+async function pauseLeader(scene: Scene): Promise<Struck> {
   const agent = await leadingAgent(scene.agents)
   const dismiss = guardPause(agent.pid)
   agent.signal('SIGSTOP')
   const over = delay(PAUSE_MS)
-  return async () => {
+  const heal = async () => {
     await over
     agent.signal('SIGCONT')
     dismiss()
     await agentsSettled(scene.agents)
   }
+  return { heal }
+}
+
+/** Restarts every agent. Patroni asks again for its retry_timeout; a primary whose agent was away for about that long may give up. */
+async function restartAll(scene: Scene): Promise<Struck> {
+  let longestMs = 0
+  for (const agent of scene.agents) {
+    const stopped = performance.now()
+    const { code } = await agent.stop()
+    if (code !== 0) throw new Error(`${agent.name} ended with ${code}`)
+    agent.start()
+    await agentsSettled(scene.agents)
+    longestMs = Math.max(longestMs, performance.now() - stopped)
+    await scene.settled()
+  }
+  const heal = async () => {}
+  return longestMs < scene.timing.retryTimeout * 1000 - RETRY_GAP_MS ? { heal } : { heal, moves: null }
 }
 
 /** All of them, in the order of a round. */
@@ -71,7 +98,7 @@ export const FAULTS: readonly Fault[] = [
     moves: true,
     strike: async (scene, primary) => {
       await primary.switchover(await scene.standby())
-      return async () => {}
+      return { heal: async () => {} }
     },
   },
   {
@@ -80,7 +107,7 @@ export const FAULTS: readonly Fault[] = [
     moves: true,
     strike: async (_scene, primary) => {
       await primary.kill()
-      return async () => primary.start()
+      return { heal: async () => primary.start() }
     },
   },
   {
@@ -101,16 +128,7 @@ export const FAULTS: readonly Fault[] = [
     name: 'restart-agents',
     sentence: 'every agent is restarted, one after the other',
     moves: false,
-    strike: async (scene) => {
-      for (const agent of scene.agents) {
-        const { code } = await agent.stop()
-        if (code !== 0) throw new Error(`${agent.name} ended with ${code}`)
-        agent.start()
-        await agentsSettled(scene.agents)
-        await scene.settled()
-      }
-      return async () => {}
-    },
+    strike: restartAll,
   },
   {
     name: 'pause-agent-of-primary',
@@ -132,11 +150,12 @@ export const FAULTS: readonly Fault[] = [
     moves: true,
     arrange: leadUnder,
     strike: async (scene, primary) => {
-      const [, healAgent] = await Promise.all([primary.kill(), killLeader(scene)])
-      return async () => {
-        await healAgent()
+      const [, agent] = await Promise.all([primary.kill(), killLeader(scene)])
+      const heal = async () => {
+        await agent.heal()
         primary.start()
       }
+      return { heal }
     },
   },
   {
@@ -148,11 +167,12 @@ export const FAULTS: readonly Fault[] = [
       const [other] = scene.agents.filter((agent) => agent !== leader)
       await Promise.all([leader.kill(), other?.kill()])
       const over = delay(noticedMs(scene))
-      return async () => {
+      const heal = async () => {
         await over
         for (const agent of [leader, other]) agent?.start()
         await agentsSettled(scene.agents)
       }
+      return { heal }
     },
   },
 ]

@@ -11,7 +11,7 @@ checks that there is one primary at a time, that no acknowledged row is lost, an
 
   npm run patroni -- [options]
 
-  --minutes M          how long at least (default 10); the last fault is finished
+  --minutes M          how long at least, after the bootstrap (default 10); the last fault is finished
   --faults a,b         only these, in this order (default all)
   --list-faults        print them
   --ttl S              Patroni's ttl (default 30)
@@ -80,7 +80,7 @@ async function run(wanted: Wanted, signal: AbortSignal): Promise<LongResult> {
     const wrong: string[] = []
     for (
       let i = 0;
-      !signal.aborted && wrong.length === 0 && since() < minutes * 60;
+      !signal.aborted && wrong.length === 0 && since() < bootstrapS + minutes * 60;
       i = (i + 1) % faults.length
     ) {
       const fault = faults[i]

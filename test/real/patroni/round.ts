@@ -30,20 +30,21 @@ export async function runFault(scene: Scene, fault: Fault): Promise<RoundResult>
   const allowedMs = (scene.timing.ttl + scene.timing.loopWait) * 1000
   const [timeline] = await timelineOf(scene)
   const from = monotonicMs()
-  const heal = await fault.strike(scene, before)
+  const struck = await fault.strike(scene, before)
+  const moves = struck.moves === undefined ? fault.moves : struck.moves
   const first = await scene.probe.acknowledged(from, {
-    ...(fault.moves === true ? { not: before } : {}),
+    ...(moves === true ? { not: before } : {}),
     timeoutMs: allowedMs + LATE_MS,
   })
-  await heal()
+  await struck.heal()
   const after = await scene.settled()
   const { rows, gapMs } = acknowledgements(scene.probe.lines, from, monotonicMs())
   const wrong: string[] = []
-  const takenOverMs = fault.moves === true ? first.to - from : null
+  const takenOverMs = moves === true ? first.to - from : null
   if (takenOverMs !== null && takenOverMs > allowedMs)
     wrong.push(`the failover took ${Math.round(takenOverMs)} ms, more than ttl + loop_wait = ${allowedMs} ms`)
   const [timelineAfter] = await timelineOf(scene)
-  if (fault.moves === false && (after !== before || timeline !== timelineAfter))
+  if (moves === false && (after !== before || timeline !== timelineAfter))
     wrong.push(`${before.name} on timeline ${timeline} became ${after.name} on ${timelineAfter}`)
   // Judged by what was said before the question: writers go on meanwhile.
   const asked = scene.probe.lines.length
