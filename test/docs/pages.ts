@@ -11,6 +11,7 @@ export const PAGES = [
   'docs/configuration.md',
   'docs/api.md',
   'docs/operations.md',
+  'docs/patroni.md',
   'docs/simulation.md',
   'docs/failure-catalogue.md',
   'docs/fuzzing.md',
