@@ -49,7 +49,7 @@ export async function agentsSettled(agents: readonly AgentProcess[]): Promise<vo
         const [{ ready }, nodes] = await Promise.all([agent.status(), agent.nodes()])
         return ready && nodes.filter(({ status }) => status === 'alive').length === agents.length
       },
-      { timeoutMs: 30_000, state: () => agent.nodes().catch(String) },
+      { timeoutMs: 60_000, state: () => agent.nodes().catch(String) },
     )
   }
 }

@@ -26,7 +26,8 @@ export function findPrograms(): Programs | string {
     if (!existsSync(path))
       return `needs ${path} (Debian packages patroni, postgresql-15, python3-consul, python3-psycopg2)`
   try {
-    const script = 'import consul, psycopg2, patroni.version; print(patroni.version.__version__)'
+    const script =
+      'from consul import Consul; import psycopg2, patroni.version; print(patroni.version.__version__)'
     const patroni = run(PYTHON, ['-c', script])
     const postgres = run(`${POSTGRES_BIN}/postgres`, ['--version'])
     if (process.getuid?.() !== 0) return { patroni, postgres, user: null }
