@@ -182,13 +182,14 @@ class LockRun {
   ): Promise<number> {
     const { command, killAfterMs } = this.#options
     this.#note(`holding ${this.#key}, fencing token ${entry.modifyIndex}`)
+    const guard = new GroupGuard(noticeMs(this.#options))
     const running = new HeldCommand(
       command,
       { ...this.#io.env, ...this.#variables(session, entry) },
       this.#clock,
     )
     this.#command = running
-    const guard = running.group === null ? null : new GroupGuard(running.group, noticeMs(this.#options))
+    if (running.group !== null) guard.watch(running.group)
     const over = new AbortController()
     void this.#watchHold(session, keeper, index, over.signal)
     const stopped = Promise.withResolvers<void>()
@@ -201,7 +202,7 @@ class LockRun {
     const end = await running.ended
     over.abort()
     if (keeper.lost !== null) await stopped.promise
-    guard?.close()
+    guard.close()
     if (keeper.lost !== null) {
       const { name } = this.#options
       throw new CliError(
