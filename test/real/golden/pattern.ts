@@ -14,7 +14,8 @@ export type Variables = Map<string, string>
 /** The text with every `«3× ab»` written out (`«3×, ab»`: with commas between) and every `{name}` replaced by its value. */
 export function fill(text: string, variables: Variables): string {
   return unroll(text).replace(VARIABLE, (_, name: string, kind?: string) => {
-    if (kind !== undefined) throw new Error(`{${name}:${kind}}: only an expectation can give a name to a value`)
+    if (kind !== undefined)
+      throw new Error(`{${name}:${kind}}: only an expectation can give a name to a value`)
     return valueOf(name, variables)
   })
 }
