@@ -16,7 +16,7 @@ export function fill(text: string, variables: Variables): string {
   return unroll(text).replace(VARIABLE, (_, name: string, kind?: string) => {
     if (kind !== undefined)
       throw new Error(`{${name}:${kind}}: only an expectation can give a name to a value`)
-    return valueOf(name, variables)
+    return named(name, variables)
   })
 }
 
@@ -35,7 +35,7 @@ export function match(expected: string, actual: string, variables: Variables): s
     end = found.index + whole.length
     if (kind === undefined) {
       const own = captured.indexOf(name)
-      source += own < 0 ? RegExp.escape(valueOf(name, variables)) : `\\${own + 1}`
+      source += own < 0 ? RegExp.escape(named(name, variables)) : `\\${own + 1}`
       continue
     }
     const values = KINDS[kind]
@@ -68,7 +68,7 @@ function unroll(text: string): string {
   )
 }
 
-function valueOf(name: string, variables: Variables): string {
+function named(name: string, variables: Variables): string {
   const value = variables.get(name)
   if (value === undefined) throw new Error(`nothing is called {${name}} yet`)
   return value
