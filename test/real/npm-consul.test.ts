@@ -31,7 +31,9 @@ clusterTest('npm consul, unchanged, through the leader and a follower', { nodes:
     await t.test(`waiting for keys, ${role}`, (t) => waiting(t, seat))
     await t.test(`sessions, ${role}`, (t) => sessions(t, seat))
     await t.test(`locks, ${role}`, (t) => locks(t, seat))
+    await t.test(`transactions, ${role}`, (t) => transactions(t, seat))
     await t.test(`status, ${role}`, (t) => status(t, seat, leader))
+    await t.test(`events, ${role}`, (t) => events(t, seat))
     await t.test(`a watch, ${role}`, (t) => watch(t, seat))
     await t.test(`a watch and a restore, ${role}`, (t) => restore(t, seat))
   }
@@ -188,12 +190,102 @@ async function locks(t: Test, { consul, folder }: Seat): Promise<void> {
   await consul.kv.del(key)
 }
 
+async function transactions(t: Test, { consul, folder }: Seat): Promise<void> {
+  const a = `${folder}/ta`
+  const base64 = (text: string) => Buffer.from(text).toString('base64')
+  const { ID: session } = await consul.session.create({ checks: [], lockdelay: '0s' })
+  const done = await consul.transaction.create([
+    { KV: { Verb: 'set', Key: a, Value: base64('one'), Flags: 7 } },
+    { KV: { Verb: 'lock', Key: `${a}/lock`, Value: base64('held'), Session: session } },
+    { KV: { Verb: 'get', Key: a } },
+    { KV: { Verb: 'get-or-empty', Key: `${a}/none` } },
+    { KV: { Verb: 'delete', Key: `${a}/none` } },
+  ])
+  const index = done.Results?.[0]?.KV.ModifyIndex ?? 0
+  const made = { LockIndex: 0, Key: a, Flags: 7, CreateIndex: index, ModifyIndex: index }
+  t.same(done, {
+    Results: [
+      { KV: { ...made, Value: null } },
+      { KV: { ...made, Key: `${a}/lock`, Flags: 0, LockIndex: 1, Session: session, Value: null } },
+      { KV: { ...made, Value: base64('one') } },
+      { KV: { LockIndex: 0, Key: `${a}/none`, Flags: 0, Value: null, CreateIndex: 0, ModifyIndex: 0 } },
+    ],
+    Errors: null,
+  })
+  const fenced = (holder: string) => [
+    { KV: { Verb: 'check-session', Key: `${a}/lock`, Session: holder } },
+    { KV: { Verb: 'cas', Key: a, Value: base64('two'), Index: index } },
+  ]
+  await rejects(t, consul.transaction.create(fenced(UNKNOWN)), {
+    statusCode: 409,
+    body: {
+      Results: null,
+      Errors: [
+        {
+          OpIndex: 0,
+          What: `failed session check for key "${a}/lock", current session "${session}" != "${UNKNOWN}"`,
+        },
+      ],
+    },
+  })
+  t.match(await consul.kv.get(a), { Value: 'one', ModifyIndex: index })
+  t.match(await consul.transaction.create(fenced(session)), { Results: [{}, {}], Errors: null })
+  t.equal((await consul.kv.get(a))?.Value, 'two')
+  const tree = [{ KV: { Verb: 'get-tree', Key: a } }]
+  t.match(await consul.transaction.create(tree, { consistent: true }), {
+    Results: [{ KV: { Key: a, Value: base64('two') } }, { KV: { Key: `${a}/lock`, Value: base64('held') } }],
+  })
+  const many = Array.from({ length: 129 }, () => ({ KV: { Verb: 'delete', Key: a } }))
+  await rejects(t, consul.transaction.create(many), {
+    statusCode: 413,
+    message: /Transaction contains too many operations \(129 > 128\)/,
+  })
+  t.match(await consul.transaction.create([...many.slice(0, 127), { KV: { Verb: 'delete-tree', Key: a } }]), {
+    Results: [],
+  })
+  t.equal(await consul.kv.get({ key: a, recurse: true }), undefined)
+  await consul.session.destroy(session)
+}
+
 async function status(t: Test, { consul, cluster }: Seat, leader: AgentProcess): Promise<void> {
   t.equal(await consul.status.leader(), `127.0.0.1:${leader.ports.mesh}`)
   t.same(
     new Set(await consul.status.peers()),
     new Set(cluster.agents.map(({ ports }) => `127.0.0.1:${ports.mesh}`)),
   )
+}
+
+async function events(t: Test, { consul, agent, cluster }: Seat): Promise<void> {
+  const name = `deploy-${agent.name}`
+  t.same(await consul.event.list(name), [])
+  const fired = await consul.event.fire({ name, payload: 'v2', node: '^n[123]$' })
+  t.match(fired.ID, UUID)
+  const event = {
+    ID: fired.ID,
+    Name: name,
+    Payload: 'v2',
+    NodeFilter: '^n[123]$',
+    ServiceFilter: '',
+    TagFilter: '',
+    Version: 1,
+  }
+  t.same(fired, { ...event, LTime: 0 })
+  for (const { ports } of cluster.agents) {
+    const other = npmConsul(ports.http)
+    const [listed, ...more] = await until('the event is there', async () => {
+      const list = await other.event.list({ name })
+      return list.length > 0 && list
+    })
+    other.destroy()
+    t.ok((listed?.LTime ?? 0) > 0)
+    t.same(listed, { ...event, LTime: listed?.LTime })
+    t.same(more, [])
+  }
+  const [binary, empty] = [Buffer.from([0, 255]), await consul.event.fire(`${name}-empty`)]
+  t.equal(empty.Payload, null)
+  t.same((await consul.event.fire(`${name}-binary`, binary)).Payload, binary)
+  const all = (await consul.event.list()).map(({ Name }) => Name)
+  t.ok([name, `${name}-empty`, `${name}-binary`].every((each) => all.includes(each)))
 }
 
 /** A watch of one key, and the values it has told of. */
@@ -284,11 +376,12 @@ async function parked(agent: AgentProcess, count: number): Promise<void> {
 async function rejects(
   t: Test,
   promise: Promise<unknown>,
-  expected: { readonly statusCode: number; readonly message?: RegExp },
+  expected: { readonly statusCode: number; readonly message?: RegExp; readonly body?: unknown },
 ): Promise<void> {
   const error = await promise.then(
     () => null,
     (failure: NpmError) => failure,
   )
-  t.match({ statusCode: error?.statusCode, message: error?.message }, expected, String(error?.message))
+  const { statusCode, message, response } = error ?? { message: 'it was not rejected' }
+  t.match({ statusCode, message, body: response?.body }, expected, message)
 }

@@ -37,6 +37,18 @@ export interface NpmSession {
   readonly ModifyIndex: number
 }
 
+/** An event as the client gives it: the payload is decoded. */
+export interface NpmEvent {
+  readonly ID: string
+  readonly Name: string
+  readonly Payload: string | Buffer | null
+  readonly NodeFilter: string
+  readonly ServiceFilter: string
+  readonly TagFilter: string
+  readonly Version: number
+  readonly LTime: number
+}
+
 /** What a transaction answers. */
 export interface NpmResults {
   readonly Results: readonly { readonly KV: NpmEntry }[] | null
@@ -100,6 +112,21 @@ export interface NpmConsul {
     node(node: string): Promise<NpmSession[]>
     list(options?: ReadOptions): Promise<NpmSession[]>
     renew(id: string): Promise<NpmSession[]>
+  }
+  readonly event: {
+    fire(
+      options:
+        | string
+        | {
+            readonly name: string
+            readonly payload: string
+            readonly node?: string
+            readonly service?: string
+            readonly tag?: string
+          },
+    ): Promise<NpmEvent>
+    fire(name: string, payload: Buffer): Promise<NpmEvent>
+    list(options?: string | { readonly name: string }): Promise<NpmEvent[]>
   }
   readonly status: { leader(): Promise<string>; peers(): Promise<string[]> }
   readonly transaction: {

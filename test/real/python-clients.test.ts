@@ -2,11 +2,20 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { AgentProcess } from './agent-process.ts'
-import { type Found, findAnsible, findConsul2, findModule, PYTHON } from './clients/programs.ts'
+import {
+  ANSIBLE_PLAYBOOK,
+  type Found,
+  findAnsible,
+  findConsul2,
+  findModule,
+  PYTHON,
+} from './clients/programs.ts'
 import { type Cluster, clusterTest } from './cluster.ts'
 import { type Finished, runCommand } from './command.ts'
 
 const FOLDER = join(import.meta.dirname, 'clients')
+/** Longest time for one client on a machine that does much else. Milliseconds. */
+const CLIENT_MS_MAX = 60_000
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 
 interface Roles {
@@ -15,7 +24,7 @@ interface Roles {
   readonly follower: AgentProcess
 }
 
-clusterTest('clients written in Python, unchanged', { nodes: 3, timeoutMs: 90_000 }, async (t, cluster) => {
+clusterTest('clients written in Python, unchanged', { nodes: 3, timeoutMs: 110_000 }, async (t, cluster) => {
   const leader = await cluster.leader()
   const [follower] = cluster.others(leader)
   if (follower === undefined) throw new Error('there is no follower')
@@ -87,6 +96,29 @@ interface PythonResults {
   readonly 'waited in vain for': number
   readonly 'woken after': number
   readonly peers: readonly string[]
+  readonly fired: { readonly ID: string }
+  readonly 'transaction in full'?: { readonly Results: readonly { readonly KV: PythonEntry }[] }
+}
+
+/** What the newer client's transactions give. */
+function transactions(folder: string, done: PythonResults['transaction in full']): Record<string, unknown> {
+  const index = done?.Results[0]?.KV.CreateIndex
+  const made = { LockIndex: 0, Key: `${folder}/t`, CreateIndex: index, ModifyIndex: index }
+  const refused = {
+    Results: null,
+    Errors: [{ OpIndex: 2, What: `key "${folder}/none" doesn't exist` }],
+  }
+  return {
+    transaction: ['18446744073709551615', '18446744073709551615'],
+    'transaction in full': {
+      Results: [{ KV: { ...made, Value: null } }, { KV: { ...made, Value: 'MQ==' } }],
+      Errors: null,
+    },
+    'transaction refused': ['ClientError', `409 ${JSON.stringify(refused)}`],
+    'key after': '1',
+    'transaction of a tree': { Results: [], Errors: null },
+    'tree after': null,
+  }
 }
 
 async function pythonConsul(
@@ -97,7 +129,9 @@ async function pythonConsul(
 ): Promise<void> {
   const folder = `py-${agent.name}-${client.version}`
   const args = [join(FOLDER, 'python-consul.py'), String(agent.ports.http), folder]
-  const got = printed<PythonResults>(await runCommand(PYTHON, args, { env: client.env }))
+  const got = printed<PythonResults>(
+    await runCommand(PYTHON, args, { env: client.env, timeoutMs: CLIENT_MS_MAX }),
+  )
   const { session, 'full session': full } = got
   const key = `${folder}/a b/ü`
   const entry = (of: PythonEntry, Key: string, Value: string | null, more: Record<string, unknown> = {}) => ({
@@ -199,8 +233,20 @@ async function pythonConsul(
     'renewed after': ['NotFound', `Session id '${full}' not found`],
     'acquired after': ['ConsulException', `500 invalid session "${full}"`],
     'plain destroyed': true,
+    ...(client.version === '0.7.1' ? {} : transactions(folder, got['transaction in full'])),
     leader: `127.0.0.1:${leader.ports.mesh}`,
     peers: got.peers,
+    fired: {
+      ID: got.fired.ID,
+      Name: folder,
+      Payload: 'djI=',
+      NodeFilter: '^n',
+      ServiceFilter: '',
+      TagFilter: '',
+      Version: 1,
+      LTime: 0,
+    },
+    event: [got.fired.ID, client.version === '0.7.1' ? 'v2' : 'djI='],
     registered: true,
     'passing before': [],
     reported: true,
@@ -231,6 +277,7 @@ async function toozMembers(
     printed<{ readonly created: boolean }>(
       await runCommand(PYTHON, [join(FOLDER, 'tooz-member.py'), name, other, own, others, 'tooz', journal], {
         env,
+        timeoutMs: CLIENT_MS_MAX,
       }),
     )
   const saw = await Promise.all([member('a', 'b', ports[0], ports[1]), member('b', 'a', ports[1], ports[0])])
@@ -289,14 +336,17 @@ interface Played {
   }[]
 }
 
-function playbook({ leader, follower }: Roles, env: Readonly<Record<string, string>>): Promise<Finished> {
+function playbook(
+  { cluster, leader, follower }: Roles,
+  env: Readonly<Record<string, string>>,
+): Promise<Finished> {
   const variables = {
     ansible_python_interpreter: PYTHON,
     leader: leader.ports.http,
     follower: follower.ports.http,
   }
   const args = ['-i', 'localhost,', '-e', JSON.stringify(variables), join(FOLDER, 'consul.yml')]
-  return runCommand('ansible-playbook', args, { env, timeoutMs: 60_000 })
+  return runCommand(ANSIBLE_PLAYBOOK, args, { env: { ...env, HOME: cluster.folder }, timeoutMs: 90_000 })
 }
 
 function ansibleModules(t: Test, { leader, follower }: Roles, finished: Finished): void {

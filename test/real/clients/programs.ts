@@ -6,6 +6,9 @@ import { type Finished, runCommand } from '../command.ts'
 /** The system's Python: the clients are packages of the system, which no other one finds. */
 export const PYTHON = '/usr/bin/python3'
 
+/** The program that plays a playbook. It needs a home folder of its own in `HOME`. */
+export const ANSIBLE_PLAYBOOK = '/usr/bin/ansible-playbook'
+
 /** A way to run a client, or the reason why there is none. */
 export type Found = { readonly env: Readonly<Record<string, string>> } | { readonly missing: string }
 
@@ -71,16 +74,13 @@ export async function findAnsible(): Promise<Found> {
   if ('missing' in module) return module
   const collections = await findModule('ansible_collections.community.general')
   if ('missing' in collections) return collections
-  const { code } = await runCommand('ansible-playbook', ['--version'], ANSIBLE)
-  return code === 0 ? ANSIBLE : { missing: 'ansible-playbook does not run' }
+  return existsSync(ANSIBLE_PLAYBOOK) ? ANSIBLE : { missing: `there is no ${ANSIBLE_PLAYBOOK}` }
 }
 
 const ANSIBLE = {
   env: {
-    // It refuses a locale that is not UTF-8, and would look for its own settings in the home folder.
+    // It refuses to run in a locale that is not UTF-8.
     LC_ALL: 'C.UTF-8',
-    HOME: '/nonexistent',
-    ANSIBLE_LOCAL_TEMP: join(tmpdir(), `constellation-test-ansible-${userInfo().uid}`),
     ANSIBLE_PIPELINING: '1',
     ANSIBLE_STDOUT_CALLBACK: 'ansible.posix.json',
     ANSIBLE_NOCOLOR: '1',

@@ -128,9 +128,35 @@ told("renewed after", failure(lambda: client.session.renew(full)))
 told("acquired after", failure(lambda: client.kv.put(lock, "x", acquire=full)))
 told("plain destroyed", client.session.destroy(plain))
 
+# Transactions, which only the newer of the two has.
+if hasattr(client, "txn"):
+    first = [
+        {"KV": {"Verb": "set", "Key": folder + "/t", "Value": "MQ==", "Flags": 2**64 - 1}},
+        {"KV": {"Verb": "get", "Key": folder + "/t"}},
+    ]
+    done = client.txn.put(first)
+    told("transaction", [str(each["KV"].pop("Flags")) for each in done["Results"]])
+    told("transaction in full", done)
+    second = [
+        {"KV": {"Verb": "delete", "Key": folder + "/t"}},
+        {"KV": {"Verb": "check-not-exists", "Key": folder + "/t"}},
+        {"KV": {"Verb": "get", "Key": folder + "/none"}},
+    ]
+    told("transaction refused", failure(lambda: client.txn.put(second)))
+    told("key after", entry(client.kv.get(folder + "/t")[1])["Value"])
+    told("transaction of a tree", client.txn.put([{"KV": {"Verb": "delete-tree", "Key": folder + "/"}}]))
+    told("tree after", client.kv.get(folder + "/", recurse=True)[1])
+
 # Status
 told("leader", client.status.leader())
 told("peers", client.status.peers())
+
+# Events
+fired = told("fired", client.event.fire(folder, body="v2", node="^n"))
+for event in client.event.list(name=folder)[1]:
+    # The newer of the two leaves it as it came.
+    payload = event["Payload"]
+    told("event", [event["ID"], payload.decode() if isinstance(payload, bytes) else payload])
 
 # A service of the agent; the old client says GET where the new one says PUT.
 told(
