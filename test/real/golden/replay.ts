@@ -46,8 +46,8 @@ export async function replay(
   if (pending.size > 0) throw new Error(`${section.title}: not every answer was looked at`)
 }
 
-/** Both as text, equal if the answer is as expected. */
-function compare(
+/** Both as text, equal if the answer is as expected. Gives names to what the expectation names. */
+export function compare(
   answer: Incoming,
   expectation: Expectation,
   variables: Variables,
