@@ -236,6 +236,7 @@ async function pythonConsul(
     ...(client.version === '0.7.1' ? {} : transactions(folder, got['transaction in full'])),
     leader: `127.0.0.1:${leader.ports.mesh}`,
     peers: got.peers,
+    servers: ['n1', 'n2', 'n3'],
     fired: {
       ID: got.fired.ID,
       Name: folder,

@@ -151,6 +151,9 @@ if hasattr(client, "txn"):
 told("leader", client.status.leader())
 told("peers", client.status.peers())
 
+# The servers of Raft
+told("servers", sorted(each["Node"] for each in client.operator.raft_config()["Servers"]))
+
 # Events
 fired = told("fired", client.event.fire(folder, body="v2", node="^n"))
 for event in client.event.list(name=folder)[1]:
