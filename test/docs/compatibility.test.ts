@@ -7,6 +7,8 @@ import { page, ROOT, section } from './pages.ts'
 
 const CLIENTS = [
   'consul lock',
+  'consul operator raft',
+  'consul operator autopilot',
   'consul-template',
   'Vault',
   'Patroni',
