@@ -14,6 +14,9 @@ export const ALLOWED_5XX: readonly (readonly [status: number, text: RegExp])[] =
   [500, /^Missing check '[\s\S]*' registration$/],
   [500, /^Check '[\s\S]*' is in critical state$/],
   [500, /^CheckID "[\s\S]*" does not have associated TTL$/],
+  // DELETE /v1/operator/raft/peer.
+  [500, /^(id|address) "[\s\S]*" was not found in the Raft configuration$/],
+  [500, /^\S+ leads the cluster: transfer leadership to another node first$/],
   // PUT /v1/snapshot with something that is no archive.
   [500, /^the snapshot is damaged: [\s\S]+$/],
   [500, /^this is not a snapshot of Constellation: [\s\S]+$/],

@@ -17,7 +17,8 @@ const HALF_MS = 50
 const PARKED_MS = 60
 /** Longer than the server waits for anything but the end of a blocking query: it gives an operator's order five seconds. */
 const BOUND_MS = 8000
-const EVENT_STREAM = /^HTTP\/1\.1 200 [\s\S]*?\r\ncontent-type: text\/event-stream[\s\S]*?\r\n\r\n/i
+const EVENT_STREAM =
+  /^(?:HTTP\/1\.1 100 Continue\r\n\r\n)?HTTP\/1\.1 200 [\s\S]*?\r\ncontent-type: text\/event-stream[\s\S]*?\r\n\r\n/i
 
 /**
  * Sends bytes on a connection of their own and reads until the other side closes it. `isParked` says whether the server keeps a
@@ -56,7 +57,7 @@ export function exchange(
     socket.on('end', () => socket.end())
     // A reset is a way to say no as well, once everything that was said before it was read.
     socket.on('error', () => {})
-    socket.on('close', () => finish(isHalf ? 'gone' : 'closed'))
+    socket.on('close', () => finish(isStream() ? 'stream' : isHalf ? 'gone' : 'closed'))
     socket.write(bytes)
   })
 }

@@ -97,6 +97,7 @@ export class LockWorkload {
   readonly #locks: LockSighting[] = []
   readonly #sessions: SessionSighting[] = []
   readonly #fenced: FencedWrite[] = []
+  readonly #late: string[] = []
   #values = 0
 
   /** `record` gets every call on a lock, and the ends of sessions, as operations on its key. */
@@ -138,6 +139,7 @@ export class LockWorkload {
       ...checkNotEarly(this.#sessions),
       ...wrong,
       ...checkFencing(this.#fenced),
+      ...this.#late,
     ]
   }
 
@@ -235,8 +237,8 @@ export class LockWorkload {
     return true
   }
 
-  /** Writes under the condition that the session still has the lock. */
-  async #write({ lock, session, token, client }: Hold): Promise<void> {
+  /** Writes under the condition that the session still has the lock. True: that was so. */
+  async #write({ lock, session, token, client }: Hold): Promise<boolean> {
     const fenced = lock.replace('lock', 'fenced')
     const value = Buffer.from(`${token} of ${client}`).toString('base64')
     const { answer } = await this.#client.put('/v1/txn', [
@@ -244,11 +246,12 @@ export class LockWorkload {
       { KV: { Verb: 'set', Key: fenced, Value: `${value}` } },
     ])
     if (answer?.status === 409) this.counts.refused++
-    if (answer?.status !== 200) return
+    if (answer?.status !== 200) return false
     this.counts.writes++
     const { Results } = answer.json() as { Results: readonly { KV: { Key: string; ModifyIndex: number } }[] }
     const version = Results.find(({ KV }) => KV.Key === fenced)?.KV.ModifyIndex
     if (version !== undefined) this.#fenced.push({ lock, token, version })
+    return true
   }
 
   async #release(hold: Hold): Promise<boolean> {
@@ -276,7 +279,8 @@ export class LockWorkload {
       if (isKnown && !exists) {
         this.counts.expired++
         this.#ended(hold.client, hold.lock, session, { ...call, calledAt: session.renewal.calledAt + TTL_MS })
-        await this.#write(hold)
+        if (await this.#write(hold))
+          this.#late.push(`${hold.lock}: ${hold.client} wrote under a session that was gone`)
         return true
       }
       if (this.#stop.signal.aborted) return false
