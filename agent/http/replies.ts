@@ -30,6 +30,8 @@ export function sendEmpty(reply: FastifyReply): FastifyReply {
 /** Aborts when the client closes its connection before the answer is out. */
 export function clientSignal(reply: FastifyReply): AbortSignal {
   const controller = new AbortController()
+  // The body of a GET is read by nobody, and a socket that waits to be read does not tell that its other end has closed.
+  reply.request.raw.resume()
   // The response's close, not the request's: the latter also comes when a body has been read to its end.
   reply.raw.once('close', () => {
     if (!reply.raw.writableFinished) controller.abort()

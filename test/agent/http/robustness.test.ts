@@ -157,6 +157,24 @@ t.test('a damaged body that comes while its request is answered puts no error in
   t.match(await answer, /^HTTP\/1\.1 200 (?![\s\S]*HTTP\/1\.1)/)
 })
 
+t.test('a client that leaves is noticed also when it sent a body that nobody reads', async (t) => {
+  const { app, consensus } = harness()
+  t.teardown(() => app.close())
+  const port = await listen(app)
+  await app.inject({ method: 'PUT', url: '/v1/kv/k', payload: 'x' })
+  const body = 'x'.repeat(600_000)
+  for (const path of ['/v1/kv/k?index=8&wait=5m', '/api/v1/kv/watch']) {
+    const socket = await dial(
+      port,
+      `GET ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n`,
+    )
+    socket.write(body)
+    await until('the query waits', () => consensus.watching === 1)
+    socket.destroy()
+    await until(`${path}: nobody waits`, () => consensus.watching === 0)
+  }
+})
+
 t.test('dots and doubled slashes in a key arrive as they are', async (t) => {
   const { app, consensus } = harness()
   t.teardown(() => app.close())
