@@ -75,9 +75,16 @@ t.test('an agent that no longer answers: the command has ended when the TTL has 
   await until('it was renewed', () => renewed.length > 0)
   made.consensus.renewSession = () => new Promise(() => {})
   const since = performance.now()
-  await until('all have ended', () => !pids.some(lives), { intervalMs: 5 })
-  const tookMs = performance.now() - since
-  t.ok(tookMs <= 3000, `${tookMs} ms after the last renewal`)
+  // The last moment one of them was seen: what this process notices late says nothing about when they ended.
+  let seenAt = since
+  const haveEnded = () => {
+    const now = performance.now()
+    if (!pids.some(lives)) return true
+    seenAt = now
+    return false
+  }
+  await until('all have ended', haveEnded, { intervalMs: 5 })
+  t.ok(seenAt - since <= 3000, `alive ${seenAt - since} ms after the last renewal`)
   t.match(await held.ended, {
     code: 1,
     err: /was lost, .*: the session was not renewed for 2\.35 s: .* did not answer within 0\.6 s/,
