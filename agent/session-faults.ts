@@ -19,13 +19,16 @@ interface Start {
  * Which sessions have lost what they hang on. What somebody has said counts at once: the membership calls the node failed, a
  * check reports critical. What is only not there counts once it has been missing for the whole grace: an agent that restarts
  * leaves and comes back, and may get its services registered again one after the other. For as long after its start its
- * critical checks have the same time to recover. Pure: every call is told the time of a monotonic clock.
+ * critical checks have the same time to recover, but for sessions made since: their checks were well then. Pure: every call is
+ * told the time of a monotonic clock.
  */
 export class SessionFaults {
   readonly #graceMs: number
   readonly #starts = new Map<string, Start>()
   /** Since when something is wrong with a session. */
   readonly #since = new Map<string, number>()
+  /** Each session and the start of its agent under which it was made; null if that is not known. */
+  readonly #madeUnder = new Map<string, string | null>()
 
   constructor(options: { readonly graceMs: number }) {
     this.#graceMs = options.graceMs
@@ -35,10 +38,23 @@ export class SessionFaults {
   restart(): void {
     this.#starts.clear()
     this.#since.clear()
+    this.#madeUnder.clear()
   }
 
-  /** Notes which agents have (re)started. Call now and then on every node, so that a new leader knows. */
-  observe(catalog: Pick<Catalog, 'nodes'>, now: number): void {
+  /** Notes which agents have (re)started, and which sessions are new. Call now and then on every node, so that a new leader knows. */
+  observe(catalog: Pick<Catalog, 'nodes'>, sessions: readonly Session[], now: number): void {
+    this.#noteStarts(catalog, now)
+    const ids = new Set(sessions.map(({ id }) => id))
+    for (const id of this.#madeUnder.keys()) if (!ids.has(id)) this.#madeUnder.delete(id)
+    for (const { id, node } of sessions) {
+      if (this.#madeUnder.has(id)) continue
+      const start = this.#starts.get(node)
+      // It was not there at the last look, and the agent had started before that.
+      this.#madeUnder.set(id, start !== undefined && start.since < now ? start.key : null)
+    }
+  }
+
+  #noteStarts(catalog: Pick<Catalog, 'nodes'>, now: number): void {
     const living = catalog.nodes().filter(({ alive }) => alive)
     const names = new Set(living.map(({ record }) => record.name))
     for (const name of this.#starts.keys()) if (!names.has(name)) this.#starts.delete(name)
@@ -60,7 +76,7 @@ export class SessionFaults {
       const since = this.#since.get(session.id) ?? now
       this.#since.set(session.id, since)
       const isOver = now - since >= this.#graceMs
-      if (isOver || this.#isSure(fault, session.node, now)) {
+      if (isOver || this.#isSure(fault, session, now)) {
         ends.push({ id: session.id, node: session.node, fault })
       }
     }
@@ -68,10 +84,11 @@ export class SessionFaults {
     return ends
   }
 
-  #isSure(fault: SessionFault, node: string, now: number): boolean {
+  #isSure(fault: SessionFault, { id, node }: Session, now: number): boolean {
     if (fault.kind === 'node-failed') return true
     if (fault.kind !== 'check-critical') return false
     const start = this.#starts.get(node)
-    return start !== undefined && now - start.since >= this.#graceMs
+    if (start === undefined) return false
+    return now - start.since >= this.#graceMs || this.#madeUnder.get(id) === start.key
   }
 }

@@ -92,13 +92,13 @@ export class SessionInvalidation {
     const paused = now - this.#lastLook > PAUSE_LOOKS * this.#lookMs
     this.#lastLook = now
     if (paused) this.#faults.restart()
-    this.#faults.observe(catalog, now)
+    const { view } = await client.read('stale')
+    this.#faults.observe(catalog, view.sessions(), now)
     const leads = client.status().role === 'leader'
     if (!leads) this.#leadsSince = null
     else if (this.#leadsSince === null || paused) this.#leadsSince = now
     if (this.#leadsSince === null || now - this.#leadsSince < this.#settleMs) return
     if (!catalog.synced || now < this.#retryAt) return
-    const { view } = await client.read('stale')
     for (const end of this.#faults.toEnd(view.sessions(), catalog, now)) {
       if (client.status().role !== 'leader' || !(await this.#end(end))) return
     }

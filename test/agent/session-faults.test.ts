@@ -31,7 +31,7 @@ const WELL = [check('disk', 'passing'), check('web', 'passing')]
 
 /** What is to end at this time, by id. */
 function look(faults: SessionFaults, catalog: ReturnType<typeof catalogOf>, now: number): string[] {
-  faults.observe(catalog, now)
+  faults.observe(catalog, SESSIONS, now)
   return faults.toEnd(SESSIONS, catalog, now).map(({ id }) => id)
 }
 
@@ -119,4 +119,20 @@ t.test('after a pause everybody has the grace again, but for those called failed
   t.same(look(faults, critical, LATER), [])
   faults.restart()
   t.same(look(faults, catalogOf(node('n1', false)), LATER + 1), ['serf', 'disk', 'web'])
+})
+
+t.test('a session made since the agent started hangs on checks that were well since', (t) => {
+  const faults = new SessionFaults({ graceMs: GRACE_MS })
+  const made = session('made', ['web'])
+  const sick = catalogOf(node('n1', true, [check('disk', 'passing'), check('web', 'critical')]))
+  const ends = (now: number, sessions: readonly Session[]) => {
+    faults.observe(sick, sessions, now)
+    return faults.toEnd(sessions, sick, now).map(({ id }) => id)
+  }
+  t.same(ends(0, [session('old', ['web'])]), [], 'as old as the start, or older')
+  t.same(ends(500, [session('old', ['web']), made]), ['made'])
+  faults.restart()
+  t.same(ends(1_000, [made]), [], 'after a pause nothing is known of either')
+  t.same(ends(1_000 + GRACE_MS, [made]), ['made'])
+  t.end()
 })
