@@ -8,6 +8,12 @@ import type { ByteKey, Command } from './state/types.ts'
 /** Ends proposed at once; the others wait for the next tick. */
 const ENDS_PER_TICK = 256
 
+/** When a key ends, on the monotonic clock, and the write that it is counted from. */
+interface Deadline {
+  readonly at: number
+  readonly renewIndex: number
+}
+
 /** What ends keys works with. */
 export interface KeyExpiryCollaborators {
   readonly clock: Clock
@@ -25,7 +31,7 @@ export class KeyExpiry implements Expiry {
   /** Who proposes the ends: one start of one node. */
   readonly #origin: string
   readonly #with: KeyExpiryCollaborators
-  readonly #deadlines = new Map<ByteKey, number>()
+  readonly #deadlines = new Map<ByteKey, Deadline>()
   #sequence = 0
 
   constructor(origin: string, collaborators: KeyExpiryCollaborators) {
@@ -46,20 +52,23 @@ export class KeyExpiry implements Expiry {
 
   /** A command was applied. */
   applied(command: Command): void {
-    if (command.type === 'kv.set' && command.ttlMs !== undefined && this.#with.isLeader())
-      this.#arm(command.key)
+    if (command.type !== 'kv.set' || command.ttlMs === undefined || !this.#with.isLeader()) return
+    const ttl = this.#with.state().kvGet(command.key)?.ttl
+    // A compare-and-set that was lost renews nothing: whoever waits for the end of the key must not put it off.
+    if (ttl?.renewIndex !== this.#deadlines.get(command.key)?.renewIndex) this.#arm(command.key)
   }
 
   #arm(key: ByteKey): void {
     const ttl = this.#with.state().kvGet(key)?.ttl
-    if (ttl !== undefined) this.#deadlines.set(key, this.#with.clock.now() + ttl.ms)
+    if (ttl === undefined) return
+    this.#deadlines.set(key, { at: this.#with.clock.now() + ttl.ms, renewIndex: ttl.renewIndex })
   }
 
   /** Proposes the end of every key whose time is over. */
   endExpired(now: number): void {
     let ends = 0
-    for (const [key, deadline] of this.#deadlines) {
-      if (deadline > now) continue
+    for (const [key, { at }] of this.#deadlines) {
+      if (at > now) continue
       if (++ends > ENDS_PER_TICK) return
       this.#deadlines.delete(key)
       const ttl = this.#with.state().kvGet(key)?.ttl

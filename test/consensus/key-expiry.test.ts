@@ -83,6 +83,15 @@ t.test('writing it again gives it its full time, and no watcher is woken if noth
   t.end()
 })
 
+t.test('an attempt to write it that is lost gives it no more time', (t) => {
+  const { apply, at } = leader()
+  apply(write('k', 100))
+  t.same(at(60), [])
+  t.equal(apply({ ...write('k', 100, 'mine'), cas: 0 }).ok, false)
+  t.same(at(100), [{ type: 'kv.expire', key: 'k', renewIndex: 1 }])
+  t.end()
+})
+
 t.test('a write without a time to live makes it stay', (t) => {
   const { m, apply, at } = leader()
   apply(write('k', 100))
