@@ -2,6 +2,9 @@ import type { CommandResult } from './types.ts'
 
 /** Proposers remembered at most; the one that was silent longest goes first. */
 const ORIGINS_MAX = 1024
+/** A record of a snapshot holds results up to about this size and one more, so that it fits a network frame. */
+const RECORD_BYTES = 1 << 20
+const RESULT_OVERHEAD_BYTES = 128
 
 interface Origin {
   acknowledged: number
@@ -9,7 +12,7 @@ interface Origin {
   readonly results: Map<number, CommandResult>
 }
 
-/** One proposer in a snapshot. */
+/** One proposer in a snapshot, with all of its results or a part of them. */
 export interface OriginRecord {
   readonly origin: string
   readonly acknowledged: number
@@ -59,16 +62,40 @@ export class Deduplication {
   }
 
   records(): OriginRecord[] {
-    return [...this.#origins].map(([origin, { acknowledged, lastIndex, results }]) => ({
-      origin,
-      acknowledged,
-      lastIndex,
-      results: [...results],
-    }))
+    return [...this.#origins].flatMap(([origin, { acknowledged, lastIndex, results }]) =>
+      inParts([...results]).map((part) => ({ origin, acknowledged, lastIndex, results: part })),
+    )
   }
 
   restore(record: OriginRecord): void {
-    const { origin, acknowledged, lastIndex, results } = record
-    this.#origins.set(origin, { acknowledged, lastIndex, results: new Map(results) })
+    const { origin, acknowledged, lastIndex } = record
+    const results = this.#origins.get(origin)?.results ?? new Map<number, CommandResult>()
+    for (const [sequence, result] of record.results) results.set(sequence, result)
+    this.#origins.set(origin, { acknowledged, lastIndex, results })
   }
+}
+
+/** At least one part, also of nothing: a proposer without results is remembered too. */
+function inParts(results: OriginRecord['results']): OriginRecord['results'][] {
+  let part: (readonly [number, CommandResult])[] = []
+  const parts = [part]
+  let bytes = 0
+  for (const result of results) {
+    if (bytes >= RECORD_BYTES) {
+      part = []
+      parts.push(part)
+      bytes = 0
+    }
+    part.push(result)
+    bytes += sizeOf(result[1])
+  }
+  return parts
+}
+
+function sizeOf({ error, transaction }: CommandResult): number {
+  let bytes = RESULT_OVERHEAD_BYTES + (error?.length ?? 0)
+  for (const { key, value } of transaction?.results ?? [])
+    bytes += key.length + value.length + RESULT_OVERHEAD_BYTES
+  for (const { what } of transaction?.errors ?? []) bytes += what.length + RESULT_OVERHEAD_BYTES
+  return bytes
 }

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { Deduplication } from '../../../consensus/state/deduplication.ts'
-import { bytes, Machine } from './machine.ts'
+import { StateMachine } from '../../../consensus/state/state-machine.ts'
+import { bytes, Machine, snapshotBytes } from './machine.ts'
 
 const increment = (value: string) => ({ type: 'kv.set', key: 'k', value: bytes(value), flags: 0n }) as const
 
@@ -59,4 +60,26 @@ t.test('proposers are bounded; the one silent longest goes first', async (t) => 
   t.equal(d.find('old', 1), undefined)
   t.equal(d.find('busy', 1)?.index, 2)
   t.equal(d.records().length, 1024)
+})
+
+t.test('results too large for one record of a snapshot are spread over several', async (t) => {
+  const m = new Machine()
+  m.set('k', 'x'.repeat(3 << 20))
+  const read = {
+    type: 'kv.txn',
+    operations: [
+      { verb: 'get-tree', key: '' },
+      { verb: 'delete', key: 'no' },
+    ],
+  } as const
+  for (const sequence of [1, 2, 3]) m.apply(read, { origin: 'a', sequence, acknowledged: 1 })
+  const records = [...m.state.snapshot()]
+  t.equal(records.filter(({ length }) => length > 4 << 20).length, 0, 'none outgrows a network frame')
+  const copy = await StateMachine.restore(records)
+  t.equal(snapshotBytes(copy), snapshotBytes(m.state))
+  for (const sequence of [1, 2, 3]) {
+    const record = { at: 0, origin: 'a', sequence, acknowledged: 1, command: read }
+    t.equal(copy.apply(9 + sequence, record).result.transaction?.results.length, 1)
+    t.equal(copy.apply(9 + sequence, record).result.index, 1 + sequence, 'what the first one answered')
+  }
 })
