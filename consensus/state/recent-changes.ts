@@ -29,9 +29,10 @@ export class RecentChanges {
 
   /** The keys one log entry changed, and what they are now. `keys` must be in an order every copy has. */
   add(index: number, keys: Iterable<ByteKey>, get: (key: ByteKey) => KvEntry | undefined): void {
-    let ordinal = 0
-    for (const key of keys) {
-      const change: KvChange = { index, ordinal: ++ordinal, key, entry: get(key) ?? null }
+    const all = [...keys]
+    for (const [at, key] of all.entries()) {
+      const ordinal = at + 1 < all.length ? at + 1 : null
+      const change: KvChange = { index, ordinal, key, entry: get(key) ?? null }
       this.#changes.push(change)
       this.#bytes += sizeOf(change)
     }
@@ -89,7 +90,7 @@ export class RecentChanges {
 
 function isBehind(change: KvChange, { index, ordinal }: ChangePosition): boolean {
   if (change.index !== index) return change.index > index
-  return ordinal !== null && change.ordinal > ordinal
+  return ordinal !== null && (change.ordinal === null || change.ordinal > ordinal)
 }
 
 function sizeOf({ key, entry }: KvChange): number {

@@ -27,8 +27,8 @@ export interface KvEntry {
 /** One key changed by one log entry. */
 export interface KvChange {
   readonly index: number
-  /** Counts the changes of that entry from 1. */
-  readonly ordinal: number
+  /** Counts the changes of that entry from 1; null for the last one, behind which is all of the entry. */
+  readonly ordinal: number | null
   readonly key: ByteKey
   /** What the key is since; null = deleted. */
   readonly entry: KvEntry | null

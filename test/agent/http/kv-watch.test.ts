@@ -102,7 +102,7 @@ t.test('what there is, then every change below the prefix, once and in order', a
   await until('five changes', () => watcher.events.length === 6)
   t.same(watcher.shown.slice(2), ['put a/2=two', 'delete a/1', 'put a/1=again', 'put a/ü=ü'])
   const { ModifyIndex } = watcher.events[2]?.data ?? {}
-  t.equal(watcher.events[2]?.id, `cluster-1/${ModifyIndex}.1`)
+  t.equal(watcher.events[2]?.id, `cluster-1/${ModifyIndex}`)
   t.match(watcher.events[3]?.data, { Key: 'a/1', Index: Number(ModifyIndex) + 3 })
 })
 
@@ -143,7 +143,12 @@ t.test('a position that is not known any more is said so, and everything is sent
     t.match(watcher.events[0]?.data.Reason, 'not known any more')
     watcher.response.destroy()
   }
-  const quiet = await watch('?prefix=quiet/', `cluster-1/${appliedIndex}`)
+  const before = await watch('?prefix=quiet/')
+  await until('ready', () => before.events.length === 1)
+  await put('quiet/before', 'x')
+  await until('the change', () => before.events.length === 2)
+  before.response.destroy()
+  const quiet = await watch('?prefix=quiet/', before.lastId)
   const command = { type: 'kv.set', flags: 0n } as const
   for (let i = 0; i <= CHANGES_MAX; i++) {
     await consensus.propose({ ...command, key: `noise/${i % 7}`, value: Buffer.from(String(i)) })
@@ -153,9 +158,12 @@ t.test('a position that is not known any more is said so, and everything is sent
     await new Promise((resolve) => setImmediate(resolve))
   }
   t.equal(consensus.state.kvChanges({ index: appliedIndex, ordinal: null }, 'noise/', 1), null)
+  const returned = await watch('?prefix=quiet/', before.lastId)
+  await until('connected', () => returned.comments > 0)
   await put('quiet/now', 'x')
-  await until('the change', () => quiet.events.length > 0)
+  await until('the change', () => quiet.events.length > 0 && returned.events.length > 0)
   t.same(quiet.shown, ['put quiet/now=x'], 'forgotten changes of others are nothing to it')
+  t.same(returned.shown, ['put quiet/now=x'], 'nor to who was not there meanwhile')
 })
 
 t.test('refusals come before the stream, as JSON', async (t) => {
