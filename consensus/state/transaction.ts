@@ -1,6 +1,5 @@
 import {
   deleteKey,
-  deleteTree,
   type KeyStore,
   type LockRules,
   lockKey,
@@ -13,6 +12,10 @@ import type { ByteKey, KvEntry, KvOperation, StateView, TransactionOutcome } fro
 
 /** Bytes of keys and values a transaction that writes may answer: its result goes through the log's memory and the network. */
 export const RESULT_BYTES_MAX = 4 << 20
+/** The same of a transaction that only reads: it becomes one answer of this node. */
+export const READ_BYTES_MAX = 64 << 20
+/** Keys that the operations on trees may look at in one transaction, all together: nothing else happens meanwhile. */
+export const TREE_KEYS_MAX = 1_000_000
 /** Approximate bytes of a result beside its key and value. */
 const RESULT_OVERHEAD_BYTES = 128
 
@@ -26,6 +29,7 @@ export class Draft implements KeyStore {
   readonly #below: KeyReader
   /** Undefined = deleted. In the order of the first change. */
   readonly #changed = new Map<ByteKey, KvEntry | undefined>()
+  #listed = 0
 
   constructor(below: KeyReader) {
     this.#below = below
@@ -35,10 +39,18 @@ export class Draft implements KeyStore {
     return this.#changed.has(key) ? this.#changed.get(key) : this.#below.get(key)
   }
 
+  /** How many keys all listings together looked at. */
+  get listed(): number {
+    return this.#listed
+  }
+
   list(prefix: ByteKey): KvEntry[] {
-    const entries = new Map(this.#below.list(prefix).map((entry) => [entry.key, entry]))
-    for (const [key, entry] of this.#changed) {
-      if (!key.startsWith(prefix)) continue
+    const below = this.#below.list(prefix)
+    this.#listed += below.length + this.#changed.size
+    const changed = [...this.#changed].filter(([key]) => key.startsWith(prefix))
+    if (changed.length === 0) return below
+    const entries = new Map(below.map((entry) => [entry.key, entry]))
+    for (const [key, entry] of changed) {
       if (entry === undefined) entries.delete(key)
       else entries.set(key, entry)
     }
@@ -94,7 +106,7 @@ export function readTransaction(
     list: (prefix: ByteKey) => view.kvList(prefix),
   }
   const rules: LockRules = { hasSession: () => false, isDelayed: () => false }
-  return new Evaluation(new Draft(store), rules, 0, Number.POSITIVE_INFINITY).run(operations)
+  return new Evaluation(new Draft(store), rules, 0, READ_BYTES_MAX).run(operations)
 }
 
 /**
@@ -117,6 +129,8 @@ class Evaluation {
   readonly #bytesMax: number
   readonly #results: KvEntry[] = []
   #bytes = 0
+  /** It is refused as too large: no further operation is looked at. */
+  #isTooLarge = false
 
   constructor(draft: Draft, rules: LockRules, index: number, bytesMax: number) {
     this.#draft = draft
@@ -126,10 +140,12 @@ class Evaluation {
   }
 
   run(operations: readonly KvOperation[]): TransactionOutcome {
-    const errors = operations.flatMap((operation, at) => {
+    const errors: { operation: number; what: string }[] = []
+    for (const [at, operation] of operations.entries()) {
       const what = this.#execute(operation)
-      return what === null ? [] : [{ operation: at, what }]
-    })
+      if (what !== null) errors.push({ operation: at, what })
+      if (this.#isTooLarge) break
+    }
     return errors.length > 0 ? { results: [], errors } : { results: this.#results, errors }
   }
 
@@ -159,11 +175,7 @@ class Evaluation {
       case 'get-or-empty':
         return this.#answer(before ?? emptyEntry(key))
       case 'get-tree':
-        for (const entry of this.#draft.list(key)) {
-          const error = this.#answer(entry)
-          if (error !== null) return error
-        }
-        return null
+        return this.#tree(key, (entry) => this.#answer(entry))
       case 'check-index':
         if (before === undefined) return `failed to check index, ${name} doesn't exist`
         if (before.modifyIndex !== operation.index)
@@ -184,8 +196,10 @@ class Evaluation {
           ? null
           : `failed to delete ${name}, index is stale`
       case 'delete-tree':
-        deleteTree(this.#draft, key)
-        return null
+        return this.#tree(key, (entry) => {
+          this.#draft.remove(entry.key)
+          return null
+        })
       default:
         return `unknown verb ${(operation as { verb: string }).verb}`
     }
@@ -202,6 +216,23 @@ class Evaluation {
     return this.#answerWritten(operation.key)
   }
 
+  /** Does something with every key of a tree, until that fails. */
+  #tree(prefix: ByteKey, each: (entry: KvEntry) => string | null): string | null {
+    const entries = this.#draft.list(prefix)
+    if (this.#draft.listed > TREE_KEYS_MAX)
+      return this.#tooLarge(`the transaction looks at more than ${TREE_KEYS_MAX} keys`)
+    for (const entry of entries) {
+      const error = each(entry)
+      if (error !== null) return error
+    }
+    return null
+  }
+
+  #tooLarge(what: string): string {
+    this.#isTooLarge = true
+    return what
+  }
+
   #write({ key, value, flags }: Extract<KvOperation, { value: Uint8Array }>): Write {
     return { index: this.#index, key, value, flags }
   }
@@ -215,7 +246,7 @@ class Evaluation {
   #answer(entry: KvEntry): string | null {
     this.#bytes += entry.key.length + entry.value.length + RESULT_OVERHEAD_BYTES
     if (this.#bytes > this.#bytesMax)
-      return `the results of the transaction are larger than ${this.#bytesMax} bytes`
+      return this.#tooLarge(`the results of the transaction are larger than ${this.#bytesMax} bytes`)
     this.#results.push(entry)
     return null
   }

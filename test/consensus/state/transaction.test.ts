@@ -1,7 +1,14 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { keyToText, textToKey } from '../../../consensus/state/keys.ts'
-import { RESULT_BYTES_MAX, readTransaction } from '../../../consensus/state/transaction.ts'
+import {
+  Draft,
+  evaluateTransaction,
+  READ_BYTES_MAX,
+  RESULT_BYTES_MAX,
+  readTransaction,
+  TREE_KEYS_MAX,
+} from '../../../consensus/state/transaction.ts'
 import type { KvOperation, TransactionOutcome } from '../../../consensus/state/types.ts'
 import { bytes, Machine } from './machine.ts'
 
@@ -159,6 +166,46 @@ t.test('a result that is too large fails the transaction, on every node alike', 
   t.equal(m.get('n'), undefined)
   const read = readTransaction(m.state, [operation({ verb: 'get-tree', key: 'big/' })])
   t.equal(read.results.length, 2, 'one that only reads stays on its node')
+  t.end()
+})
+
+t.test('what only reads is bounded too: it is one answer', (t) => {
+  const m = new Machine()
+  m.set('big', 'x'.repeat(READ_BYTES_MAX / 16))
+  const tree = operation({ verb: 'get-tree', key: '' })
+  t.equal(readTransaction(m.state, Array(15).fill(tree)).results.length, 15)
+  t.same(readTransaction(m.state, Array(128).fill(tree)).errors, [
+    { operation: 15, what: `the results of the transaction are larger than ${READ_BYTES_MAX} bytes` },
+  ])
+  t.end()
+})
+
+t.test('operations on trees cannot keep a node busy: the keys they look at are counted together', (t) => {
+  let lists = 0
+  const entry = {
+    key: 'k',
+    value: bytes(''),
+    flags: 0n,
+    lockIndex: 0,
+    session: null,
+    createIndex: 1,
+    modifyIndex: 1,
+  }
+  const below = {
+    get: () => entry,
+    list: () => {
+      lists++
+      return Array(TREE_KEYS_MAX / 4 - 1).fill(entry)
+    },
+  }
+  const rules = { hasSession: () => true, isDelayed: () => false }
+  const deletions = (count: number) => Array(count).fill(operation({ verb: 'delete-tree', key: '' }))
+  t.same(evaluateTransaction(new Draft(below), rules, 2, deletions(4)).errors, [])
+  lists = 0
+  t.same(evaluateTransaction(new Draft(below), rules, 2, deletions(128)).errors, [
+    { operation: 4, what: `the transaction looks at more than ${TREE_KEYS_MAX} keys` },
+  ])
+  t.equal(lists, 5)
   t.end()
 })
 
