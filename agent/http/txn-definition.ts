@@ -3,7 +3,7 @@ import type { KvOperation } from '../../consensus/client.ts'
 import { bodyJsonExact } from './body.ts'
 import { badRequest, HttpError } from './errors.ts'
 import { Fields } from './fields.ts'
-import { textKey } from './raw-path.ts'
+import { keyText, textKey } from './raw-path.ts'
 
 /** Operations of one transaction. Vault asks for exactly this many to see whether it may. */
 export const OPERATIONS_MAX = 128
@@ -19,9 +19,13 @@ export type ParsedOperation = KvOperation | { readonly what: string }
 
 /**
  * Reads the body of a transaction: an array of `{"KV":{…}}`.
- * @throws HttpError 400 `Failed to parse body: …`, 413 `Transaction contains too many operations (…)`.
+ * @throws HttpError 400 `Failed to parse body: …`, 413 `Transaction contains too many operations (…)` and
+ *   `Value for key "…" is too large (…)`.
  */
-export function parseTransaction(request: FastifyRequest): readonly ParsedOperation[] {
+export function parseTransaction(
+  request: FastifyRequest,
+  { valueBytesMax }: { readonly valueBytesMax: number },
+): readonly ParsedOperation[] {
   try {
     const body = bodyJsonExact(request)
     if (!Array.isArray(body)) throw badRequest('Request decode failed: the body must be a list of operations')
@@ -29,11 +33,20 @@ export function parseTransaction(request: FastifyRequest): readonly ParsedOperat
       const text = `Transaction contains too many operations (${body.length} > ${OPERATIONS_MAX})`
       throw new HttpError('HTTP_TOO_LARGE', 413, text)
     }
-    return body.map((item, at) => parseOperation(new Fields(item, `operation ${at}`), at))
+    const operations = body.map((item, at) => parseOperation(new Fields(item, `operation ${at}`), at))
+    for (const operation of operations) requireSize(operation, valueBytesMax)
+    return operations
   } catch (error) {
     if (!(error instanceof HttpError) || error.statusCode !== 400) throw error
     throw badRequest(error.message.replace(/^Request decode failed:/, 'Failed to parse body:'))
   }
+}
+
+function requireSize(operation: ParsedOperation, valueBytesMax: number): void {
+  if (!('value' in operation) || operation.value.length <= valueBytesMax) return
+  const { key, value } = operation
+  const sizes = `${value.length} > ${valueBytesMax} bytes`
+  throw new HttpError('HTTP_TOO_LARGE', 413, `Value for key "${keyText(key)}" is too large (${sizes})`)
 }
 
 /** True if none of the operations can change anything, so that no log entry is needed. */

@@ -25,7 +25,7 @@ export function addTransactionRoutes(routes: RouteTable, context: HttpContext): 
     responses: {
       200: { description: 'Carried out', json: TransactionSchema },
       409: { description: 'Not carried out: the operations that failed, and why', json: TransactionSchema },
-      413: { description: 'Too many operations, or too large a body', media: 'text/plain' },
+      413: { description: 'Too many operations, or too large a body or value', media: 'text/plain' },
       ...ERRORS,
     },
     handler: (request, reply) => transact(context, request, reply),
@@ -37,7 +37,7 @@ async function transact(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  const parsed = parseTransaction(request)
+  const parsed = parseTransaction(request, context.config.kv)
   const mistakes = parsed.flatMap((operation, at) =>
     'what' in operation ? [{ operation: at, what: operation.what }] : [],
   )

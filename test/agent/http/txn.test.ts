@@ -116,6 +116,21 @@ t.test('what is refused changes nothing', async (t) => {
   t.match(large.body, /^Request body\(\d+ bytes\) too large, max size: 524288 bytes/)
 })
 
+t.test('no value is larger than those of single keys', async (t) => {
+  const { txn, put, consensus } = client(
+    t,
+    harness({}, { config: { ...CONFIG, kv: { valueBytesMax: 1024 } } }),
+  )
+  const value = (bytes: number) => ({ Value: Buffer.alloc(bytes).toString('base64') })
+  t.equal((await put('/v1/kv/k', 'x'.repeat(1025))).statusCode, 413)
+  const applied = consensus.appliedIndex
+  const large = await txn([kv('set', 'a'), kv('set', 'k', value(1025))])
+  t.equal(large.statusCode, 413)
+  t.equal(large.body, 'Value for key "k" is too large (1025 > 1024 bytes)')
+  t.equal(consensus.appliedIndex, applied)
+  t.equal((await txn([kv('set', 'a', value(1024)), kv('set', 'b', value(1024))])).statusCode, 200)
+})
+
 t.test('keys with a time to live', async (t) => {
   const { put, get, consensus } = client(t)
   t.equal((await put('/v1/kv/k?ttl=1m30s', 'x')).body, 'true')
