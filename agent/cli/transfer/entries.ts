@@ -6,6 +6,9 @@ import { printable } from '../table.ts'
 /** What the agents keep about this cluster and its nodes. It is of no use elsewhere, and writing it would confuse them. */
 export const CLUSTER_PREFIXES: readonly string[] = ['constellation/lease/', 'constellation/cordon/']
 
+/** Single keys of that kind. */
+export const CLUSTER_KEYS: readonly string[] = ['constellation/autopilot']
+
 const FIELDS = ['key', 'flags', 'value']
 /** Fields that `consul kv export` may add; without namespaces and partitions they say nothing. */
 const IGNORED_FIELDS = ['namespace', 'partition']
@@ -22,7 +25,7 @@ export interface TransferEntry {
 
 /** True for a key that an export leaves out and an import skips. */
 export function isOfCluster(key: string): boolean {
-  return CLUSTER_PREFIXES.some((prefix) => key.startsWith(prefix))
+  return CLUSTER_KEYS.includes(key) || CLUSTER_PREFIXES.some((prefix) => key.startsWith(prefix))
 }
 
 /** The entry as a line of the file, in the format of `consul kv export`. */

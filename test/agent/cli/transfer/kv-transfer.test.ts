@@ -1,10 +1,16 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { CLUSTER_PREFIXES } from '../../../../agent/cli/transfer/entries.ts'
+import { CLUSTER_KEYS, CLUSTER_PREFIXES } from '../../../../agent/cli/transfer/entries.ts'
 import { ProgressLines } from '../../../../agent/cli/transfer/progress.ts'
 import { noLeader } from '../../../../consensus/errors.ts'
-import { CORDON_PREFIX, isOfCluster, LEASE_PREFIX, textToKey } from '../../../../consensus/state/keys.ts'
+import {
+  AUTOPILOT_KEY,
+  CORDON_PREFIX,
+  isOfCluster,
+  LEASE_PREFIX,
+  textToKey,
+} from '../../../../consensus/state/keys.ts'
 import { type Harness, harness, listen } from '../../http/harness.ts'
 import { constellation, runInProcess } from '../run.ts'
 
@@ -111,15 +117,17 @@ t.test('keys with a TTL are left out', async (t) => {
 
 t.test('keys of the cluster itself are neither exported nor imported', async (t) => {
   t.strictSame(CLUSTER_PREFIXES, [LEASE_PREFIX, CORDON_PREFIX], 'as a snapshot sees it')
-  t.ok(CLUSTER_PREFIXES.every((prefix) => isOfCluster(prefix)))
+  t.strictSame(CLUSTER_KEYS, [AUTOPILOT_KEY])
+  t.ok([...CLUSTER_PREFIXES, ...CLUSTER_KEYS].every((key) => isOfCluster(key)))
   const { consensus, at } = await agent(t)
   await set(consensus, `${LEASE_PREFIX}dns`, Buffer.from('n1'))
+  await set(consensus, AUTOPILOT_KEY, Buffer.from('{}'))
   await set(consensus, 'constellation/mine', Buffer.from('n1'))
   const exported = await runInProcess(['kv', 'export', ...at])
   t.strictSame(exported, {
     code: 0,
     out: '[\n{"key":"constellation/mine","flags":0,"value":"bjE="}\n]\n',
-    err: 'left out: 1 keys that the agents keep about this cluster\n',
+    err: 'left out: 2 keys that the agents keep about this cluster\n',
   })
   const file = join(t.testdir(), 'keys.json')
   writeFileSync(file, `[{"key":"lease/dns","flags":0,"value":"eA=="},{"key":"x","value":"eA=="}]`)
