@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ByteKey, ChangePosition, KvChange, StateView } from '../../consensus/client.ts'
 import { FAILURES } from './api-failures.ts'
 import type { HttpContext } from './collaborators.ts'
+import { ClientGoneError } from './errors.ts'
 import { eventText, KEEP_ALIVE_MS, KEEP_ALIVE_TEXT, sendEventStream, WakeUp } from './event-stream.ts'
 import { kvJson } from './kv-reads.ts'
 import { firstParam, hasParam } from './query.ts'
@@ -13,6 +14,8 @@ import { LEADER_WAIT_MS } from './store-reads.ts'
 
 /** Changes taken from the store at once. */
 const BATCH = 256
+/** Texts are joined up to about this length: a client that is slow keeps no more than one and an event in memory. */
+const TEXT_CHARS = 64 * 1024
 /** A stream that nothing concerns moves on this often, lest the store forget the changes it stands at. */
 const ADVANCE_MS = 1_000
 const UNKNOWN_POSITION = 'the changes since Last-Event-ID are not known any more'
@@ -38,11 +41,14 @@ async function watchKeys(
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const { consensus, parking } = context
-  const signal = AbortSignal.any([clientSignal(reply), parking.closing])
+  const client = clientSignal(reply)
+  const signal = AbortSignal.any([client, parking.closing])
   const consistency = hasParam(request.query, 'stale') ? 'stale' : 'default'
   // What the client has seen must be here before it is told what came behind.
   await consensus.read(consistency, { signal, timeoutMs: LEADER_WAIT_MS })
   if (request.method === 'HEAD') return reply.header('content-type', 'text/event-stream').send()
+  // Its close, which gives the place back, would not come again.
+  if (client.aborted) throw new ClientGoneError()
   // With the connection, not with the generator: one that never began is not told of its end.
   reply.raw.once('close', parking.enter())
   const header = request.headers['last-event-id']
@@ -101,7 +107,7 @@ class KeyStream {
       this.#position = step.position
       if (step.changes.length > 0) {
         silentMs = 0
-        yield step.changes.map((change) => this.#changeText(change)).join('')
+        yield* this.#texts(step.changes)
         continue
       }
       if (silentMs >= KEEP_ALIVE_MS) {
@@ -120,6 +126,17 @@ class KeyStream {
     const ready = { event: 'ready', id: this.#eventId(this.#position), data: { Index: view.appliedIndex } }
     for (const entry of entries) yield eventText({ event: 'put', data: kvJson(entry) })
     yield eventText(ready)
+  }
+
+  *#texts(changes: readonly KvChange[]): Generator<string> {
+    let text = ''
+    for (const change of changes) {
+      text += this.#changeText(change)
+      if (text.length < TEXT_CHARS) continue
+      yield text
+      text = ''
+    }
+    if (text !== '') yield text
   }
 
   #changeText(change: KvChange): string {

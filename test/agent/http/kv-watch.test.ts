@@ -1,4 +1,4 @@
-import { get as httpGet, type IncomingMessage } from 'node:http'
+import { get as httpGet, type IncomingMessage, type ServerResponse } from 'node:http'
 import t, { type Test } from 'tap'
 import { CHANGES_MAX } from '../../../consensus/state/recent-changes.ts'
 import { harness, listen, until } from './harness.ts'
@@ -199,4 +199,59 @@ t.test('streams count against the bound, end with the server, and leave nothing 
   await made.app.close()
   await until('the stream ended', () => third.ended)
   t.equal(made.consensus.watching, 0)
+})
+
+t.test('a client that is gone before its stream begins takes no place', async (t) => {
+  const made = harness({}, { limits: { parkedMax: 1 } })
+  t.teardown(() => made.app.close())
+  const port = await listen(made.app)
+  const { consensus } = made
+  const read = consensus.read.bind(consensus)
+  const { promise: asked, resolve: ask } = Promise.withResolvers<AbortSignal | undefined>()
+  const { promise: answered, resolve: answer } = Promise.withResolvers<void>()
+  consensus.read = async (consistency, options) => {
+    ask(options?.signal)
+    // As if the answer of the leader had been under way already.
+    await answered
+    return read(consistency, options)
+  }
+  const request = httpGet({ host: '127.0.0.1', port, path: '/api/v1/kv/watch' })
+  request.on('error', () => {})
+  const signal = await asked
+  request.destroy()
+  await until('the server knows', () => signal?.aborted === true)
+  answer()
+  await new Promise((resolve) => setImmediate(resolve))
+  const { promise, resolve } = Promise.withResolvers<IncomingMessage>()
+  const next = httpGet({ host: '127.0.0.1', port, path: '/api/v1/kv/watch' }, resolve)
+  t.equal((await promise).statusCode, 200)
+  next.destroy()
+  await until('nobody watches', () => consensus.watching === 0)
+})
+
+t.test('changes wait in the store for a slow client, not in its connection', async (t) => {
+  const made = harness()
+  t.teardown(() => made.app.close())
+  const { promise: replied, resolve: reply } = Promise.withResolvers<ServerResponse>()
+  made.app.addHook('onSend', async (_request, { raw }) => reply(raw))
+  const port = await listen(made.app)
+  const { promise, resolve } = Promise.withResolvers<IncomingMessage>()
+  const request = httpGet({ host: '127.0.0.1', port, path: '/api/v1/kv/watch' }, resolve)
+  const response = await promise
+  response.once('readable', () => {})
+  const value = Buffer.alloc(512 * 1024, 'x')
+  const count = 30
+  for (let i = 0; i < count; i++) {
+    void made.consensus.propose({ type: 'kv.set', key: `k/${i}`, value, flags: 0n })
+  }
+  const { socket } = await replied
+  await until('the client keeps it waiting', () => (socket?.writableLength ?? 0) > 0)
+  t.ok((socket?.writableLength ?? 0) < 4 * value.length, `${socket?.writableLength} bytes wait`)
+  const watcher = new Watcher(response)
+  await until('every change', () => watcher.events.length === count + 1)
+  t.same(
+    watcher.shown.slice(1).map((line) => line.slice(0, 8)),
+    Array.from({ length: count }, (_, i) => `put k/${i}=x`.slice(0, 8)),
+  )
+  request.destroy()
 })
