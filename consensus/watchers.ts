@@ -14,13 +14,16 @@ function add(map: Map<string, Set<Listener>>, key: string, listener: Listener): 
 }
 
 /**
- * Who waits for which change. Finding whom a changed key concerns costs its length, however many watchers there are.
+ * Who waits for which change. Finding whom a changed key concerns costs a look for each length of the watched prefixes,
+ * however long the key is and however many watchers there are.
  * A listener that throws is reported and harms neither the others nor the node.
  */
 export class Watchers {
   readonly #onError: (error: unknown) => void
   readonly #keys = new Map<string, Set<Listener>>()
   readonly #prefixes = new Map<string, Set<Listener>>()
+  /** How many watches have a prefix of this length. */
+  readonly #prefixLengths = new Map<number, number>()
   readonly #sessions = new Map<string, Set<Listener>>()
 
   constructor(onError: (error: unknown) => void) {
@@ -31,8 +34,25 @@ export class Watchers {
     // A wrapper per call: the same function may watch twice and stop once.
     const own = () => listener()
     if (selector.kind === 'key') return add(this.#keys, selector.key, own)
-    if (selector.kind === 'prefix') return add(this.#prefixes, selector.prefix, own)
+    if (selector.kind === 'prefix') return this.#watchPrefix(selector.prefix, own)
     return add(this.#sessions, '', own)
+  }
+
+  #watchPrefix(prefix: string, listener: Listener): () => void {
+    const stop = add(this.#prefixes, prefix, listener)
+    const count = (by: number) => {
+      const left = (this.#prefixLengths.get(prefix.length) ?? 0) + by
+      if (left > 0) this.#prefixLengths.set(prefix.length, left)
+      else this.#prefixLengths.delete(prefix.length)
+    }
+    count(1)
+    let isOver = false
+    return () => {
+      if (isOver) return
+      isOver = true
+      stop()
+      count(-1)
+    }
   }
 
   /** Number of watches, for metrics. */
@@ -48,8 +68,8 @@ export class Watchers {
     const concerned = new Set<Listener>()
     for (const key of changes.keys) {
       for (const listener of this.#keys.get(key) ?? []) concerned.add(listener)
-      if (this.#prefixes.size === 0) continue
-      for (let length = 0; length <= key.length; length++) {
+      for (const length of this.#prefixLengths.keys()) {
+        if (length > key.length) continue
         for (const listener of this.#prefixes.get(key.slice(0, length)) ?? []) concerned.add(listener)
       }
     }
