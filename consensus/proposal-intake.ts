@@ -1,12 +1,14 @@
 import type { Clock } from './clock.ts'
 import type { Driver } from './driver.ts'
 import { ConsensusError } from './errors.ts'
+import { LogClock } from './log-clock.ts'
 import type { LogWriter } from './log-writer.ts'
 import type { ReplicaMetrics } from './metrics.ts'
 import type { Participation } from './participation.ts'
 import type { Proposals } from './proposals.ts'
 import { encodeLogRecord, type LogRecord } from './state/codec.ts'
 import { isProposal } from './state/command-check.ts'
+import type { StateMachine } from './state/state-machine.ts'
 import type { CommandResult } from './state/types.ts'
 import type { PatientStore } from './storage/patient-store.ts'
 
@@ -18,15 +20,18 @@ export interface ProposalIntakeCollaborators {
   readonly writer: Pick<LogWriter, 'isOverloaded'>
   readonly proposals: Pick<Proposals, 'add' | 'flush'>
   readonly clock: Clock
+  readonly state: () => StateMachine
   readonly metrics: ReplicaMetrics | null
 }
 
 /** Takes proposals on the leader, stamps their time, and hands to the protocol at once what came in one turn. */
 export class ProposalIntake {
   readonly #with: ProposalIntakeCollaborators
+  readonly #clock: LogClock
 
   constructor(collaborators: ProposalIntakeCollaborators) {
     this.#with = collaborators
+    this.#clock = new LogClock(collaborators.clock)
   }
 
   /**
@@ -36,8 +41,9 @@ export class ProposalIntake {
   propose(record: Omit<LogRecord, 'at'>): Promise<CommandResult> {
     const refusal = this.#refusal(record)
     if (refusal !== null) return Promise.reject(refusal)
-    const { proposals, clock } = this.#with
-    const payload = encodeLogRecord({ ...record, at: clock.wall() })
+    const { proposals, driver, state } = this.#with
+    const at = this.#clock.stamp(driver.raft?.term ?? 0, state())
+    const payload = encodeLogRecord({ ...record, at })
     const { result, isFirst } = proposals.add(payload)
     // One turn of the event loop collects what many clients sent.
     if (isFirst) setImmediate(() => this.#flush())

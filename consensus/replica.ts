@@ -153,7 +153,16 @@ export class Replica {
     const inputs = { duties, members, snapshots, clock }
     const driver = new Driver({ participation, ...outputs, ...inputs, noticeStatus })
     this.#driver = driver
-    this.#intake = new ProposalIntake({ participation, driver, store, writer, proposals, clock, metrics })
+    this.#intake = new ProposalIntake({
+      participation,
+      driver,
+      store,
+      writer,
+      proposals,
+      clock,
+      state: () => this.state,
+      metrics,
+    })
     this.#status = new ReplicaStatus(nodeId, {
       driver,
       clusterId,

@@ -2,7 +2,7 @@ import type { Command } from './types.ts'
 
 /** What a log entry carries: a command and what the leader and the proposer stamped on it. */
 export interface LogRecord {
-  /** Leader's clock in Unix milliseconds when it took the proposal. The only time the state machine knows. */
+  /** Time of the log in milliseconds when the leader took the proposal (`LogClock`). The only time the state machine knows. */
   readonly at: number
   /** Which proposer: one node since one start of it. */
   readonly origin: string

@@ -106,6 +106,11 @@ export class StateMachine implements StateView {
     return readTransaction(this, operations)
   }
 
+  /** Time of the log as of the last applied entry: the largest any entry was stamped with. Milliseconds from no known moment. */
+  get logTime(): number {
+    return this.#lastAt
+  }
+
   /** The keys with a TTL. */
   *expiringKeys(): Generator<KvEntry> {
     for (const key of this.#expiring) {

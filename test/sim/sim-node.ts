@@ -89,7 +89,6 @@ export class SimNode implements Observed, DiskListener {
       raft,
       state: () => applier.state,
       diskIsFull: () => disk.isWaiting,
-      wallMs: () => this.#clock.wall(),
       later,
     })
     const applier = new SimApplier({ node: this, world, invariants, oracle, requests, decoded })

@@ -1,5 +1,6 @@
 import type { Clock } from '../../consensus/clock.ts'
 import { LeaderLease, type Moment } from '../../consensus/leader-lease.ts'
+import { LogClock } from '../../consensus/log-clock.ts'
 import type { Raft } from '../../consensus/raft/raft.ts'
 import type { Entry, ReadState } from '../../consensus/raft/types.ts'
 import { encodeLogRecord } from '../../consensus/state/codec.ts'
@@ -23,8 +24,6 @@ export interface SimRequestsCollaborators {
   readonly state: () => StateMachine
   /** True while a full disk takes no writes. */
   readonly diskIsFull: () => boolean
-  /** Time of the node's wall clock, in milliseconds. */
-  readonly wallMs: () => number
   /** Runs something in this start of the node, later. */
   readonly later: (delayMs: number, run: Action) => void
 }
@@ -33,6 +32,7 @@ export interface SimRequestsCollaborators {
 export class SimRequests {
   readonly #with: SimRequestsCollaborators
   readonly #lease: LeaderLease
+  readonly #logClock: LogClock
   #inbox: { readonly operation: WriteOperation; readonly reply: Reply }[] = []
   readonly #proposals = new Map<number, { readonly term: number; readonly reply: Reply }>()
   readonly #reads = new Map<
@@ -46,6 +46,7 @@ export class SimRequests {
   constructor(leaseMs: number, collaborators: SimRequestsCollaborators) {
     this.#with = collaborators
     this.#lease = new LeaderLease(leaseMs, collaborators.clock)
+    this.#logClock = new LogClock(collaborators.clock)
   }
 
   get #isLeader(): boolean {
@@ -84,7 +85,7 @@ export class SimRequests {
     const inbox = this.#inbox.splice(0)
     // A disk that filled meanwhile has refused them.
     if (inbox.length === 0) return
-    const at = Math.floor(this.#with.wallMs())
+    const at = this.#logClock.stamp(this.#with.raft()?.term ?? 0, this.#with.state())
     const payloads = inbox.map(({ operation: { origin, sequence, command } }) =>
       encodeLogRecord({ at, origin, sequence, acknowledged: sequence, command }),
     )
