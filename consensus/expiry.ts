@@ -1,3 +1,7 @@
+import type { Logger } from 'pino'
+import type { Clock } from './clock.ts'
+import type { LogRecord } from './state/codec.ts'
+import type { StateMachine } from './state/state-machine.ts'
 import type { Command } from './state/types.ts'
 
 /** Ends what nobody keeps alive, on the leader only. Times are milliseconds of the monotonic clock. */
@@ -10,6 +14,15 @@ export interface Expiry {
   applied(command: Command): void
   /** Proposes the end of what has no time left. */
   endExpired(now: number): void
+}
+
+/** What ends something works with. */
+export interface ExpiryCollaborators {
+  readonly clock: Clock
+  readonly log: Logger
+  readonly state: () => StateMachine
+  readonly isLeader: () => boolean
+  readonly propose: (record: Omit<LogRecord, 'at'>) => Promise<unknown>
 }
 
 /** Several as one. */

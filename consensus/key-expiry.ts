@@ -1,8 +1,4 @@
-import type { Logger } from 'pino'
-import type { Clock } from './clock.ts'
-import type { Expiry } from './expiry.ts'
-import type { LogRecord } from './state/codec.ts'
-import type { StateMachine } from './state/state-machine.ts'
+import type { Expiry, ExpiryCollaborators } from './expiry.ts'
 import type { ByteKey, Command } from './state/types.ts'
 
 /** Ends proposed at once; the others wait for the next tick. */
@@ -14,15 +10,6 @@ interface Deadline {
   readonly renewIndex: number
 }
 
-/** What ends keys works with. */
-export interface KeyExpiryCollaborators {
-  readonly clock: Clock
-  readonly log: Logger
-  readonly state: () => StateMachine
-  readonly isLeader: () => boolean
-  readonly propose: (record: Omit<LogRecord, 'at'>) => Promise<unknown>
-}
-
 /**
  * Deletes keys that were not written again within their time to live: on the leader only, on its monotonic clock, and only
  * through the log. The entry that deletes names the write it counted from, so a write that is on its way wins.
@@ -30,11 +17,11 @@ export interface KeyExpiryCollaborators {
 export class KeyExpiry implements Expiry {
   /** Who proposes the ends: one start of one node. */
   readonly #origin: string
-  readonly #with: KeyExpiryCollaborators
+  readonly #with: ExpiryCollaborators
   readonly #deadlines = new Map<ByteKey, Deadline>()
   #sequence = 0
 
-  constructor(origin: string, collaborators: KeyExpiryCollaborators) {
+  constructor(origin: string, collaborators: ExpiryCollaborators) {
     this.#origin = origin
     this.#with = collaborators
   }

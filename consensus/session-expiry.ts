@@ -1,30 +1,17 @@
-import type { Logger } from 'pino'
-import type { Clock } from './clock.ts'
 import { isConsensusError, noLeader } from './errors.ts'
-import type { Expiry } from './expiry.ts'
+import type { Expiry, ExpiryCollaborators } from './expiry.ts'
 import { SessionTimers } from './session-timers.ts'
-import type { LogRecord } from './state/codec.ts'
-import type { StateMachine } from './state/state-machine.ts'
 import type { Command, Session } from './state/types.ts'
-
-/** What ends sessions works with. */
-export interface SessionExpiryCollaborators {
-  readonly clock: Clock
-  readonly log: Logger
-  readonly state: () => StateMachine
-  readonly isLeader: () => boolean
-  readonly propose: (record: Omit<LogRecord, 'at'>) => Promise<unknown>
-}
 
 /** Ends the sessions nobody renews: on the leader only, and only through the log. */
 export class SessionExpiry implements Expiry {
   /** Who proposes the end of sessions: one start of one node. */
   readonly #origin: string
-  readonly #with: SessionExpiryCollaborators
+  readonly #with: ExpiryCollaborators
   readonly #timers = new SessionTimers()
   #sequence = 0
 
-  constructor(origin: string, collaborators: SessionExpiryCollaborators) {
+  constructor(origin: string, collaborators: ExpiryCollaborators) {
     this.#origin = origin
     this.#with = collaborators
   }

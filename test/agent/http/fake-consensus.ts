@@ -19,6 +19,7 @@ import type {
 import { type ConsensusError, noLeader, refused } from '../../../consensus/errors.ts'
 import { StateMachine } from '../../../consensus/state/state-machine.ts'
 import { Watchers } from '../../../consensus/watchers.ts'
+import { SESSION } from '../../consensus/state/machine.ts'
 
 /** The index of the store before the first write of a test. */
 const FIRST_INDEX = 7
@@ -68,18 +69,7 @@ export class FakeConsensus implements ConsensusClient {
   addSession(id: string, more: Partial<Session> = {}): void {
     this.#apply({
       type: 'session.create',
-      session: {
-        id,
-        name: '',
-        node: 'n1',
-        behavior: 'release',
-        lockDelayMs: 0,
-        ttl: '',
-        expiresAfterMs: 0,
-        nodeChecks: [],
-        serviceChecks: null,
-        ...more,
-      },
+      session: { ...SESSION, id, ...more },
     })
   }
 

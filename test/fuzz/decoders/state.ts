@@ -4,7 +4,7 @@ import { CodecError, decodeLogRecord, encodeLogRecord } from '../../../consensus
 import { isCommand } from '../../../consensus/state/command-check.ts'
 import { StateMachine } from '../../../consensus/state/state-machine.ts'
 import type { Command, KvEntry, KvOperation } from '../../../consensus/state/types.ts'
-import { snapshotBytes } from '../../consensus/state/machine.ts'
+import { SESSION, snapshotBytes } from '../../consensus/state/machine.ts'
 import { command, operationOn, spoiled } from './commands.ts'
 import type { NamedProperty } from './property.ts'
 
@@ -25,18 +25,8 @@ function apply(state: StateMachine, index: number, next: Command): void {
 
 function fresh(): StateMachine {
   const state = new StateMachine()
-  const session = {
-    name: '',
-    node: 'n1',
-    behavior: 'release',
-    lockDelayMs: 0,
-    ttl: '',
-    expiresAfterMs: 0,
-    nodeChecks: [],
-    serviceChecks: null,
-  } as const
-  apply(state, 1, { type: 'session.create', session: { ...session, id: 's1' } })
-  apply(state, 2, { type: 'session.create', session: { ...session, id: 's2' } })
+  apply(state, 1, { type: 'session.create', session: { ...SESSION, id: 's1' } })
+  apply(state, 2, { type: 'session.create', session: { ...SESSION, id: 's2' } })
   return state
 }
 
