@@ -7,6 +7,8 @@ type OrderedMap<V> = sortedBTree.default<ByteKey, V>
 /** Deleted keys remembered at most; beyond it the older half is forgotten. */
 const TOMBSTONES_MAX = 20_000
 const TOMBSTONES_PER_RECORD = 256
+/** Prefixes whose index is remembered until the next change. */
+const NEWEST_MAX = 1_024
 
 /** A deleted key and the index of its deletion. */
 export type Tombstone = readonly [key: ByteKey, index: number]
@@ -40,6 +42,8 @@ export class KeyValueTable {
   #floor: number
   /** Index of the last change of any key. */
   tableIndex: number
+  /** Indexes of the prefixes that were asked for since the last change. */
+  readonly #newest = new Map<ByteKey, number>()
 
   constructor() {
     this.#entries = new sortedBTree.default<ByteKey, KvEntry>(undefined, compare)
@@ -63,6 +67,7 @@ export class KeyValueTable {
   }
 
   put(entry: KvEntry): void {
+    this.#newest.clear()
     this.#entries.set(entry.key, entry)
     this.#tombstones.delete(entry.key)
     this.tableIndex = entry.modifyIndex
@@ -76,6 +81,7 @@ export class KeyValueTable {
   /** Removes a key and leaves a tombstone. False if there was none. */
   remove(key: ByteKey, index: number): boolean {
     if (!this.#entries.delete(key)) return false
+    this.#newest.clear()
     this.#tombstones.set(key, index)
     this.tableIndex = index
     if (this.#tombstones.size > TOMBSTONES_MAX) this.#forgetTombstones()
@@ -102,7 +108,17 @@ export class KeyValueTable {
     return Math.max(this.#newestBelow(prefix), this.#floor)
   }
 
+  /** Many wait for one prefix, and each asks after every change: they share the walk. */
   #newestBelow(prefix: ByteKey): number {
+    const known = this.#newest.get(prefix)
+    if (known !== undefined) return known
+    const index = this.#walkBelow(prefix)
+    if (this.#newest.size >= NEWEST_MAX) this.#newest.clear()
+    this.#newest.set(prefix, index)
+    return index
+  }
+
+  #walkBelow(prefix: ByteKey): number {
     let index = 0
     for (const [, entry] of range(this.#entries, prefix)) index = Math.max(index, entry.modifyIndex)
     for (const [, at] of range(this.#tombstones, prefix)) index = Math.max(index, at)
@@ -136,6 +152,7 @@ export class KeyValueTable {
   }
 
   restoreTombstones(tombstones: readonly Tombstone[]): void {
+    this.#newest.clear()
     for (const [key, index] of tombstones) this.#tombstones.set(key, index)
   }
 

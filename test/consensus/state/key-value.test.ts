@@ -1,5 +1,6 @@
 import t from 'tap'
 import { textToKey } from '../../../consensus/state/keys.ts'
+import { StateMachine } from '../../../consensus/state/state-machine.ts'
 import { bytes, Machine } from './machine.ts'
 
 t.test('a write keeps CreateIndex, raises ModifyIndex, and does neither if nothing changes', async (t) => {
@@ -73,6 +74,26 @@ t.test(
     t.equal(new Machine().state.kvPrefixIndex(''), 1, 'never 0')
   },
 )
+
+t.test('who asks for the index of a prefix again is answered what holds then', async (t) => {
+  const m = new Machine()
+  const ask = () => ['a/', 'b/', 'none/', ''].map((prefix) => m.state.kvPrefixIndex(prefix))
+  m.set('a/1', '')
+  m.set('b/1', '')
+  t.same(ask(), [1, 2, 2, 2])
+  t.same(ask(), [1, 2, 2, 2])
+  m.set('b/1', '')
+  t.same(ask(), [1, 2, 2, 2], 'an unchanged write')
+  m.apply({ type: 'kv.deleteTree', prefix: 'b/' })
+  t.same(ask(), [1, 4, 4, 4])
+  m.set('none/1', '')
+  t.same(ask(), [1, 4, 5, 5])
+  const copy = await StateMachine.restore(m.state.snapshot())
+  t.same(
+    ['a/', 'b/', 'none/', ''].map((prefix) => copy.kvPrefixIndex(prefix)),
+    [1, 4, 5, 5],
+  )
+})
 
 t.test('forgotten tombstones never let the index of a prefix fall', async (t) => {
   const m = new Machine()
