@@ -119,12 +119,14 @@ t.test('a client holds leases and gives them back, also when its feeder and the 
 
 t.test('clients write and read on when the leader dies, and when their feeder dies', async (t) => {
   const { cluster, clients } = await grown(t, 7)
+  // A read waits for a new leader as a write does.
+  const failover = { timeoutMs: 5000 }
   const leader = await cluster.leader()
   await cluster.client('e').propose(set('before', '1'))
   cluster.kill(leader)
   for (const id of clients) {
-    await cluster.client(id).propose(set(id, '2'), { timeoutMs: 5000 })
-    t.equal(await get(cluster.client(id), 'before'), '1')
+    await cluster.client(id).propose(set(id, '2'), failover)
+    t.equal(await get(cluster.client(id), 'before', 'consistent', failover), '1')
   }
   const feeder = cluster.client('e').status().feed?.feeder ?? ''
   const alive = ['a', 'b', 'c', 'd'].filter((id) => id !== leader)
@@ -135,8 +137,10 @@ t.test('clients write and read on when the leader dies, and when their feeder di
   })
   cluster.kill(feeder)
   for (const id of clients) {
-    await cluster.client(id).propose(set('after', id), { timeoutMs: 5000 })
-    for (const other of clients) t.equal(await get(cluster.client(other), 'after'), id)
+    await cluster.client(id).propose(set('after', id), failover)
+    for (const other of clients) {
+      t.equal(await get(cluster.client(other), 'after', 'consistent', failover), id, other)
+    }
   }
   t.not(cluster.client('e').status().feed?.feeder, feeder)
   t.same(cluster.fatal, [])

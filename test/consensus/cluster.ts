@@ -1,5 +1,5 @@
 import { pino } from 'pino'
-import type { Command, ConsensusClient } from '../../consensus/client.ts'
+import type { CallOptions, Command, ConsensusClient } from '../../consensus/client.ts'
 import { type Clock, systemClock } from '../../consensus/clock.ts'
 import type { FeedOptions } from '../../consensus/feed.ts'
 import type { PeerInfo } from '../../consensus/formation.ts'
@@ -48,8 +48,9 @@ export async function get(
   client: ConsensusClient,
   key: string,
   consistency: 'stale' | 'consistent' = 'consistent',
+  options: CallOptions = {},
 ) {
-  const { view } = await client.read(consistency)
+  const { view } = await client.read(consistency, options)
   const entry = view.kvGet(textToKey(key))
   return entry === undefined ? undefined : new TextDecoder().decode(entry.value)
 }

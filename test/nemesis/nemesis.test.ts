@@ -36,7 +36,9 @@ t.test(
     t.ok(keys > 10, `${keys} keys were checked`)
     t.ok(watchAnswers > 20, `${watchAnswers} answers to watchers`)
     t.ok(leases.looks > 100 && leases.tokens > 1, `${leases.looks} looks at leases, ${leases.tokens} tokens`)
-    t.ok(locks.acquired > 10 && locks.expired > 0, `locks: ${JSON.stringify(locks)}`)
+    // How many there are depends on the machine; that each kind of thing was done, and judged, does not.
+    const did = [locks.acquired > NAMES.length, locks.writes > 0, locks.abandoned > 0, locks.judged > 0]
+    t.strictSame(did, [true, true, true, true], `locks: ${JSON.stringify(locks)}`)
     t.equal(result.folder, null, 'nothing is left behind')
   },
 )
