@@ -1,4 +1,5 @@
 import type { Test } from 'tap'
+import { until } from '../until.ts'
 import { exchange, type Incoming } from './exchange.ts'
 import { fill, includes, match, type Variables } from './pattern.ts'
 import type { Expectation, Section } from './transcript.ts'
@@ -34,6 +35,7 @@ export async function replay(
       // Looked at when its turn comes; until then a failure is not an unhandled one.
       answer.catch(() => {})
       pending.set(step.name, { what: `${method} ${target.slice(0, 120)}`, answer })
+      if (step.name !== '' && target.includes('index=')) await parked(agent.port, [...pending.values()])
     } else {
       const asked = pending.get(step.name)
       if (asked === undefined) throw new Error(`line ${step.line}: nothing was asked`)
@@ -44,6 +46,22 @@ export async function replay(
     }
   }
   if (pending.size > 0) throw new Error(`${section.title}: not every answer was looked at`)
+}
+
+/** Waits until each of these waits at the agent or has its answer: what the transcript does next must come after it. */
+async function parked(port: number, asked: readonly { readonly answer: Promise<Incoming> }[]): Promise<void> {
+  let answered = 0
+  for (const { answer } of asked) {
+    const count = () => {
+      answered++
+    }
+    answer.then(count, count)
+  }
+  await until('the query waits or is answered', async () => {
+    const { text } = await exchange({ port, method: 'GET', target: '/metrics', headers: [], body: null })
+    const waiting = /^constellation_http_blocking_queries\{[^}]*\} (\d+)$/m.exec(text)?.[1]
+    return Number(waiting) + answered >= asked.length
+  })
 }
 
 /** Both as text, equal if the answer is as expected. Gives names to what the expectation names. */
