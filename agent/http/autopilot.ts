@@ -10,10 +10,10 @@ import { CONSUL_VERSION, nodeUuid } from './consul-shapes.ts'
 import { Fields } from './fields.ts'
 import { parseCas } from './kv.ts'
 import { serverIdentity } from './operator.ts'
-import { clientSignal, renderJson, sendJson, sendJsonText } from './replies.ts'
+import { renderJson, sendJson, sendJsonText } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 import { DONE, ERRORS, query } from './schemas.ts'
-import { LEADER_WAIT_MS, readOptions } from './store-reads.ts'
+import { leaderCall, readOptions } from './store-reads.ts'
 
 /** Schema of the configuration of autopilot. */
 export const AutopilotSchema = Type.Object({
@@ -128,7 +128,7 @@ export function addAutopilotRoutes(routes: RouteTable, context: HttpContext): vo
 }
 
 function options(reply: FastifyReply) {
-  return { timeoutMs: LEADER_WAIT_MS, signal: clientSignal(reply) }
+  return leaderCall(reply)
 }
 
 function healthJson(context: HttpContext, { servers }: LeaderReport) {

@@ -43,9 +43,10 @@ export async function readKv(
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const key = pathTail(request)
-  const body = await readDecisions(context, request, reply, queryOf(request, key))
+  const isRaw =
+    ['keys', 'recurse'].every((name) => !hasParam(request.query, name)) && hasParam(request.query, 'raw')
+  const body = await readDecisions(context, request, reply, queryOf(request, key, isRaw))
   if (body === null) return reply.code(404).send()
-  const isRaw = hasParam(request.query, 'raw') && !isList(request)
   if (!isRaw) return reply.header('content-type', 'application/json').send(body)
   // A value is whatever somebody stored: no browser may take it for a page.
   return reply
@@ -55,15 +56,11 @@ export async function readKv(
     .send(body)
 }
 
-function isList(request: FastifyRequest): boolean {
-  return hasParam(request.query, 'keys') || hasParam(request.query, 'recurse')
-}
-
-function queryOf(request: FastifyRequest, key: ByteKey): DecisionQuery {
+function queryOf(request: FastifyRequest, key: ByteKey, isRaw: boolean): DecisionQuery {
   if (hasParam(request.query, 'keys')) return keysQuery(request, key)
   if (hasParam(request.query, 'recurse')) return recurseQuery(request, key)
   if (key === '') throw badRequest('Missing key name')
-  return singleQuery(request, key, hasParam(request.query, 'raw'))
+  return singleQuery(request, key, isRaw)
 }
 
 function singleQuery(request: FastifyRequest, key: ByteKey, raw: boolean): DecisionQuery {

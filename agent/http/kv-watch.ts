@@ -87,8 +87,7 @@ class KeyStream {
     const view = await this.#view()
     const position = parseEventId(lastEventId, this.#clusterId)
     if (position === null || view.kvChanges(position, this.#prefix, 0) === null) {
-      yield eventText({ event: 'reset', data: { Reason: UNKNOWN_POSITION } })
-      yield* this.#everything(view)
+      yield* this.#everything(view, UNKNOWN_POSITION)
       return
     }
     this.#position = position
@@ -100,8 +99,7 @@ class KeyStream {
       const view = await this.#view()
       const step = view.kvChanges(this.#position, this.#prefix, BATCH)
       if (step === null) {
-        yield eventText({ event: 'reset', data: { Reason: FORGOTTEN } })
-        yield* this.#everything(view)
+        yield* this.#everything(view, FORGOTTEN)
         continue
       }
       this.#position = step.position
@@ -119,11 +117,15 @@ class KeyStream {
     }
   }
 
-  /** All keys of one moment. Nothing is awaited between taking them and noting the position behind them. */
-  *#everything(view: StateView): Generator<string> {
+  /**
+   * All keys of one moment; `reset`: why they are sent anew. The view is not used after the first text: it is valid for as long
+   * as nobody waits.
+   */
+  *#everything(view: StateView, reset?: string): Generator<string> {
     const entries = view.kvList(this.#prefix)
     this.#position = { index: view.appliedIndex, ordinal: null }
     const ready = { event: 'ready', id: this.#eventId(this.#position), data: { Index: view.appliedIndex } }
+    if (reset !== undefined) yield eventText({ event: 'reset', data: { Reason: reset } })
     for (const entry of entries) yield eventText({ event: 'put', data: kvJson(entry) })
     yield eventText(ready)
   }

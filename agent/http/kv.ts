@@ -8,10 +8,10 @@ import { badRequest, refused } from './errors.ts'
 import { readKv } from './kv-reads.ts'
 import { firstParam, hasParam, sortedQuery } from './query.ts'
 import { pathTail } from './raw-path.ts'
-import { clientSignal, sendJson } from './replies.ts'
+import { sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 import { DONE, ERRORS, KvEntrySchema, KvKeysSchema, query, READ_QUERY } from './schemas.ts'
-import { LEADER_WAIT_MS } from './store-reads.ts'
+import { leaderCall } from './store-reads.ts'
 
 const TTL_MIN_MS = 1_000
 const TTL_MAX_MS = 365 * 24 * 60 * 60_000
@@ -83,10 +83,7 @@ async function write(
   reply: FastifyReply,
   command: Command,
 ): Promise<FastifyReply> {
-  const result = await context.consensus.propose(command, {
-    signal: clientSignal(reply),
-    timeoutMs: LEADER_WAIT_MS,
-  })
+  const result = await context.consensus.propose(command, leaderCall(reply))
   if (result.error !== undefined) throw refused(result.error)
   return sendJson(request, reply, result.ok)
 }

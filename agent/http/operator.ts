@@ -10,7 +10,7 @@ import { firstParam, hasParam } from './query.ts'
 import { clientSignal, sendEmpty, sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 import { ERRORS, query } from './schemas.ts'
-import { LEADER_WAIT_MS, readOptions } from './store-reads.ts'
+import { leaderCall, readOptions } from './store-reads.ts'
 
 /** Both operations end within an election or a commit; what takes longer has gone wrong. */
 const OPERATION_MS = 5000
@@ -81,7 +81,7 @@ export function addOperatorRoutes(routes: RouteTable, context: HttpContext): voi
 }
 
 async function leaderConfiguration(context: HttpContext, reply: FastifyReply) {
-  const options = { timeoutMs: LEADER_WAIT_MS, signal: clientSignal(reply) }
+  const options = leaderCall(reply)
   const { servers, commitIndex } = await context.consensus.report(options)
   return { Servers: servers.map((server) => serverJson(context, server)), Index: commitIndex }
 }

@@ -9,11 +9,11 @@ import { type DecisionQuery, readDecisions } from './decision-reads.ts'
 import { badRequest, notFound, refused } from './errors.ts'
 import { Fields } from './fields.ts'
 import { textTail } from './raw-path.ts'
-import { clientSignal, renderJson, sendJson } from './replies.ts'
+import { renderJson, sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 import { DONE, ERRORS, query, READ_QUERY, SessionRequestSchema, SessionSchema } from './schemas.ts'
 import { parseSession } from './session-definition.ts'
-import { LEADER_WAIT_MS } from './store-reads.ts'
+import { leaderCall } from './store-reads.ts'
 
 const NANOSECONDS_PER_MS = 1e6
 
@@ -166,7 +166,7 @@ async function create(
 }
 
 function callOptions(reply: FastifyReply) {
-  return { signal: clientSignal(reply), timeoutMs: LEADER_WAIT_MS }
+  return leaderCall(reply)
 }
 
 function sessionId(request: FastifyRequest): string {

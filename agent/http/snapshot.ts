@@ -6,7 +6,7 @@ import { refused } from './errors.ts'
 import { clientSignal, sendEmpty } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 import { ERRORS, query, READ_QUERY } from './schemas.ts'
-import { LEADER_WAIT_MS, readOptions, setReadHeaders } from './store-reads.ts'
+import { leaderCall, readOptions, setReadHeaders } from './store-reads.ts'
 
 /** All keys as one archive: /v1/snapshot (Consul snapshot API, with our own state.bin). */
 export function addSnapshotRoutes(routes: RouteTable, context: HttpContext): void {
@@ -25,7 +25,7 @@ export function addSnapshotRoutes(routes: RouteTable, context: HttpContext): voi
     },
     handler: async (request, reply) => {
       const { consistency } = readOptions(request)
-      const options = { signal: clientSignal(reply), timeoutMs: LEADER_WAIT_MS }
+      const options = leaderCall(reply)
       const saved = await backups.save(consistency, options)
       const { knownLeader, lastContactMs, meta } = saved
       setReadHeaders(reply, { index: meta.index, knownLeader, lastContactMs, consistency })

@@ -14,6 +14,14 @@ import { clientSignal, renderJson, sendJsonText } from './replies.ts'
  */
 export const LEADER_WAIT_MS = 2_000
 
+/** How a request asks the leader: given up when its client goes away, or when there is none in time. */
+export function leaderCall(reply: FastifyReply): {
+  readonly signal: AbortSignal
+  readonly timeoutMs: number
+} {
+  return { signal: clientSignal(reply), timeoutMs: LEADER_WAIT_MS }
+}
+
 /** Beyond this the header says no more: a client multiplies it into nanoseconds in 64 bits. */
 const LAST_CONTACT_MAX_MS = 2 ** 31 - 1
 

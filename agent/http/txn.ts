@@ -3,10 +3,10 @@ import type { KvOperation, TransactionOutcome } from '../../consensus/client.ts'
 import type { HttpContext } from './collaborators.ts'
 import { refused } from './errors.ts'
 import { kvJson } from './kv-reads.ts'
-import { clientSignal, sendJson } from './replies.ts'
+import { sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 import { ERRORS, TransactionRequestSchema, TransactionSchema } from './schemas.ts'
-import { LEADER_WAIT_MS, readOptions, setContactHeaders } from './store-reads.ts'
+import { leaderCall, readOptions, setContactHeaders } from './store-reads.ts'
 import { isReadOnly, parseTransaction } from './txn-definition.ts'
 
 /** What a body may always have: as much as Consul takes. */
@@ -57,7 +57,7 @@ async function read(
   operations: readonly KvOperation[],
 ): Promise<TransactionOutcome> {
   const { consistency } = readOptions(request)
-  const options = { signal: clientSignal(reply), timeoutMs: LEADER_WAIT_MS }
+  const options = leaderCall(reply)
   const { view, ...contact } = await consensus.read(consistency, options)
   setContactHeaders(reply, contact)
   return view.readTransaction(operations)
@@ -68,7 +68,7 @@ async function write(
   reply: FastifyReply,
   operations: readonly KvOperation[],
 ): Promise<TransactionOutcome> {
-  const options = { signal: clientSignal(reply), timeoutMs: LEADER_WAIT_MS }
+  const options = leaderCall(reply)
   const result = await consensus.propose({ type: 'kv.txn', operations }, options)
   if (result.transaction === undefined) throw refused(result.error ?? 'the transaction was refused')
   return result.transaction
