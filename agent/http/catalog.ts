@@ -1,9 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import type { Catalog } from '../../discovery/catalog/types.ts'
+import type { Catalog, CatalogSelector } from '../../discovery/catalog/types.ts'
 import { instanceFilter, nodeMetaFilter } from './catalog-filters.ts'
 import type { HttpContext } from './collaborators.ts'
-import { DATACENTER, nodeJson, nodeServiceJson, nodeUuid, serviceNodeJson } from './consul-shapes.ts'
+import { DATACENTER, nodeIdOf, nodeJson, nodeServiceJson, serviceNodeJson } from './consul-shapes.ts'
 import { badRequest } from './errors.ts'
 import { textTail } from './raw-path.ts'
 import { sendJson } from './replies.ts'
@@ -26,8 +26,6 @@ const TAG_QUERY = { tag: 'Tag the instance must have; repeatable' }
 /** Nodes and services of the cluster: /v1/catalog/* (Consul catalog API). Works without a leader. */
 export function addCatalogRoutes(routes: RouteTable, context: HttpContext): void {
   const { catalog } = context
-  const all = { kind: 'all' as const }
-  const index = (): number => catalog.index
   routes.add({
     method: 'GET',
     url: '/v1/catalog/datacenters',
@@ -48,7 +46,7 @@ export function addCatalogRoutes(routes: RouteTable, context: HttpContext): void
     handler: (request, reply) => {
       const matches = nodeMetaFilter(request.query)
       const value = () => catalog.nodes().filter(matches).map(nodeJson)
-      return sendCatalogRead(context, request, reply, { selector: all, index, value })
+      return sendCatalogRead(context, request, reply, { selector: { kind: 'nodes' }, value })
     },
   })
   routes.add({
@@ -64,7 +62,7 @@ export function addCatalogRoutes(routes: RouteTable, context: HttpContext): void
     },
     handler: (request, reply) => {
       const value = () => services(catalog, request)
-      return sendCatalogRead(context, request, reply, { selector: all, index, value })
+      return sendCatalogRead(context, request, reply, { selector: { kind: 'services' }, value })
     },
   })
   addServiceRoute(routes, context)
@@ -88,7 +86,6 @@ function addServiceRoute(routes: RouteTable, context: HttpContext): void {
       const matches = instanceFilter(request.query)
       return sendCatalogRead(context, request, reply, {
         selector: { kind: 'service', name },
-        index: () => catalog.serviceIndex(name),
         value: () => catalog.instances(name).filter(matches).map(serviceNodeJson),
       })
     },
@@ -105,8 +102,7 @@ function addNodeRoutes(routes: RouteTable, context: HttpContext): void {
     const wanted = textTail(request)
     if (wanted === '') throw badRequest('Missing node name')
     return sendCatalogRead(context, request, reply, {
-      selector: { kind: 'all' },
-      index: () => catalog.index,
+      selector: selectorOf(catalog, wanted),
       value: () => {
         const node = findNode(catalog, wanted)
         if (node === undefined) return null
@@ -178,10 +174,16 @@ function services(catalog: Catalog, request: FastifyRequest): Record<string, rea
   return Object.fromEntries([...tags].sort().map(([name, union]) => [name, [...union].sort()]))
 }
 
+/** What a read of the node looks at; every node where it is not known under that name. */
+function selectorOf(catalog: Catalog, wanted: string): CatalogSelector {
+  const node = findNode(catalog, wanted)
+  return node === undefined ? { kind: 'nodes' } : { kind: 'node', name: node.record.name }
+}
+
 /** By name, or by a prefix of the node id that fits exactly one. */
 function findNode(catalog: Catalog, wanted: string) {
   const named = catalog.node(wanted)
   if (named !== undefined || wanted.length < NODE_ID_PREFIX_MIN) return named
-  const found = catalog.nodes().filter(({ record }) => nodeUuid(record.id).startsWith(wanted))
+  const found = catalog.nodes().filter(({ record }) => nodeIdOf(record).startsWith(wanted))
   return found.length === 1 ? found[0] : undefined
 }

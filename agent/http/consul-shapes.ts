@@ -33,6 +33,11 @@ export function nodeUuid(peerId: string): string {
   )
 }
 
+/** The node id of a record: derived, or the one a declared node was given. */
+export function nodeIdOf(record: NodeRecord): string {
+  return record.declared === undefined ? nodeUuid(record.id) : record.declared.uuid
+}
+
 /** Host and port of `host:port` or `[ipv6]:port`; port 0 if there is none. */
 export function splitAddress(address: string): { readonly host: string; readonly port: number } {
   const at = address.lastIndexOf(':')
@@ -44,11 +49,11 @@ export function splitAddress(address: string): { readonly host: string; readonly
 export function nodeJson(node: CatalogNode) {
   const { record } = node
   return {
-    ID: nodeUuid(record.id),
+    ID: nodeIdOf(record),
     Node: record.name,
     Address: record.address,
     Datacenter: DATACENTER,
-    TaggedAddresses: taggedNodeAddresses(record.address),
+    TaggedAddresses: taggedNodeAddresses(record),
     Meta: { 'consul-network-segment': '', ...record.meta },
     CreateIndex: node.createIndex,
     ModifyIndex: node.modifyIndex,
@@ -78,11 +83,11 @@ export function serviceNodeJson(instance: CatalogInstance) {
   const { record } = instance.node
   const tagged = taggedServiceAddresses(service)
   return {
-    ID: nodeUuid(record.id),
+    ID: nodeIdOf(record),
     Node: record.name,
     Address: record.address,
     Datacenter: DATACENTER,
-    TaggedAddresses: taggedNodeAddresses(record.address),
+    TaggedAddresses: taggedNodeAddresses(record),
     NodeMeta: { 'consul-network-segment': '', ...record.meta },
     ServiceKind: '',
     ServiceID: service.id,
@@ -193,11 +198,12 @@ function taggedServiceAddresses(service: ServiceInstance) {
   )
 }
 
-function taggedNodeAddresses(address: string): Record<string, string> {
+function taggedNodeAddresses({ address, declared }: NodeRecord): Record<string, string> {
   const family = isIPv4(address) ? 'ipv4' : isIPv6(address) ? 'ipv6' : null
   return {
     lan: address,
     wan: address,
     ...(family === null ? {} : { [`lan_${family}`]: address, [`wan_${family}`]: address }),
+    ...declared?.taggedAddresses,
   }
 }

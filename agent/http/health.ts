@@ -1,4 +1,5 @@
 import { Type } from 'typebox'
+import type { Catalog, CheckStatus, NodeCheck } from '../../discovery/catalog/types.ts'
 import { instanceFilter, nodeMetaFilter } from './catalog-filters.ts'
 import type { HttpContext } from './collaborators.ts'
 import { checkJson, serviceEntryJson } from './consul-shapes.ts'
@@ -29,13 +30,8 @@ export function addHealthRoutes(routes: RouteTable, context: HttpContext): void 
       const name = textTail(request)
       if (name === '') throw badRequest('Missing node name')
       return sendCatalogRead(context, request, reply, {
-        selector: { kind: 'all' },
-        index: () => catalog.index,
-        value: () =>
-          catalog
-            .checks()
-            .filter(({ node }) => node.record.name === name)
-            .map(({ node, check }) => checkJson(node.record, check, node)),
+        selector: { kind: 'node', name },
+        value: () => catalog.checksOn(name).map(({ node, check }) => checkJson(node.record, check, node)),
       })
     },
   })
@@ -54,7 +50,6 @@ export function addHealthRoutes(routes: RouteTable, context: HttpContext): void 
       const matches = nodeMetaFilter(request.query)
       return sendCatalogRead(context, request, reply, {
         selector: { kind: 'service', name },
-        index: () => catalog.serviceIndex(name),
         value: () =>
           catalog
             .instances(name)
@@ -82,12 +77,10 @@ export function addHealthRoutes(routes: RouteTable, context: HttpContext): void 
       if (state === '') throw badRequest('Missing check state')
       const matches = nodeMetaFilter(request.query)
       return sendCatalogRead(context, request, reply, {
-        selector: { kind: 'all' },
-        index: () => catalog.index,
+        selector: { kind: 'checks' },
         value: () =>
-          catalog
-            .checks()
-            .filter(({ node, check }) => (state === 'any' || check.status === state) && matches(node))
+          checksInState(catalog, state)
+            .filter(({ node }) => matches(node))
             .map(({ node, check }) => checkJson(node.record, check, node)),
       })
     },
@@ -116,7 +109,6 @@ function addServiceRoute(routes: RouteTable, context: HttpContext): void {
       const matches = instanceFilter(request.query)
       return sendCatalogRead(context, request, reply, {
         selector: { kind: 'service', name },
-        index: () => catalog.serviceIndex(name),
         value: () =>
           catalog
             .instances(name)
@@ -125,6 +117,15 @@ function addServiceRoute(routes: RouteTable, context: HttpContext): void {
       })
     },
   })
+}
+
+function checksInState(catalog: Catalog, state: string): readonly NodeCheck[] {
+  if (state === 'any') return catalog.checks()
+  return isCheckStatus(state) ? catalog.checksIn(state) : []
+}
+
+function isCheckStatus(text: string): text is CheckStatus {
+  return text === 'passing' || text === 'warning' || text === 'critical'
 }
 
 /** `?passing` is the one parameter whose value counts. */

@@ -125,7 +125,6 @@ export async function sendCatalogRead(
   reply: FastifyReply,
   read: {
     readonly selector: CatalogSelector
-    readonly index: () => number
     readonly value: () => unknown
   },
 ): Promise<FastifyReply> {
@@ -136,7 +135,7 @@ export async function sendCatalogRead(
     {
       async read() {
         const text = renderJson(request, read.value())
-        const index = read.index()
+        const index = catalog.indexOf(read.selector)
         return { index, storeIndex: catalog.index, fingerprint: text, answer: { text, index } }
       },
       watch: (listener) => catalog.onChange(read.selector, listener),

@@ -1,10 +1,11 @@
 import type { Member } from '../membership/types.ts'
 import { sameEntry } from './delta.ts'
-import { SERF_HEALTH } from './shapes.ts'
+import { NODE_CORDON, SERF_HEALTH } from './shapes.ts'
 import type {
   CatalogInstance,
   CatalogNode,
   CheckStatus,
+  DeclaredNode,
   HealthCheck,
   Indexed,
   NodeRecord,
@@ -16,8 +17,17 @@ export interface NodeView {
   readonly node: CatalogNode
   /** By instance id. */
   readonly instances: ReadonlyMap<string, Indexed>
-  /** `serfHealth`, then the checks of the node by id. */
+  /** `serfHealth`, the cordon, then the checks of the node by id. */
   readonly nodeChecks: readonly HealthCheck[]
+}
+
+/** What is shown of a node, before it has indexes. */
+export interface ShownNode {
+  readonly record: NodeRecord
+  readonly alive: boolean
+  readonly cordoned: boolean
+  /** False for a node that was only declared. */
+  readonly hasAgent: boolean
 }
 
 /** What a new view of a node changes. */
@@ -26,7 +36,11 @@ export interface ViewChange {
   readonly view: NodeView | null
   /** Whether anything a reader can see is different. */
   readonly visible: boolean
-  /** Names of the services that are touched. */
+  /** Whether the node itself is: it came or went, or its name, address, meta, verdict or cordon is another. */
+  readonly nodeChanged: boolean
+  /** Whether an instance came, went or is another. */
+  readonly servicesChanged: boolean
+  /** Names of the services that are touched, be it by a check. */
   readonly services: ReadonlySet<string>
 }
 
@@ -46,36 +60,69 @@ export function shownRecord(member: Member, record: NodeRecord | undefined): Nod
   }
 }
 
-/** The next view of a node, with `index` on what changed. `record` null: it is not to be shown. */
-export function nextView(
-  before: NodeView | null,
-  record: NodeRecord | null,
-  alive: boolean,
-  index: number,
-): ViewChange {
+/** A record with what was declared in addition. What a node says about itself goes before what is declared under the same id. */
+export function withDeclared(record: NodeRecord, declared: DeclaredNode | undefined): NodeRecord {
+  if (declared === undefined || declared.services.size + declared.checks.size === 0) return record
+  const services = new Map([...declared.services, ...record.services])
+  const checks = new Map([...declared.checks, ...record.checks])
+  for (const { id, serviceId } of checks.values()) {
+    if (serviceId !== '' && !services.has(serviceId)) checks.delete(id)
+  }
+  return Object.freeze({ ...record, services, checks })
+}
+
+/** The record to show for a node that has no agent. */
+export function declaredRecord(declared: DeclaredNode): NodeRecord {
+  const { name, address, meta, uuid, taggedAddresses } = declared
+  const alone: NodeRecord = {
+    id: `declared:${name}`,
+    name,
+    address,
+    version: { incarnation: 0, sequence: 0 },
+    meta,
+    services: new Map(),
+    checks: new Map(),
+    declared: { uuid, taggedAddresses },
+  }
+  return withDeclared(alone, declared)
+}
+
+/** The next view of a node, with `index` on what changed. `shown` null: it is not to be shown. */
+export function nextView(before: NodeView | null, shown: ShownNode | null, index: number): ViewChange {
   const services = new Set<string>()
   const old = before?.node.record
-  if (!record) {
+  if (!shown) {
     for (const service of old?.services.values() ?? []) services.add(service.name)
-    return { view: null, visible: before !== null, services }
+    const gone = before !== null
+    return { view: null, visible: gone, nodeChanged: gone, servicesChanged: services.size > 0, services }
   }
-  const nodeChanged = !before || before.node.alive !== alive || !sameNode(before.node.record, record)
-  const nodeChecks = [serfHealth(alive), ...sorted(record.checks, (check) => check.serviceId === '')]
+  const { record, alive, cordoned } = shown
+  const nodeChanged =
+    !before ||
+    before.node.alive !== alive ||
+    before.node.cordoned !== cordoned ||
+    !sameNode(before.node.record, record)
+  const nodeChecks = [
+    ...(shown.hasAgent ? [serfHealth(alive)] : []),
+    ...(cordoned ? [CORDON] : []),
+    ...sorted(record.checks, (check) => check.serviceId === ''),
+  ]
   const checksChanged = !before || !sameEntry(before.nodeChecks, nodeChecks)
   if (nodeChanged || checksChanged) {
     for (const service of old?.services.values() ?? []) services.add(service.name)
     for (const service of record.services.values()) services.add(service.name)
   }
-  touchChangedServices(old, record, services)
+  const servicesChanged = touchChangedServices(old, record, services)
   touchChangedChecks(old, record, services)
   const createIndex = before?.node.createIndex ?? index
   const modifyIndex = before && !nodeChanged ? before.node.modifyIndex : index
   const view: NodeView = {
-    node: Object.freeze({ record, alive, createIndex, modifyIndex }),
+    node: Object.freeze({ record, alive, cordoned, createIndex, modifyIndex }),
     instances: nextInstances(before, record, index),
     nodeChecks,
   }
-  return { view, visible: nodeChanged || checksChanged || services.size > 0, services }
+  const visible = nodeChanged || checksChanged || services.size > 0
+  return { view, visible, nodeChanged, servicesChanged, services }
 }
 
 /** An instance with everything that decides about it. */
@@ -103,6 +150,18 @@ export function hostOf(address: string): string {
   return host.startsWith('[') && host.endsWith(']') ? host.slice(1, -1) : host
 }
 
+const CORDON: HealthCheck = Object.freeze({
+  id: NODE_CORDON,
+  name: 'Node Cordoned',
+  status: 'critical',
+  notes: '',
+  output: 'An operator decided that this node gets no new traffic',
+  serviceId: '',
+  type: '',
+  interval: '',
+  timeout: '',
+})
+
 function serfHealth(alive: boolean): HealthCheck {
   return {
     id: SERF_HEALTH,
@@ -118,7 +177,12 @@ function serfHealth(alive: boolean): HealthCheck {
 }
 
 function sameNode(a: NodeRecord, b: NodeRecord): boolean {
-  return a.name === b.name && a.address === b.address && sameEntry(a.meta, b.meta)
+  return (
+    a.name === b.name &&
+    a.address === b.address &&
+    sameEntry(a.meta, b.meta) &&
+    sameEntry(a.declared, b.declared)
+  )
 }
 
 function sorted(
@@ -148,16 +212,26 @@ function nextInstances(
   return out
 }
 
-function touchChangedServices(old: NodeRecord | undefined, record: NodeRecord, touched: Set<string>): void {
+/** True if an instance came, went or is another. */
+function touchChangedServices(
+  old: NodeRecord | undefined,
+  record: NodeRecord,
+  touched: Set<string>,
+): boolean {
+  let changed = false
   for (const service of record.services.values()) {
     const previous = old?.services.get(service.id)
     if (sameEntry(previous, service)) continue
+    changed = true
     touched.add(service.name)
     if (previous) touched.add(previous.name)
   }
   for (const previous of old?.services.values() ?? []) {
-    if (!record.services.has(previous.id)) touched.add(previous.name)
+    if (record.services.has(previous.id)) continue
+    changed = true
+    touched.add(previous.name)
   }
+  return changed
 }
 
 function touchChangedChecks(old: NodeRecord | undefined, record: NodeRecord, touched: Set<string>): void {

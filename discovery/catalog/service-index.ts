@@ -8,7 +8,11 @@ interface Group {
   readonly byNode: Map<PeerId, Set<string>>
   instances: readonly CatalogInstance[] | null
   tags: readonly string[] | null
+  /** Built at the first question about a tag. */
+  byTag: ReadonlyMap<string, readonly CatalogInstance[]> | null
 }
+
+const NONE: readonly CatalogInstance[] = Object.freeze([])
 
 /** Instances by service name: a lookup costs what it returns, and nothing while the service does not change. */
 export class ServiceIndex {
@@ -22,10 +26,11 @@ export class ServiceIndex {
     this.#views = views
   }
 
-  /** Follows a node from one view to the next. `touched` get the new index. */
-  update(id: PeerId, before: NodeView | null, after: NodeView | null): void {
-    for (const service of services(before)) this.#remove(id, service)
-    for (const service of services(after)) this.#add(id, service)
+  /** Follows a node from one view to the next; only the services in `touched` are different. */
+  update(id: PeerId, before: NodeView | null, after: NodeView | null, touched: ReadonlySet<string>): void {
+    if (touched.size === 0) return
+    for (const service of services(before)) if (touched.has(service.name)) this.#remove(id, service)
+    for (const service of services(after)) if (touched.has(service.name)) this.#add(id, service)
   }
 
   /** Stamps the services a change touched. One without instances is extinct, and its name forgotten. */
@@ -52,6 +57,14 @@ export class ServiceIndex {
     if (!group) return []
     group.instances ??= Object.freeze(this.#join(group))
     return group.instances
+  }
+
+  /** Instances that have the tag, in the same order. */
+  tagged(name: string, tag: string): readonly CatalogInstance[] {
+    const group = this.#groups.get(name)
+    if (!group) return NONE
+    group.byTag ??= byTag(this.instances(name))
+    return group.byTag.get(tag) ?? NONE
   }
 
   /** Service name → tags, both sorted. */
@@ -88,6 +101,7 @@ export class ServiceIndex {
       byNode: new Map<PeerId, Set<string>>(),
       instances: null,
       tags: null,
+      byTag: null,
     }
     this.#groups.set(service.name, group)
     const ids = group.byNode.get(nodeId) ?? new Set<string>()
@@ -107,12 +121,25 @@ export class ServiceIndex {
   #forget(group: Group): void {
     group.instances = null
     group.tags = null
+    group.byTag = null
     this.#all = null
   }
 }
 
 function compareInstances(a: CatalogInstance, b: CatalogInstance): number {
   return compareText(a.node.record.name, b.node.record.name) || compareText(a.service.id, b.service.id)
+}
+
+function byTag(instances: readonly CatalogInstance[]): ReadonlyMap<string, readonly CatalogInstance[]> {
+  const out = new Map<string, CatalogInstance[]>()
+  for (const instance of instances) {
+    for (const tag of new Set(instance.service.tags)) {
+      const tagged = out.get(tag)
+      if (tagged === undefined) out.set(tag, [instance])
+      else tagged.push(instance)
+    }
+  }
+  return out
 }
 
 function services(view: NodeView | null): Iterable<ServiceInstance> {

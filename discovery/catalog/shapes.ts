@@ -7,6 +7,8 @@ export type Fields = Readonly<Record<string, unknown>>
 
 /** Id of the check that carries the verdict of the membership; no node may register one of its own. */
 export const SERF_HEALTH = 'serfHealth'
+/** Id of the check that says that its node is cordoned; no node may register one of its own. */
+export const NODE_CORDON = '_node_cordon'
 
 const STATUSES: ReadonlySet<unknown> = new Set(['passing', 'warning', 'critical'])
 const PORT_MAX = 65_535
@@ -88,6 +90,7 @@ export function readCheck(value: unknown): HealthCheck {
   const id = readText(fields.id, 1, LIMITS.idChars, 'the id of a check')
   const what = `check ${id}:`
   if (id === SERF_HEALTH) throw invalid(`${what} this id belongs to the membership`)
+  if (id === NODE_CORDON) throw invalid(`${what} this id belongs to the cordon of a node`)
   if (!STATUSES.has(fields.status)) throw invalid(`${what} status is not passing, warning or critical`)
   return Object.freeze({
     id,

@@ -1,15 +1,29 @@
 import type { Logger } from 'pino'
 import type { Member, Membership } from '../membership/types.ts'
 import type { PeerId } from '../mesh/types.ts'
-import { compareVersions } from './delta.ts'
-import { compareText, joinInstance, type NodeView, nextView, shownRecord } from './node-view.ts'
+import { CheckIndex, checksOf } from './check-index.ts'
+import { compareVersions, sameEntry } from './delta.ts'
+import {
+  compareText,
+  declaredRecord,
+  joinInstance,
+  type NodeView,
+  nextView,
+  type ShownNode,
+  shownRecord,
+  type ViewChange,
+  withDeclared,
+} from './node-view.ts'
 import { ServiceIndex } from './service-index.ts'
+import { Subscriptions } from './subscriptions.ts'
 import type {
   Catalog,
   CatalogInstance,
   CatalogNode,
   CatalogSelector,
-  HealthCheck,
+  CheckStatus,
+  DeclaredNode,
+  NodeCheck,
   NodeRecord,
 } from './types.ts'
 
@@ -24,20 +38,27 @@ export interface CatalogStoreCollaborators {
 }
 
 /**
- * Every node's record joined with who is alive. A failed member stays, with its instances critical; one that left is not
- * shown. A member whose record has not arrived is shown empty.
+ * Every node's record joined with who is alive, what was declared and who is cordoned. A failed member stays, with its
+ * instances critical; one that left is not shown. A member whose record has not arrived is shown empty.
  */
 export class CatalogStore implements Catalog {
   readonly #membership: CatalogStoreCollaborators['membership']
-  readonly #log: Logger
   readonly #records = new Map<PeerId, NodeRecord>()
   /** Since when a held record belongs to nobody the membership knows. */
   readonly #unknownSince = new Map<PeerId, number>()
   readonly #views = new Map<PeerId, NodeView>()
   readonly #idByName = new Map<string, PeerId>()
   readonly #services = new ServiceIndex(this.#views)
-  readonly #listeners = new Set<() => void>()
-  readonly #serviceListeners = new Map<string, Set<() => void>>()
+  readonly #checks = new CheckIndex(() =>
+    this.nodes().flatMap((node) => this.#viewOf(node.record.name) ?? []),
+  )
+  /** By name of the node. */
+  readonly #declared = new Map<string, DeclaredNode>()
+  /** Index of the last change of each shown node, by name. */
+  readonly #nodeIndexes = new Map<string, number>()
+  readonly #indexes = { nodes: 1, services: 1, checks: 1, lost: 1 }
+  readonly #subscriptions: Subscriptions
+  #cordoned: ReadonlySet<PeerId> = new Set()
   #stopFollowing: (() => void) | null = null
   #nodes: readonly CatalogNode[] | null = null
   #index = 1
@@ -45,7 +66,7 @@ export class CatalogStore implements Catalog {
 
   constructor(collaborators: CatalogStoreCollaborators) {
     this.#membership = collaborators.membership
-    this.#log = collaborators.log
+    this.#subscriptions = new Subscriptions(collaborators.log)
   }
 
   /** Follows the membership. */
@@ -94,6 +115,10 @@ export class CatalogStore implements Catalog {
     return this.#services.instances(service)
   }
 
+  instancesTagged(service: string, tag: string): readonly CatalogInstance[] {
+    return this.#services.tagged(service, tag)
+  }
+
   instancesOn(node: string): readonly CatalogInstance[] {
     const view = this.#viewOf(node)
     if (!view) return []
@@ -105,28 +130,38 @@ export class CatalogStore implements Catalog {
     return out.sort((a, b) => compareText(a.service.id, b.service.id))
   }
 
-  checks(): readonly { readonly node: CatalogNode; readonly check: HealthCheck }[] {
-    return this.nodes().flatMap((node) => {
-      const own = [...node.record.checks.values()].sort((a, b) => compareText(a.id, b.id))
-      const serf = this.#views.get(node.record.id)?.nodeChecks[0]
-      return [...(serf ? [serf] : []), ...own].map((check) => ({ node, check }))
-    })
+  checks(): readonly NodeCheck[] {
+    return this.#checks.all()
+  }
+
+  checksIn(status: CheckStatus): readonly NodeCheck[] {
+    return this.#checks.in(status)
+  }
+
+  checksOn(node: string): readonly NodeCheck[] {
+    const view = this.#viewOf(node)
+    return view ? checksOf(view) : []
   }
 
   serviceIndex(service: string): number {
     return this.#services.indexOf(service)
   }
 
+  indexOf(selector: CatalogSelector): number {
+    switch (selector.kind) {
+      case 'all':
+        return this.#index
+      case 'service':
+        return this.#services.indexOf(selector.name)
+      case 'node':
+        return this.#nodeIndexes.get(selector.name) ?? this.#indexes.lost
+      default:
+        return this.#indexes[selector.kind]
+    }
+  }
+
   onChange(selector: CatalogSelector, listener: () => void): () => void {
-    if (selector.kind === 'all') return subscribe(this.#listeners, listener, () => undefined)
-    const { name } = selector
-    const listeners = this.#serviceListeners.get(name) ?? new Set()
-    this.#serviceListeners.set(name, listeners)
-    return subscribe(listeners, listener, () => {
-      if (listeners.size === 0 && this.#serviceListeners.get(name) === listeners) {
-        this.#serviceListeners.delete(name)
-      }
-    })
+    return this.#subscriptions.add(selector, listener)
   }
 
   /** The record held of a node, shown or not. */
@@ -157,6 +192,26 @@ export class CatalogStore implements Catalog {
     return true
   }
 
+  /** Takes what is declared about the node of that name now; null: nothing any more. */
+  declare(name: string, declared: DeclaredNode | null): void {
+    if (declared) this.#declared.set(name, declared)
+    else this.#declared.delete(name)
+    const holder = this.#membership
+      .members()
+      .find((member) => member.name === name && member.status !== 'left')
+    if (holder) this.#refresh(holder.id, holder)
+    else this.#refreshDeclared(name)
+  }
+
+  /** Takes the ids of all nodes that are to get no new traffic. */
+  setCordoned(ids: ReadonlySet<PeerId>): void {
+    const before = this.#cordoned
+    this.#cordoned = ids
+    for (const id of new Set([...before, ...ids])) {
+      if (before.has(id) !== ids.has(id)) this.#refresh(id, this.#membership.get(id))
+    }
+  }
+
   /** Drops the records of nodes the membership has forgotten, or never heard of. */
   prune(now: number): void {
     for (const id of [...this.#records.keys()]) {
@@ -182,54 +237,85 @@ export class CatalogStore implements Catalog {
   }
 
   #refresh(id: PeerId, member: Member | undefined): void {
-    const before = this.#views.get(id) ?? null
-    const shown = member && member.status !== 'left' ? member : undefined
-    const record = shown ? shownRecord(shown, this.#records.get(id)) : null
-    if (!before && !record) return
-    const index = this.#index + 1
-    const { view, visible, services } = nextView(before, record, shown?.status !== 'failed', index)
-    this.#replace(id, before, view)
-    if (!visible) return
-    this.#index = index
-    this.#services.stamp(services, index)
-    this.#notify(services)
+    const name = this.#views.get(id)?.node.record.name
+    this.#show(id, this.#shown(id, member))
+    for (const touched of new Set([name, member?.name])) {
+      if (touched !== undefined && this.#declared.has(touched)) this.#refreshDeclared(touched)
+    }
   }
 
-  #replace(id: PeerId, before: NodeView | null, after: NodeView | null): void {
+  #shown(id: PeerId, member: Member | undefined): ShownNode | null {
+    if (!member || member.status === 'left') return null
+    const record = withDeclared(shownRecord(member, this.#records.get(id)), this.#declared.get(member.name))
+    return { record, alive: member.status !== 'failed', cordoned: this.#cordoned.has(id), hasAgent: true }
+  }
+
+  /** A declared node is shown under its name while no member has it. */
+  #refreshDeclared(name: string): void {
+    const declared = this.#declared.get(name)
+    const id = `declared:${name}`
+    const holder = this.#idByName.get(name)
+    const shown = declared?.stands === true && (holder === undefined || holder === id)
+    this.#show(
+      id,
+      shown ? { record: declaredRecord(declared), alive: true, cordoned: false, hasAgent: false } : null,
+    )
+  }
+
+  #show(id: PeerId, shown: ShownNode | null): void {
+    const before = this.#views.get(id) ?? null
+    if (!before && !shown) return
+    const index = this.#index + 1
+    const change = nextView(before, shown, index)
+    this.#replace(id, before, change)
+    if (change.visible) this.#stamp(before, change, index)
+  }
+
+  #replace(id: PeerId, before: NodeView | null, { view: after, services }: ViewChange): void {
     this.#nodes = null
+    this.#checks.forget()
     const oldName = before?.node.record.name
     if (oldName !== undefined && this.#idByName.get(oldName) === id) this.#idByName.delete(oldName)
     if (after) {
       this.#views.set(id, after)
       this.#idByName.set(after.node.record.name, id)
     } else this.#views.delete(id)
-    this.#services.update(id, before, after)
+    this.#services.update(id, before, after, services)
+  }
+
+  #stamp(before: NodeView | null, change: ViewChange, index: number): void {
+    const names = new Set<string>()
+    for (const view of [before, change.view]) if (view) names.add(view.node.record.name)
+    const checks = !before || !change.view || !sameChecks(before, change.view) || change.servicesChanged
+    this.#index = index
+    if (change.nodeChanged) this.#indexes.nodes = index
+    // Who asks for the services of some nodes only looks at the meta of nodes as well.
+    const services = change.servicesChanged || change.nodeChanged
+    if (services) this.#indexes.services = index
+    if (checks) this.#indexes.checks = index
+    for (const name of names) {
+      if (this.#idByName.has(name)) this.#nodeIndexes.set(name, index)
+      else {
+        this.#nodeIndexes.delete(name)
+        this.#indexes.lost = index
+      }
+    }
+    this.#services.stamp(change.services, index)
+    this.#subscriptions.notify({
+      nodes: change.nodeChanged,
+      services,
+      checks,
+      nodeNames: names,
+      serviceNames: change.services,
+    })
   }
 
   #viewOf(name: string): NodeView | undefined {
     const id = this.#idByName.get(name)
     return id === undefined ? undefined : this.#views.get(id)
   }
-
-  #notify(services: ReadonlySet<string>): void {
-    const listeners = [...this.#listeners]
-    for (const name of services) listeners.push(...(this.#serviceListeners.get(name) ?? []))
-    for (const listener of listeners) {
-      try {
-        listener()
-      } catch (error) {
-        this.#log.error({ err: error }, 'a listener of catalogue changes failed')
-      }
-    }
-  }
 }
 
-/** Each subscription counts by itself, even when the same function subscribes twice. */
-function subscribe(listeners: Set<() => void>, listener: () => void, after: () => void): () => void {
-  const own = () => listener()
-  listeners.add(own)
-  return () => {
-    listeners.delete(own)
-    after()
-  }
+function sameChecks(a: NodeView, b: NodeView): boolean {
+  return sameEntry(a.nodeChecks, b.nodeChecks) && sameEntry(a.node.record.checks, b.node.record.checks)
 }

@@ -52,6 +52,28 @@ export interface NodeRecord {
   readonly services: ReadonlyMap<string, ServiceInstance>
   /** By check id. */
   readonly checks: ReadonlyMap<string, HealthCheck>
+  /** Set on a node without an agent: what was declared about it besides. */
+  readonly declared?: {
+    /** UUID it was declared with; "" if none. */
+    readonly uuid: string
+    readonly taggedAddresses: Readonly<Record<string, string>>
+  }
+}
+
+/**
+ * What an operator or a program declared about a node: a decision, not a fact. It stands for a host without an agent, and adds
+ * to what a host with an agent says about itself.
+ */
+export interface DeclaredNode {
+  readonly name: string
+  readonly uuid: string
+  readonly address: string
+  readonly taggedAddresses: Readonly<Record<string, string>>
+  readonly meta: Readonly<Record<string, string>>
+  /** False while only services or checks were declared: it is shown only where a member has the name. */
+  readonly stands: boolean
+  readonly services: ReadonlyMap<string, ServiceInstance>
+  readonly checks: ReadonlyMap<string, HealthCheck>
 }
 
 /** Create and modify index of an object in this node's catalogue. Local to the node; they start again after a restart. */
@@ -63,7 +85,10 @@ export interface Indexed {
 /** A node of the catalogue, with the verdict of the membership (`alive` includes suspect). */
 export interface CatalogNode extends Indexed {
   readonly record: NodeRecord
+  /** True for a node without an agent: nobody watches it. */
   readonly alive: boolean
+  /** It is to get no new traffic. */
+  readonly cordoned: boolean
 }
 
 /** An instance joined with its node and every check that decides about it. */
@@ -76,8 +101,19 @@ export interface CatalogInstance extends Indexed {
   readonly status: CheckStatus
 }
 
-/** What changed, for a subscriber that wants less than everything. */
-export type CatalogSelector = { readonly kind: 'all' } | { readonly kind: 'service'; readonly name: string }
+/**
+ * What a reader looks at, so that it is woken for nothing else. `nodes`: which there are and what they say about themselves;
+ * `services`: names and tags; `checks`: every check; `node` and `service`: everything about one.
+ */
+export type CatalogSelector =
+  | { readonly kind: 'all' | 'nodes' | 'services' | 'checks' }
+  | { readonly kind: 'node' | 'service'; readonly name: string }
+
+/** A check with the node it is about. */
+export interface NodeCheck {
+  readonly node: CatalogNode
+  readonly check: HealthCheck
+}
 
 /** The read model of services: a function of every node's record and of who is alive. Lists are sorted by node name, then id. */
 export interface Catalog {
@@ -88,10 +124,19 @@ export interface Catalog {
   /** Service name → union of tags, both sorted. */
   services(): ReadonlyMap<string, readonly string[]>
   instances(service: string): readonly CatalogInstance[]
+  /** Those of `instances` that have the tag (exactly). */
+  instancesTagged(service: string, tag: string): readonly CatalogInstance[]
   instancesOn(node: string): readonly CatalogInstance[]
-  checks(): readonly { readonly node: CatalogNode; readonly check: HealthCheck }[]
+  /** By node name, then id; `serfHealth` first. */
+  checks(): readonly NodeCheck[]
+  /** Those of `checks` with this status. */
+  checksIn(status: CheckStatus): readonly NodeCheck[]
+  /** Those of one node; empty if it is unknown. */
+  checksOn(node: string): readonly NodeCheck[]
   /** Index of the last change that touched this service; of the last extinction for an unknown one. At least 1. */
   serviceIndex(service: string): number
+  /** Index of the last change of what the selector names; of the last disappearance for what is unknown. At least 1. */
+  indexOf(selector: CatalogSelector): number
   /** Fires once per change that matches. Returns the way to stop. */
   onChange(selector: CatalogSelector, listener: () => void): () => void
   /** True once this node has exchanged records with a peer, or has none to exchange with. */

@@ -22,7 +22,7 @@ export function node(
     services: new Map(),
     checks: new Map(checks),
   }
-  return { record, alive, createIndex: 1, modifyIndex: 1 }
+  return { record, alive, cordoned: false, createIndex: 1, modifyIndex: 1 }
 }
 
 /** A catalogue of these nodes. As in the real one, of several with one name the last gets it. */

@@ -12,11 +12,12 @@ import type {
 } from '../../../discovery/catalog/types.ts'
 import type { CheckDefinition, HealthRunner } from '../../../discovery/health/types.ts'
 import type { Member, Membership } from '../../../discovery/membership/types.ts'
+import { DerivedCatalog } from '../../discovery/derived-catalog.ts'
 
 const SEVERITY: Readonly<Record<CheckStatus, number>> = { passing: 0, warning: 1, critical: 2 }
 
 /** A catalogue of this node (`n1`, writable) and one other (`n2`). */
-export class FakeCatalog implements Catalog, LocalCatalog {
+export class FakeCatalog extends DerivedCatalog implements Catalog, LocalCatalog {
   index = 20
   synced = true
   otherAlive = true
@@ -97,8 +98,8 @@ export class FakeCatalog implements Catalog, LocalCatalog {
       ...this.other,
     }
     return [
-      { record: this.record(), alive: true, createIndex: 3, modifyIndex: 4 },
-      { record: other, alive: this.otherAlive, createIndex: 5, modifyIndex: 6 },
+      { record: this.record(), alive: true, cordoned: false, createIndex: 3, modifyIndex: 4 },
+      { record: other, alive: this.otherAlive, cordoned: false, createIndex: 5, modifyIndex: 6 },
     ]
   }
 
@@ -165,7 +166,7 @@ export class FakeCatalog implements Catalog, LocalCatalog {
     this.index += 1
     if (service !== undefined) this.#serviceIndexes.set(service, this.index)
     for (const { selector, listener } of [...this.#listeners]) {
-      if (selector.kind === 'all' || selector.name === service) listener()
+      if (selector.kind !== 'service' || selector.name === service) listener()
     }
   }
 }

@@ -5,6 +5,7 @@ import type {
   CheckStatus,
   ServiceInstance,
 } from '../../../discovery/catalog/types.ts'
+import { DerivedCatalog } from '../derived-catalog.ts'
 
 /** A node and what runs on it. */
 export interface NodeSpec {
@@ -16,13 +17,14 @@ export interface NodeSpec {
 }
 
 /** A fixed catalogue. */
-export class FakeCatalog implements Catalog {
+export class FakeCatalog extends DerivedCatalog implements Catalog {
   readonly index = 42
   readonly synced = true
   readonly #nodes: readonly CatalogNode[]
   readonly #instances: readonly CatalogInstance[]
 
   constructor(specs: readonly NodeSpec[]) {
+    super()
     const indexed = { createIndex: 1, modifyIndex: 1 }
     const nodes: CatalogNode[] = []
     const instances: CatalogInstance[] = []
@@ -30,6 +32,7 @@ export class FakeCatalog implements Catalog {
       const node: CatalogNode = {
         ...indexed,
         alive: spec.alive ?? true,
+        cordoned: false,
         record: {
           id: `peer-${spec.name}`,
           name: spec.name,

@@ -5,6 +5,7 @@ import type {
   CheckStatus,
   ServiceInstance,
 } from '../../../discovery/catalog/types.ts'
+import { DerivedCatalog } from '../../discovery/derived-catalog.ts'
 
 /** The part of an instance a test cares about. */
 export interface InstanceSpec {
@@ -52,6 +53,7 @@ export function instance(spec: InstanceSpec): CatalogInstance {
       checks: new Map(),
     },
     alive: spec.alive ?? true,
+    cordoned: false,
     createIndex: created,
     modifyIndex: created,
   }
@@ -66,13 +68,14 @@ export function instance(spec: InstanceSpec): CatalogInstance {
 }
 
 /** A catalogue of these instances, in the order given. `set` replaces them and raises the index. */
-export class FakeCatalog implements Catalog {
+export class FakeCatalog extends DerivedCatalog implements Catalog {
   index = 1
   readonly synced = true
   reads = 0
   #instances: readonly CatalogInstance[]
 
   constructor(instances: readonly CatalogInstance[]) {
+    super()
     this.#instances = instances
   }
 
