@@ -1,6 +1,7 @@
-import { Counter, Gauge, type Registry } from 'prom-client'
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { Member, MemberStatus } from './types.ts'
 
+const RTT_BUCKETS_S = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1]
 const STATUSES: readonly MemberStatus[] = ['alive', 'suspect', 'failed', 'left']
 
 /** What the metrics read when they are scraped. */
@@ -16,6 +17,8 @@ export class MembershipMetrics {
   readonly rejected: Counter<'channel'>
   /** Messages the mesh did not take. */
   readonly dropped: Counter
+  /** From a ping to the answer of its target, in seconds. */
+  readonly rtt: Histogram
   /** Members given up as seen here. */
   readonly failures: Counter
 
@@ -35,6 +38,12 @@ export class MembershipMetrics {
     this.failures = new Counter({
       name: 'constellation_swim_failures_total',
       help: 'Members seen to fail',
+      registers,
+    })
+    this.rtt = new Histogram({
+      name: 'constellation_swim_rtt_seconds',
+      help: 'From a ping to the answer of the member itself',
+      buckets: RTT_BUCKETS_S,
       registers,
     })
     if (!registry) return

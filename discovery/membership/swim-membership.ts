@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import type { Mesh, PeerId } from '../mesh/types.ts'
+import type { Coordinate } from './core/coordinate.ts'
 import { isLive } from './core/member-table.ts'
 import { DEFAULT_TIMINGS, type SwimTimings } from './core/types.ts'
 import { MembershipError } from './errors.ts'
@@ -143,6 +144,14 @@ export class SwimMembership implements Membership {
     this.#meta = meta
     const running = this.#running
     if (running) running.perform(running.core.setMeta(meta, this.#now()))
+  }
+
+  rttMs(a: PeerId, b: PeerId): number | null {
+    return this.#running?.core.places.rttMs(a, b) ?? null
+  }
+
+  coordinate(id: PeerId): Coordinate | null {
+    return this.#running?.core.places.get(id) ?? null
   }
 
   onChange(listener: ChangeListener): () => void {

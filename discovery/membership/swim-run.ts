@@ -188,6 +188,9 @@ export class SwimRun {
       case 'leave-acked':
         leaveAcknowledged()
         return
+      case 'rtt':
+        metrics.rtt.observe(action.rttMs / 1000)
+        return
     }
   }
 

@@ -1,4 +1,5 @@
 import type { PeerId } from '../mesh/types.ts'
+import type { Coordinate } from './core/coordinate.ts'
 
 /** `left` = went on purpose. `suspect` still counts as alive for every view. */
 export type MemberStatus = 'alive' | 'suspect' | 'failed' | 'left'
@@ -31,6 +32,13 @@ export interface Membership {
   local(): Member
   /** Replaces this node's meta and tells everyone. */
   setMeta(meta: MemberMeta): void
+  /**
+   * Estimated round trip between two members in ms, out of their network coordinates: nobody has to have measured it. 0 from a
+   * member to itself; null while the place of one of them is unknown.
+   */
+  rttMs(a: PeerId, b: PeerId): number | null
+  /** Where a member is in the network coordinate space; null while that is unknown or it has measured nothing yet. */
+  coordinate(id: PeerId): Coordinate | null
   /** Fires after each change of a member's record. `previous` is undefined for a new member. Returns the way to stop. */
   onChange(listener: (member: Member, previous: Member | undefined) => void): () => void
 }

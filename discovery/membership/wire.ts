@@ -1,3 +1,4 @@
+import type { Coordinate } from './core/coordinate.ts'
 import type { MemberRecord, MemberState, SwimMessage, SyncEntry, Update } from './core/types.ts'
 import { MembershipError } from './errors.ts'
 
@@ -12,13 +13,16 @@ const UPDATES_MAX = 256
 const ENTRIES_MAX = 4096
 const ID_CHARS_MAX = 128
 const ADDRESS_CHARS_MAX = 300
+const COORDINATE_PARTS_MAX = 32
+const MICRO = 1e6
 const STATES: ReadonlySet<unknown> = new Set(['alive', 'suspect', 'failed', 'left'])
 
 type Fields = Record<string, unknown>
 
 /** A message of the channel `swim` as bytes (JSON). */
 export function encodeMessage(message: SwimMessage): Uint8Array {
-  return Buffer.from(JSON.stringify(message))
+  if (message.type !== 'ack' || !message.coordinate) return Buffer.from(JSON.stringify(message))
+  return Buffer.from(JSON.stringify({ ...message, coordinate: packCoordinate(message.coordinate) }))
 }
 
 /** Reads a message of the channel `swim`. @throws MembershipError `MBR_BAD_MESSAGE` */
@@ -29,23 +33,58 @@ export function decodeMessage(bytes: Uint8Array): SwimMessage {
   if (type === 'gossip') return { type, updates }
   const seq = count(fields.seq)
   if (type === 'ping-req') return { type, seq, target: text(fields.target, ID_CHARS_MAX), updates }
-  if (type === 'ping' || type === 'ack' || type === 'nack') return { type, seq, updates }
+  if (type === 'ping' || type === 'nack') return { type, seq, updates }
+  if (type === 'ack') return { type, seq, updates, ...coordinate(fields.coordinate) }
   throw bad('unknown type')
 }
 
 /** A full state as bytes (JSON), for the channel `swim-sync`. */
 export function encodeSync(entries: readonly SyncEntry[]): Uint8Array {
-  return Buffer.from(JSON.stringify({ entries }))
+  const packed = entries.map(({ member, ageMs, place }) =>
+    place
+      ? {
+          member,
+          ageMs,
+          place: { coordinate: packCoordinate(place.coordinate), ageMs: Math.round(place.ageMs) },
+        }
+      : { member, ageMs },
+  )
+  return Buffer.from(JSON.stringify({ entries: packed }))
 }
 
 /** Reads a full state. @throws MembershipError `MBR_BAD_MESSAGE` */
 export function decodeSync(bytes: Uint8Array): SyncEntry[] {
   return list(parse(bytes, SYNC_BYTES_MAX).entries, ENTRIES_MAX).map((value) => {
     const fields = object(value)
-    const { ageMs } = fields
-    if (typeof ageMs !== 'number' || !Number.isFinite(ageMs) || ageMs < 0) throw bad('age')
-    return { member: member(object(fields.member)), ageMs }
+    return { member: member(object(fields.member)), ageMs: age(fields.ageMs), ...place(fields.place) }
   })
+}
+
+/** A coordinate as whole numbers: its parts in µs, and the error in millionths. */
+function packCoordinate({ vec, height, adjustment, error }: Coordinate): number[] {
+  return [...vec, height, adjustment, error].map((x) => Math.round(x * MICRO))
+}
+
+function coordinate(value: unknown): { coordinate?: Coordinate } {
+  if (value === undefined) return {}
+  const parts = list(value, COORDINATE_PARTS_MAX).map((part) => {
+    if (typeof part !== 'number') throw bad('coordinate')
+    return part / MICRO
+  })
+  const [height = 0, adjustment = 0, error = 0] = parts.splice(-3)
+  return { coordinate: { vec: parts, height, adjustment, error } }
+}
+
+function place(value: unknown): Pick<SyncEntry, 'place'> {
+  if (value === undefined) return {}
+  const fields = object(value)
+  const heard = coordinate(fields.coordinate).coordinate
+  return heard ? { place: { coordinate: heard, ageMs: age(fields.ageMs) } } : {}
+}
+
+function age(value: unknown): number {
+  if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) throw bad('age')
+  return value
 }
 
 /** Checks the meta a node is to carry. @throws MembershipError `MBR_META_TOO_LARGE` */

@@ -17,6 +17,8 @@ interface Probe {
   readonly evidence: boolean
   readonly helpers: Set<NodeId>
   readonly nacks: Set<NodeId>
+  /** When the ping left; null once this process stood still meanwhile, so that the answer measures nothing. */
+  sentAt: number | null
   asked: boolean
   askAt: number
   deadline: number
@@ -97,19 +99,16 @@ export class Prober {
   probe(target: NodeId, now: number): void {
     if (this.#probeOf(target)) return
     const { probeTimeoutMs, probeIntervalMs } = this.#ctx.timings
-    this.#start(
-      target,
-      false,
-      now + this.#awareness.scale(probeTimeoutMs),
-      now + this.#awareness.scale(probeIntervalMs),
-    )
+    const askAt = now + this.#awareness.scale(probeTimeoutMs)
+    this.#start(target, false, { now, askAt, deadline: now + this.#awareness.scale(probeIntervalMs) })
   }
 
   /** Judges a member whose last connection closed: everything at once, and a verdict at the deadline. */
   judge(target: NodeId, now: number): void {
     const running = this.#probeOf(target)
     if (running) this.#probes.delete(running.seq)
-    const probe = this.#start(target, true, now, now + this.#ctx.timings.evidenceTimeoutMs)
+    const deadline = now + this.#ctx.timings.evidenceTimeoutMs
+    const probe = this.#start(target, true, { now, askAt: now, deadline })
     this.#ask(probe)
   }
 
@@ -119,19 +118,21 @@ export class Prober {
     if (running?.evidence) this.#probes.delete(running.seq)
   }
 
-  onAck(from: NodeId, seq: number): void {
+  /** Answers the round trip in ms if the target itself answered in time; null otherwise. */
+  onAck(from: NodeId, seq: number, now: number): number | null {
     const relay = this.#relays.get(seq)
     if (relay) {
-      if (from !== relay.target) return
+      if (from !== relay.target) return null
       this.#relays.delete(seq)
       this.#send.ack(relay.asker, relay.askerSeq)
-      return
+      return null
     }
     const probe = this.#probes.get(seq)
-    if (!probe || (from !== probe.target && !probe.helpers.has(from))) return
+    if (!probe || (from !== probe.target && !probe.helpers.has(from))) return null
     this.#probes.delete(seq)
     this.#links.endEvidence(probe.target)
     this.#awareness.apply(-1)
+    return from === probe.target && probe.sentAt !== null ? now - probe.sentAt : null
   }
 
   onNack(from: NodeId, seq: number): void {
@@ -187,6 +188,7 @@ export class Prober {
   /** This process stood still for `ms`: answers that wait unread are not late. */
   shift(ms: number): void {
     for (const probe of this.#probes.values()) {
+      probe.sentAt = null
       probe.askAt += ms
       probe.deadline += ms
     }
@@ -201,7 +203,7 @@ export class Prober {
     return undefined
   }
 
-  #start(target: NodeId, evidence: boolean, askAt: number, deadline: number): Probe {
+  #start(target: NodeId, evidence: boolean, times: { now: number; askAt: number; deadline: number }): Probe {
     const seq = this.nextSeq()
     const probe: Probe = {
       seq,
@@ -209,9 +211,10 @@ export class Prober {
       evidence,
       helpers: new Set(),
       nacks: new Set(),
+      sentAt: times.now,
       asked: false,
-      askAt,
-      deadline,
+      askAt: times.askAt,
+      deadline: times.deadline,
     }
     this.#probes.set(seq, probe)
     this.#send.ping(target, seq)

@@ -1,5 +1,7 @@
 import { Awareness } from './awareness.ts'
 import { BroadcastQueue, retransmitLimit } from './broadcast-queue.ts'
+import type { Coordinate } from './coordinate.ts'
+import { CoordinateBook } from './coordinate-book.ts'
 import { Links } from './links.ts'
 import { isLive, MemberTable } from './member-table.ts'
 import { Prober } from './prober.ts'
@@ -41,6 +43,7 @@ export class SwimCore {
   readonly #table: MemberTable
   readonly #links: Links
   readonly #prober: Prober
+  readonly #places: CoordinateBook
   #actions: SwimAction[] = []
   #now: number
   #lastGossipAt: number
@@ -59,12 +62,14 @@ export class SwimCore {
     }
     this.#table = new MemberTable({ ...options.self, status: 'alive' }, now, ctx, this.#queue)
     this.#links = new Links(ctx, this.#table)
+    this.#places = new CoordinateBook(options.self.id, options.random)
     this.#prober = new Prober(now, ctx, {
       table: this.#table,
       links: this.#links,
       awareness: this.#awareness,
       send: {
         ping: (to, seq) => this.#send(to, { type: 'ping', seq, updates: this.#news(to) }),
+        // Passed on for somebody else: where this node is measures nothing.
         ack: (to, seq) => this.#send(to, { type: 'ack', seq, updates: this.#news(to) }),
         nack: (to, seq) => this.#send(to, { type: 'nack', seq, updates: this.#news(to) }),
         pingReq: (to, seq, target) =>
@@ -97,6 +102,11 @@ export class SwimCore {
   /** 0 healthy … 8: how much this node distrusts itself. */
   get healthScore(): number {
     return this.#awareness.score
+  }
+
+  /** Where nodes are, and how far from each other. */
+  get places(): Pick<CoordinateBook, 'get' | 'rttMs' | 'rejected'> {
+    return this.#places
   }
 
   /** Updates waiting to be gossiped. */
@@ -144,12 +154,13 @@ export class SwimCore {
     }
     if (message.type === 'ping') {
       const own = outdated ? [this.#table.selfUpdate()] : []
-      this.#send(from, { type: 'ack', seq: message.seq, updates: own.concat(this.#news(from)) })
+      const updates = own.concat(this.#news(from))
+      this.#send(from, { type: 'ack', seq: message.seq, updates, coordinate: this.#places.own })
     } else if (message.type === 'ping-req') {
       this.#prober.onPingReq(from, message.seq, message.target, now)
     } else if (message.type === 'ack') {
       if (message.seq === this.#leaveSeq) this.#emit({ type: 'leave-acked', by: from })
-      else this.#prober.onAck(from, message.seq)
+      else this.#acked(from, message.seq, message.coordinate, now)
     } else if (message.type === 'nack') {
       this.#prober.onNack(from, message.seq)
     }
@@ -201,12 +212,19 @@ export class SwimCore {
   merge(from: NodeId, entries: readonly SyncEntry[], now: number): SwimAction[] {
     this.#now = now
     if (this.#table.merge(from, entries, now)) this.#awareness.apply(1)
+    for (const { member, place } of entries) {
+      if (place && this.#table.get(member.id))
+        this.#places.heard(member.id, place.coordinate, place.ageMs, now)
+    }
     return this.#drain()
   }
 
   /** The full state of this node, for a peer. */
   snapshot(now: number): SyncEntry[] {
-    return this.#table.snapshot(now)
+    return this.#table.snapshot(now).map((entry) => {
+      const place = this.#places.entry(entry.member.id, now)
+      return place ? { ...entry, place } : entry
+    })
   }
 
   /** Leaves on purpose: tells every living member directly; each answers with an ack (`leave-acked`). Probing ends. */
@@ -243,6 +261,7 @@ export class SwimCore {
 
   #emit(action: SwimAction): void {
     this.#actions.push(action)
+    if (action.type === 'remove') this.#places.forget(action.member.id)
     if (action.type !== 'change') return
     // The table emits nothing while it is being constructed, so the parts below exist.
     this.#links.memberChanged(action.member, action.previous, this.#now)
@@ -253,6 +272,12 @@ export class SwimCore {
     const actions = this.#actions
     this.#actions = []
     return actions
+  }
+
+  #acked(from: NodeId, seq: number, coordinate: Coordinate | undefined, now: number): void {
+    const rttMs = this.#prober.onAck(from, seq, now)
+    if (rttMs !== null) this.#emit({ type: 'rtt', id: from, rttMs })
+    if (coordinate && this.#table.get(from)) this.#places.answered(from, coordinate, rttMs, now)
   }
 
   #send(to: NodeId, message: SwimMessage): void {

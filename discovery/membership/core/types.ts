@@ -1,3 +1,5 @@
+import type { Coordinate } from './coordinate.ts'
+
 /** Identity of a node (its peer id). */
 export type NodeId = string
 
@@ -47,11 +49,20 @@ export type Update = AliveUpdate | AccusationUpdate | LeftUpdate
 export interface SyncEntry {
   readonly member: MemberRecord
   readonly ageMs: number
+  /** Where the member was, `ageMs` before. Absent if the sender does not know. */
+  readonly place?: { readonly coordinate: Coordinate; readonly ageMs: number }
 }
 
 /** A message between two cores. `seq` is chosen by the sender of a request and comes back in the answer. */
 export type SwimMessage =
-  | { readonly type: 'ping' | 'ack' | 'nack'; readonly seq: number; readonly updates: readonly Update[] }
+  | { readonly type: 'ping' | 'nack'; readonly seq: number; readonly updates: readonly Update[] }
+  | {
+      readonly type: 'ack'
+      readonly seq: number
+      readonly updates: readonly Update[]
+      /** Where the sender is. */
+      readonly coordinate?: Coordinate
+    }
   | {
       readonly type: 'ping-req'
       readonly seq: number
@@ -89,6 +100,8 @@ export type SwimAction =
   /** The table is full and this member was not admitted. Reported once until there is room again. */
   | { readonly type: 'full'; readonly name: string; readonly id: NodeId }
   | { readonly type: 'leave-acked'; readonly by: NodeId }
+  /** A member answered a ping itself. */
+  | { readonly type: 'rtt'; readonly id: NodeId; readonly rttMs: number }
 
 /** What the parts of the core share. `random` answers in [0, 1). */
 export interface CoreContext {

@@ -11,6 +11,7 @@ import type {
   ServiceInstance,
 } from '../../../discovery/catalog/types.ts'
 import type { CheckDefinition, HealthRunner } from '../../../discovery/health/types.ts'
+import { type Coordinate, distanceS } from '../../../discovery/membership/core/coordinate.ts'
 import type { Member, Membership } from '../../../discovery/membership/types.ts'
 import { DerivedCatalog } from '../../discovery/derived-catalog.ts'
 
@@ -259,6 +260,16 @@ export class FakeMembership implements Membership {
     return member('peer-1', 'n1', '10.0.0.1:7946', 'alive')
   }
   setMeta(): void {}
+  /** Where the members are; nowhere until a test puts them somewhere. */
+  readonly places = new Map<string, Coordinate>()
+  coordinate(id: string): Coordinate | null {
+    return this.places.get(id) ?? null
+  }
+  rttMs(a: string, b: string): number | null {
+    const [from, to] = [this.places.get(a), this.places.get(b)]
+    if (!from || !to) return null
+    return a === b ? 0 : distanceS(from, to) * 1000
+  }
   onChange(): () => void {
     return () => {}
   }

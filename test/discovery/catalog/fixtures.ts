@@ -114,6 +114,14 @@ export class FakeMembership implements Membership {
     this.set(this.#self, { meta })
   }
 
+  rttMs(): null {
+    return null
+  }
+
+  coordinate(): null {
+    return null
+  }
+
   onChange(listener: (member: Member, previous: Member | undefined) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)

@@ -339,6 +339,60 @@ t.test('an indirect ack keeps a member alive', async (t) => {
   t.equal(b.status('a'), 'alive')
 })
 
+t.test(
+  'an answer measures the round trip, unless this process stood still or somebody else brought it',
+  async (t) => {
+    const b = new Bench(['a'])
+    const ping = () => {
+      b.actions = []
+      while (b.sent('ping').length === 0) b.tick(b.core.deadline)
+      const sent = b.sent('ping')[0]?.message
+      return sent?.type === 'ping' ? sent.seq : -1
+    }
+    const coordinate = { vec: [0.01, 0, 0, 0, 0, 0, 0, 0], height: 0, adjustment: 0, error: 1 }
+    const answer = (seq: number, at: number, from = 'a') =>
+      b.do((core) => core.message(from, { type: 'ack', seq, updates: [], coordinate }, at))
+    const seq = ping()
+    t.match(answer(seq, b.now + 10), [{ type: 'rtt', id: 'a', rttMs: 10 }])
+    t.ok(b.core.places.rttMs('me', 'a'))
+    t.same(answer(seq, b.now + 11), [], 'once')
+    answer(1, b.now, 'stranger')
+    t.equal(b.core.places.get('stranger'), null, 'only members are kept')
+
+    const before = b.core.places.get('me')
+    const late = ping()
+    b.now += 5000
+    b.do((core) => core.tick(b.now))
+    t.same(answer(late, b.now), [], 'this process stood still')
+    t.equal(b.core.places.get('me'), before)
+    b.hear('x', failed('a', 1))
+    b.tick(b.now + 300_000_000)
+    t.equal(b.core.places.get('a'), null, 'forgotten with the member')
+  },
+)
+
+t.test('places travel with the full exchange', async (t) => {
+  const b = new Bench(['a', 'c'])
+  const coordinate = { vec: [0.01, 0, 0, 0, 0, 0, 0, 0], height: 0, adjustment: 0, error: 1 }
+  const place = (x: number, ageMs: number) => ({
+    coordinate: { ...coordinate, vec: [x, 0, 0, 0, 0, 0, 0, 0] },
+    ageMs,
+  })
+  const entry = (id: string, x: number, ageMs: number): SyncEntry => ({
+    member: member(id),
+    ageMs: 0,
+    place: place(x, ageMs),
+  })
+  b.do((core) => core.merge('x', [entry('a', 0.01, 100), entry('c', 0.03, 0)], 5000))
+  t.equal(Math.round(b.core.places.rttMs('a', 'c') ?? 0), 20)
+  b.do((core) => core.merge('x', [entry('a', 0.02, 200)], 5000))
+  t.equal(b.core.places.get('a')?.vec[0], 0.01, 'older')
+  const said = b.core.snapshot(6000).find((e) => e.member.id === 'a')
+  t.equal(said?.place?.ageMs, 1100)
+  b.do((core) => core.merge('x', [entry('me', 0.5, 0)], 5000))
+  t.equal(b.core.places.get('me'), null, 'nobody else says where this node is')
+})
+
 t.test('helper: pings for others, relays the ack, nacks in time', async (t) => {
   const b = new Bench(['a', 'c'])
   const request: SwimMessage = { type: 'ping-req', seq: 77, target: 'c', updates: [] }

@@ -172,6 +172,27 @@ t.test('meta travels, and has a limit', async (t) => {
   )
 })
 
+t.test('round trips are estimated between any two members', async (t) => {
+  const net = new FakeNetwork()
+  const dir = tempDir(t)
+  const a = await agent(t, net, 'a', { dataDir: dir })
+  t.equal(a.membership.coordinate('a'), null, 'nothing is measured yet')
+  const b = await agent(t, net, 'b', { dataDir: dir, join: ['a:7946'] })
+  const c = await agent(t, net, 'c', { dataDir: dir, join: ['a:7946'] })
+  const estimate = () => a.membership.rttMs('b', 'c')
+  await until('b and c measured, a heard of it', () => estimate() !== null, 5000, estimate)
+  t.ok(Number(estimate()) > 0 && Number(estimate()) < 1000, `${estimate()} ms`)
+  t.equal(a.membership.rttMs('b', 'b'), 0)
+  t.equal(a.membership.rttMs('b', 'nobody'), null)
+  for (const x of [b, c]) {
+    await until('a answered, or was told of', () => x.membership.coordinate('a') !== null)
+    t.equal(x.membership.coordinate('a')?.vec.length, 8)
+  }
+  t.match(await a.metrics.metrics(), /constellation_swim_rtt_seconds_count [1-9]/)
+  await b.membership.stop()
+  t.equal(b.membership.rttMs('a', 'b'), null, 'stopped')
+})
+
 t.test('a partition heals by itself', async (t) => {
   const net = new FakeNetwork()
   const dir = tempDir(t)
