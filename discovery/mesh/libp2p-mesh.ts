@@ -13,6 +13,7 @@ import { createHost, type MeshHost } from './libp2p-host.ts'
 import { DEFAULT_LIMITS, type MeshLimits } from './limits.ts'
 import { MeshMetrics } from './metrics.ts'
 import { Refusals } from './refusals.ts'
+import { Signing } from './signing.ts'
 import type { Mesh, PeerEvent, PeerId, RequestOptions } from './types.ts'
 
 /** Settings of the mesh of one node. */
@@ -59,6 +60,7 @@ export class Libp2pMesh implements Mesh {
   readonly #refusals: Refusals
   readonly #channels: Channels
   readonly #gossip: Gossip
+  readonly #signing: Signing
   readonly #listeners = new Set<(event: PeerEvent) => void>()
   readonly #addresses = new Map<PeerId, string>()
   #running: Running | undefined
@@ -84,6 +86,10 @@ export class Libp2pMesh implements Mesh {
     this.#now = collaborators.now ?? (() => performance.now())
     this.#metrics = new MeshMetrics(collaborators.metrics)
     this.id = peerIdFromPrivateKey(collaborators.privateKey).toString()
+    this.#signing = new Signing({
+      clusterName: options.clusterName,
+      privateKey: collaborators.privateKey,
+    })
     const shared = { log: this.#log, metrics: this.#metrics, now: this.#now }
     this.#refusals = new Refusals(shared)
     this.#channels = new Channels({ limits: this.#limits }, shared)
@@ -210,6 +216,14 @@ export class Libp2pMesh implements Mesh {
 
   subscribe(topic: string, handler: (from: PeerId, payload: Uint8Array) => void): void {
     this.#gossip.subscribe(topic, handler)
+  }
+
+  sign(context: string, payload: Uint8Array): Uint8Array {
+    return this.#signing.sign(context, payload)
+  }
+
+  verify(peer: PeerId, context: string, payload: Uint8Array, signature: Uint8Array): boolean {
+    return this.#signing.verify(peer, context, payload, signature)
   }
 
   /** start and stop run one after the other, in the order they were called. */

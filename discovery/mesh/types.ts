@@ -42,4 +42,8 @@ export interface Mesh {
   /** Gossip to every node subscribed to `topic`; may be lost. */
   publish(topic: string, payload: Uint8Array): Promise<void>
   subscribe(topic: string, handler: (from: PeerId, payload: Uint8Array) => void): void
+  /** The signature of this node over a payload (Ed25519, 64 bytes). `context` names what it is for: it counts for nothing else. */
+  sign(context: string, payload: Uint8Array): Uint8Array
+  /** Whether `peer` signed this payload for this context. Its id is its public key. */
+  verify(peer: PeerId, context: string, payload: Uint8Array, signature: Uint8Array): boolean
 }
