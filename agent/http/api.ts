@@ -29,6 +29,10 @@ export const ApiSchemas = {
     role: Type.String(),
     ready: Type.Boolean(),
     version: Type.String(),
+    catalog: Type.Object(
+      { digest: Type.String(), records: Type.Integer() },
+      { description: 'Equal on all nodes that hold the same records of the same nodes' },
+    ),
     diskFull: Type.Optional(
       Type.String({ description: 'Set while the disk is full: no writes are taken here' }),
     ),
@@ -156,6 +160,7 @@ export function addApiRoutes(routes: RouteTable, context: HttpContext): void {
       role: status.role,
       ready: readiness.ready(),
       version,
+      catalog: context.catalog.digest(),
       ...feedJson(context, status),
       ...(status.failure === null ? {} : { failure: status.failure }),
       ...(status.diskFull === null ? {} : { diskFull: status.diskFull }),

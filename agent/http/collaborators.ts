@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import type { ConsensusClient } from '../../consensus/client.ts'
+import type { DigestedCatalog } from '../../discovery/catalog/digest.ts'
 import type { Catalog, LocalCatalog } from '../../discovery/catalog/types.ts'
 import type { UserEvents } from '../../discovery/events/types.ts'
 import type { HealthRunner } from '../../discovery/health/types.ts'
@@ -56,7 +57,7 @@ export interface HttpCollaborators {
   /** All keys at once, out of the store and back into it. */
   readonly backups: Pick<Backups, 'save' | 'restore'>
   readonly membership: Membership
-  readonly catalog: Catalog
+  readonly catalog: Catalog & DigestedCatalog
   readonly local: LocalCatalog
   readonly health: HealthRunner
   readonly events: UserEvents

@@ -1,4 +1,5 @@
 import type { RecordDelta } from './delta.ts'
+import type { DigestEntry } from './digest.ts'
 import { CatalogError } from './errors.ts'
 import { LIMITS } from './limits.ts'
 import {
@@ -12,12 +13,7 @@ import {
   readText,
   readVersion,
 } from './shapes.ts'
-import type { NodeRecord, RecordVersion } from './types.ts'
-
-/** One line of a digest: whose record, and how new it is. */
-export interface DigestEntry extends RecordVersion {
-  readonly id: string
-}
+import type { NodeRecord } from './types.ts'
 
 /** What travels on the topic `catalog`. `version` says "fetch it": the step itself is too large for gossip. */
 export type GossipMessage =

@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import type { Membership } from '../membership/types.ts'
 import type { Mesh } from '../mesh/types.ts'
+import { digestNumber } from './digest.ts'
 import { LocalRecord } from './local-record.ts'
 import { CatalogMetrics } from './metrics.ts'
 import { hostOf } from './node-view.ts'
@@ -56,6 +57,7 @@ export class GossipCatalog {
     const metrics = new CatalogMetrics(collaborators.metrics, {
       nodes: () => this.store.nodes().length,
       services: () => this.store.services().size,
+      digest: () => digestNumber(this.store.digest().digest),
     })
     this.#sync = new CatalogSync(options, {
       mesh,

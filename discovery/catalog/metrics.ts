@@ -10,7 +10,10 @@ export class CatalogMetrics {
   readonly fetches: Counter<'result'>
   readonly exchanges: Counter<'result'>
 
-  constructor(registry: Registry | undefined, readings: { nodes(): number; services(): number }) {
+  constructor(
+    registry: Registry | undefined,
+    readings: { nodes(): number; services(): number; digest(): number },
+  ) {
     const registers = registry ? [registry] : []
     this.rejected = new Counter({
       name: 'constellation_catalog_rejected_total',
@@ -46,6 +49,11 @@ export class CatalogMetrics {
         },
       })
     gauge('constellation_catalog_nodes', 'Nodes shown', () => readings.nodes())
+    gauge(
+      'constellation_catalog_digest',
+      'First 48 bits of the digest of the catalogue: equal on all nodes that hold the same records',
+      () => readings.digest(),
+    )
     gauge('constellation_catalog_services', 'Names of services known', () => readings.services())
   }
 }

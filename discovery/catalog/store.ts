@@ -3,6 +3,7 @@ import type { Member, Membership } from '../membership/types.ts'
 import type { PeerId } from '../mesh/types.ts'
 import { CheckIndex, checksOf } from './check-index.ts'
 import { compareVersions, sameEntry } from './delta.ts'
+import { type CatalogDigest, type DigestedCatalog, digestOf } from './digest.ts'
 import {
   compareText,
   declaredRecord,
@@ -41,7 +42,7 @@ export interface CatalogStoreCollaborators {
  * Every node's record joined with who is alive, what was declared and who is cordoned. A failed member stays, with its
  * instances critical; one that left is not shown. A member whose record has not arrived is shown empty.
  */
-export class CatalogStore implements Catalog {
+export class CatalogStore implements Catalog, DigestedCatalog {
   readonly #membership: CatalogStoreCollaborators['membership']
   readonly #records = new Map<PeerId, NodeRecord>()
   /** Since when a held record belongs to nobody the membership knows. */
@@ -175,6 +176,15 @@ export class CatalogStore implements Catalog {
       const status = this.#membership.get(record.id)?.status
       return status !== undefined && status !== 'left'
     })
+  }
+
+  /** Of the records {@link known}. */
+  digest(): CatalogDigest {
+    const records = this.known()
+    return {
+      digest: digestOf(records.map(({ id, version }) => ({ id, ...version }))),
+      records: records.length,
+    }
   }
 
   /** Takes a record that is newer than the one held. False if it is not, or if there is no room for an unknown node. */

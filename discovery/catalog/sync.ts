@@ -3,7 +3,6 @@ import type { Membership } from '../membership/types.ts'
 import type { Mesh, PeerId } from '../mesh/types.ts'
 import {
   type CatalogMessage,
-  type DigestEntry,
   decodeGossip,
   decodeMessage,
   ENTRIES_MAX,
@@ -13,6 +12,7 @@ import {
   type GossipMessage,
 } from './codec.ts'
 import { applyDelta, compareVersions, diffRecords, type RecordDelta } from './delta.ts'
+import type { DigestEntry } from './digest.ts'
 import { CatalogError } from './errors.ts'
 import type { LocalRecord } from './local-record.ts'
 import type { CatalogMetrics, RejectReason } from './metrics.ts'

@@ -16,6 +16,7 @@ t.test('/api/v1', async (t) => {
     role: 'leader',
     ready: true,
     version: '9.8.7',
+    catalog: { digest: 'c0ffee', records: 2 },
   })
   t.same(
     (await json('nodes')).map((node: Record<string, unknown>) => [

@@ -1,3 +1,4 @@
+import type { CatalogDigest, DigestedCatalog } from '../../../discovery/catalog/digest.ts'
 import { CatalogError } from '../../../discovery/catalog/errors.ts'
 import type {
   Catalog,
@@ -18,7 +19,7 @@ import { DerivedCatalog } from '../../discovery/derived-catalog.ts'
 const SEVERITY: Readonly<Record<CheckStatus, number>> = { passing: 0, warning: 1, critical: 2 }
 
 /** A catalogue of this node (`n1`, writable) and one other (`n2`). */
-export class FakeCatalog extends DerivedCatalog implements Catalog, LocalCatalog {
+export class FakeCatalog extends DerivedCatalog implements Catalog, DigestedCatalog, LocalCatalog {
   index = 20
   synced = true
   otherAlive = true
@@ -87,6 +88,10 @@ export class FakeCatalog extends DerivedCatalog implements Catalog, LocalCatalog
     this.#checks.delete(id)
     this.#changed(this.#services.get(check.serviceId)?.name)
     return true
+  }
+
+  digest(): CatalogDigest {
+    return { digest: 'c0ffee', records: 2 }
   }
 
   nodes(): readonly CatalogNode[] {

@@ -206,6 +206,23 @@ t.test('records of reaped and unknown nodes are dropped', async (t) => {
   t.equal(store.put(record('u999', 1), 0), false, 'unknown nodes are bounded')
 })
 
+t.test('the digest is one of the versions of those known and not left, whatever came first', async (t) => {
+  const [one, other] = [setup('b', 'c', 'd'), setup('d', 'c', 'b')]
+  t.equal(one.store.digest().digest, other.store.digest().digest, 'of nothing')
+  for (const each of [record('b', 3, [service('web-1')]), record('c', 1)]) one.store.put(each, 0)
+  for (const each of [record('c', 1), record('b', 2)]) other.store.put(each, 0)
+  t.not(one.store.digest().digest, other.store.digest().digest, 'a version apart')
+  other.store.put(record('b', 3, [service('web-1')]), 0)
+  t.same(one.store.digest(), other.store.digest())
+  t.match(one.store.digest(), { digest: /^[0-9a-f]{64}$/, records: 2 })
+  one.store.put(record('x', 1), 0)
+  one.store.put(record('d', 1), 0)
+  one.membership.set('d', { status: 'left' })
+  t.same(one.store.digest(), other.store.digest(), 'strangers and those that left do not count')
+  one.membership.set('c', { status: 'failed' })
+  t.same(one.store.digest(), other.store.digest(), 'the failed do')
+})
+
 t.test('a lookup is not recomputed while nothing changes', async (t) => {
   const { store } = setup('b')
   store.put(record('b', 1, [service('web-1')]), 0)

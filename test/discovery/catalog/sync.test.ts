@@ -101,6 +101,13 @@ t.test('with all gossip lost, anti-entropy repairs', async (t) => {
   b.catalog.local.putService(service('web-2'))
   const all = ['a web-1 passing', 'b web-2 passing']
   for (const n of [a, b, c]) await until('all', () => String(sees(n, 'web')) === String(all), 5000)
+  t.equal(new Set([a, b, c].map((n) => n.catalog.store.digest().digest)).size, 1)
+  const gauges = [a, b, c].map(async ({ metrics }) =>
+    (await metrics.metrics()).match(/^constellation_catalog_digest .*$/m),
+  )
+  const [[one], ...rest] = (await Promise.all(gauges)) as [[string], ...[string][]]
+  t.match(one, /digest [1-9]\d{6,}$/)
+  for (const [other] of rest) t.equal(other, one, 'the metric is the same')
 })
 
 t.test('a lost step is noticed with the next one and closed by fetching', async (t) => {
