@@ -8,13 +8,15 @@ import type { HttpContext } from './collaborators.ts'
 import { checkJson } from './consul-shapes.ts'
 import { badRequest, notFound, refused } from './errors.ts'
 import { Fields } from './fields.ts'
+import { requestFilter } from './filter/request-filter.ts'
+import { CHECK } from './filter/shapes.ts'
 import { refuseBrowserGet } from './legacy-get.ts'
 import { firstParam } from './query.ts'
 import { textTail } from './raw-path.ts'
 import { keepRegistrations } from './registrations.ts'
 import { sendEmpty, sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
-import { CheckRegistrationSchema, CheckUpdateSchema, ERRORS, HealthCheckSchema, query } from './schemas.ts'
+import { CheckRegistrationSchema, CheckUpdateSchema, ERRORS, FILTER_QUERY, HealthCheckSchema, query } from './schemas.ts'
 
 const OUTPUT_LENGTH_MAX = 4_096
 const NOT_FOUND = { 404: { description: 'Unknown', media: 'text/plain' } } as const
@@ -36,14 +38,16 @@ export function addAgentCheckRoutes(routes: RouteTable, context: HttpContext): v
     permission: 'service:read',
     tag: 'agent',
     summary: 'Checks registered with this node, by id.',
+    query: query(FILTER_QUERY),
     responses: {
       200: { description: 'Checks', json: Type.Record(Type.String(), HealthCheckSchema) },
       ...ERRORS,
     },
     handler: (request, reply) => {
+      const matches = requestFilter(request, CHECK)
       const record = local.record()
-      const checks = [...record.checks].map(([id, check]) => [id, checkJson(record, check, NO_HISTORY)])
-      return sendJson(request, reply, Object.fromEntries(checks))
+      const checks = [...record.checks].map(([id, check]) => [id, checkJson(record, check, NO_HISTORY)] as const)
+      return sendJson(request, reply, Object.fromEntries(checks.filter(([, check]) => matches(check))))
     },
   })
   routes.add({

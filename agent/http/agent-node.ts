@@ -2,9 +2,11 @@ import { Type } from 'typebox'
 import type { HttpContext } from './collaborators.ts'
 import { CONSUL_VERSION, DATACENTER, memberJson, nodeUuid } from './consul-shapes.ts'
 import { refused } from './errors.ts'
+import { requestFilter } from './filter/request-filter.ts'
+import { MEMBER } from './filter/shapes.ts'
 import { sendEmpty, sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
-import { ERRORS, MemberSchema, SelfSchema } from './schemas.ts'
+import { ERRORS, FILTER_QUERY, MemberSchema, query, SelfSchema } from './schemas.ts'
 
 const NANOSECONDS_PER_MS = 1_000_000
 
@@ -49,13 +51,13 @@ export function addAgentNodeRoutes(routes: RouteTable, context: HttpContext): vo
     permission: 'node:read',
     tag: 'agent',
     summary: 'Every member of the cluster.',
+    query: query(FILTER_QUERY),
     responses: { 200: { description: 'Members', json: Type.Array(MemberSchema) }, ...ERRORS },
-    handler: (request, reply) =>
-      sendJson(
-        request,
-        reply,
-        membership.members().map((member) => memberJson(member, memberOptions)),
-      ),
+    handler: (request, reply) => {
+      const matches = requestFilter(request, MEMBER)
+      const members = membership.members().map((member) => memberJson(member, memberOptions))
+      return sendJson(request, reply, members.filter(matches))
+    },
   })
   routes.add({
     method: 'GET',

@@ -7,13 +7,15 @@ import type { HttpContext } from './collaborators.ts'
 import { agentServiceJson } from './consul-shapes.ts'
 import { badRequest, notFound } from './errors.ts'
 import { Fields } from './fields.ts'
+import { requestFilter } from './filter/request-filter.ts'
+import { AGENT_SERVICE } from './filter/shapes.ts'
 import { refuseBrowserGet } from './legacy-get.ts'
 import { firstParam } from './query.ts'
 import { textTail } from './raw-path.ts'
 import { keepRegistrations } from './registrations.ts'
 import { clientSignal, sendEmpty, sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
-import { AgentServiceSchema, ERRORS, query, ServiceRegistrationSchema } from './schemas.ts'
+import { AgentServiceSchema, ERRORS, FILTER_QUERY, query, ServiceRegistrationSchema } from './schemas.ts'
 import { parseService, type ServiceDefinition } from './service-definition.ts'
 import { parseWait } from './store-reads.ts'
 
@@ -28,18 +30,16 @@ export function addAgentServiceRoutes(routes: RouteTable, context: HttpContext):
     permission: 'service:read',
     tag: 'agent',
     summary: 'Services registered with this node, by id.',
+    query: query(FILTER_QUERY),
     responses: {
       200: { description: 'Services', json: Type.Record(Type.String(), AgentServiceSchema) },
       ...ERRORS,
     },
-    handler: (request, reply) =>
-      sendJson(
-        request,
-        reply,
-        Object.fromEntries(
-          [...local.record().services].map(([id, service]) => [id, agentServiceJson(service)]),
-        ),
-      ),
+    handler: (request, reply) => {
+      const matches = requestFilter(request, AGENT_SERVICE)
+      const services = [...local.record().services].map(([id, service]) => [id, agentServiceJson(service)] as const)
+      return sendJson(request, reply, Object.fromEntries(services.filter(([, service]) => matches(service))))
+    },
   })
   addServiceRead(routes, context)
   routes.add({

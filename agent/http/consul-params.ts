@@ -26,6 +26,10 @@ export function installConsulParams(app: FastifyInstance): void {
         throw badRequest(`Invalid query parameter: "${name}" - ${feature} a Consul Enterprise feature`)
       }
     }
-    if (allParams(query, 'filter').some((value) => value !== '')) throw badRequest('filter is not supported')
+    // Ignored, it would give more than was asked for.
+    const isFiltered = allParams(query, 'filter').some((value) => value !== '')
+    if (isFiltered && request.routeOptions.config.filters !== true) {
+      throw badRequest('filter is not supported here')
+    }
   })
 }

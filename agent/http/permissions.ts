@@ -29,6 +29,8 @@ declare module 'fastify' {
     permission?: Permission
     /** Name of the part of the path that `*` stands for, in the API description. */
     wildcard?: string
+    /** Whether `?filter=` means something to it. */
+    filters?: boolean
   }
 }
 

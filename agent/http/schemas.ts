@@ -24,9 +24,15 @@ export const READ_QUERY = {
   pretty: 'Indent the JSON',
 } as const
 
+/** Of reads that list objects. */
+export const FILTER_QUERY = {
+  filter: 'Expression that the objects must fulfil, in the filter language of Consul',
+} as const
+
 /** Parameters of reads from the catalogue. */
 export const CATALOG_QUERY = {
   ...READ_QUERY,
+  ...FILTER_QUERY,
   'node-meta': 'key:value the node must have; repeatable',
 } as const
 

@@ -8,10 +8,12 @@ import type { HttpContext } from './collaborators.ts'
 import { type DecisionQuery, readDecisions } from './decision-reads.ts'
 import { badRequest, notFound, refused } from './errors.ts'
 import { Fields } from './fields.ts'
+import { requestFilter, type WireFilter } from './filter/request-filter.ts'
+import { SESSION } from './filter/shapes.ts'
 import { textTail } from './raw-path.ts'
 import { renderJson, sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
-import { DONE, ERRORS, query, READ_QUERY, SessionRequestSchema, SessionSchema } from './schemas.ts'
+import { DONE, ERRORS, FILTER_QUERY, query, READ_QUERY, SessionRequestSchema, SessionSchema } from './schemas.ts'
 import { parseSession } from './session-definition.ts'
 import { leaderCall } from './store-reads.ts'
 
@@ -67,7 +69,7 @@ export function addSessionRoutes(routes: RouteTable, context: HttpContext): void
 
 function addReads(routes: RouteTable, context: HttpContext): void {
   const read = (
-    spec: { url: string; wildcard?: string; summary: string },
+    spec: { url: string; wildcard?: string; summary: string; query?: Readonly<Record<string, string>> },
     decisions: (request: FastifyRequest) => DecisionQuery,
   ): void =>
     routes.add({
@@ -75,7 +77,7 @@ function addReads(routes: RouteTable, context: HttpContext): void {
       ...spec,
       permission: 'session:read',
       tag: 'session',
-      query: query(READ_QUERY),
+      query: query({ ...READ_QUERY, ...spec.query }),
       responses: { 200: { description: 'Sessions', json: Type.Array(SessionSchema) }, ...ERRORS },
       handler: async (request, reply) => {
         const body = await readDecisions(context, request, reply, decisions(request))
@@ -96,7 +98,8 @@ function addReads(routes: RouteTable, context: HttpContext): void {
         return session === undefined ? [] : [session]
       }
       // A session never changes, it only ends: others do not wake whoever waits for that.
-      return sessionsQuery(request, found, (view) => view.session(id)?.modifyIndex ?? view.sessionsIndex)
+      const index = (view: StateView) => view.session(id)?.modifyIndex ?? view.sessionsIndex
+      return sessionsQuery(request, found, { index })
     },
   )
   read(
@@ -111,17 +114,19 @@ function addReads(routes: RouteTable, context: HttpContext): void {
       return sessionsQuery(request, (view) => view.sessions().filter((session) => session.node === node))
     },
   )
-  read({ url: '/v1/session/list', summary: 'Every session. Blocks with ?index.' }, (request) =>
-    sessionsQuery(request, (view) => view.sessions()),
+  read(
+    { url: '/v1/session/list', summary: 'Every session. Blocks with ?index.', query: FILTER_QUERY },
+    (request) => sessionsQuery(request, (view) => view.sessions(), { matches: requestFilter(request, SESSION) }),
   )
 }
 
 function sessionsQuery(
   request: FastifyRequest,
   find: (view: StateView) => readonly Session[],
-  index: (view: StateView) => number = (view) => view.sessionsIndex,
+  options: { readonly index?: (view: StateView) => number; readonly matches?: WireFilter } = {},
 ): DecisionQuery {
-  const text = (view: StateView): string => renderJson(request, find(view).map(sessionJson))
+  const { index = (view) => view.sessionsIndex, matches = () => true } = options
+  const text = (view: StateView): string => renderJson(request, find(view).map(sessionJson).filter(matches))
   return {
     selector: { kind: 'sessions' },
     index,
