@@ -16,7 +16,14 @@ import { textTail } from './raw-path.ts'
 import { keepRegistrations } from './registrations.ts'
 import { sendEmpty, sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
-import { CheckRegistrationSchema, CheckUpdateSchema, ERRORS, FILTER_QUERY, HealthCheckSchema, query } from './schemas.ts'
+import {
+  CheckRegistrationSchema,
+  CheckUpdateSchema,
+  ERRORS,
+  FILTER_QUERY,
+  HealthCheckSchema,
+  query,
+} from './schemas.ts'
 
 const OUTPUT_LENGTH_MAX = 4_096
 const NOT_FOUND = { 404: { description: 'Unknown', media: 'text/plain' } } as const
@@ -46,7 +53,9 @@ export function addAgentCheckRoutes(routes: RouteTable, context: HttpContext): v
     handler: (request, reply) => {
       const matches = requestFilter(request, CHECK)
       const record = local.record()
-      const checks = [...record.checks].map(([id, check]) => [id, checkJson(record, check, NO_HISTORY)] as const)
+      const checks = [...record.checks].map(
+        ([id, check]) => [id, checkJson(record, check, NO_HISTORY)] as const,
+      )
       return sendJson(request, reply, Object.fromEntries(checks.filter(([, check]) => matches(check))))
     },
   })

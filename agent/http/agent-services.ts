@@ -37,7 +37,9 @@ export function addAgentServiceRoutes(routes: RouteTable, context: HttpContext):
     },
     handler: (request, reply) => {
       const matches = requestFilter(request, AGENT_SERVICE)
-      const services = [...local.record().services].map(([id, service]) => [id, agentServiceJson(service)] as const)
+      const services = [...local.record().services].map(
+        ([id, service]) => [id, agentServiceJson(service)] as const,
+      )
       return sendJson(request, reply, Object.fromEntries(services.filter(([, service]) => matches(service))))
     },
   })

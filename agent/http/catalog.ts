@@ -1,16 +1,22 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import type { Catalog, CatalogSelector } from '../../discovery/catalog/types.ts'
+import type { Catalog, CatalogInstance, CatalogSelector } from '../../discovery/catalog/types.ts'
 import { instanceFilter, nodeMetaFilter } from './catalog-filters.ts'
 import type { HttpContext } from './collaborators.ts'
 import { DATACENTER, nodeIdOf, nodeJson, nodeServiceJson, serviceNodeJson } from './consul-shapes.ts'
 import { badRequest } from './errors.ts'
+import { requestFilter } from './filter/request-filter.ts'
+import { NODE, NODE_SERVICE, SERVICE_NODE } from './filter/shapes.ts'
+import { nearestFirst } from './near.ts'
+import { hasParam } from './query.ts'
 import { textTail } from './raw-path.ts'
 import { sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 import {
   CATALOG_QUERY,
   ERRORS,
+  FILTER_QUERY,
+  NEAR_QUERY,
   NodeSchema,
   NodeServiceSchema,
   query,
@@ -41,11 +47,21 @@ export function addCatalogRoutes(routes: RouteTable, context: HttpContext): void
     permission: 'node:read',
     tag: 'catalog',
     summary: 'Every node. Blocks with ?index.',
-    query: query(CATALOG_QUERY),
+    query: query({ ...CATALOG_QUERY, ...NEAR_QUERY }),
     responses: { 200: { description: 'Nodes', json: Type.Array(NodeSchema) }, ...ERRORS },
     handler: (request, reply) => {
       const matches = nodeMetaFilter(request.query)
-      const value = () => catalog.nodes().filter(matches).map(nodeJson)
+      const wanted = requestFilter(request, NODE)
+      const sorted = nearestFirst(context, request)
+      const value = () =>
+        sorted(
+          catalog
+            .nodes()
+            .filter(matches)
+            .map((node) => ({ node })),
+        )
+          .map(({ node }) => nodeJson(node))
+          .filter(wanted)
       return sendCatalogRead(context, request, reply, { selector: { kind: 'nodes' }, value })
     },
   })
@@ -61,7 +77,12 @@ export function addCatalogRoutes(routes: RouteTable, context: HttpContext): void
       ...ERRORS,
     },
     handler: (request, reply) => {
-      const value = () => services(catalog, request)
+      const matches = nodeMetaFilter(request.query)
+      const wanted = requestFilter(request, SERVICE_NODE)
+      const isEverything = !hasParam(request.query, 'node-meta') && !hasParam(request.query, 'filter')
+      const chosen = (instance: CatalogInstance) =>
+        matches(instance.node) && wanted(serviceNodeJson(instance))
+      const value = () => services(catalog, isEverything ? null : chosen)
       return sendCatalogRead(context, request, reply, { selector: { kind: 'services' }, value })
     },
   })
@@ -78,15 +99,17 @@ function addServiceRoute(routes: RouteTable, context: HttpContext): void {
     permission: 'service:read',
     tag: 'catalog',
     summary: 'Every instance of a service. Blocks with ?index.',
-    query: query({ ...CATALOG_QUERY, ...TAG_QUERY }),
+    query: query({ ...CATALOG_QUERY, ...NEAR_QUERY, ...TAG_QUERY }),
     responses: { 200: { description: 'Instances', json: Type.Array(ServiceNodeSchema) }, ...ERRORS },
     handler: (request, reply) => {
       const name = textTail(request)
       if (name === '') throw badRequest('Missing service name')
       const matches = instanceFilter(request.query)
+      const wanted = requestFilter(request, SERVICE_NODE)
+      const sorted = nearestFirst(context, request)
       return sendCatalogRead(context, request, reply, {
         selector: { kind: 'service', name },
-        value: () => catalog.instances(name).filter(matches).map(serviceNodeJson),
+        value: () => sorted(catalog.instances(name).filter(matches)).map(serviceNodeJson).filter(wanted),
       })
     },
   })
@@ -101,6 +124,7 @@ function addNodeRoutes(routes: RouteTable, context: HttpContext): void {
   ): Promise<FastifyReply> => {
     const wanted = textTail(request)
     if (wanted === '') throw badRequest('Missing node name')
+    const matches = requestFilter(request, NODE_SERVICE)
     return sendCatalogRead(context, request, reply, {
       selector: selectorOf(catalog, wanted),
       value: () => {
@@ -109,6 +133,7 @@ function addNodeRoutes(routes: RouteTable, context: HttpContext): void {
         const services = catalog
           .instancesOn(node.record.name)
           .map((instance) => nodeServiceJson(instance.service, instance))
+          .filter(matches)
         return { Node: nodeJson(node), Services: render(services) }
       },
     })
@@ -120,7 +145,7 @@ function addNodeRoutes(routes: RouteTable, context: HttpContext): void {
     permission: 'node:read',
     tag: 'catalog',
     summary: 'A node and its services by id; null if unknown. Blocks with ?index.',
-    query: query(READ_QUERY),
+    query: query({ ...READ_QUERY, ...FILTER_QUERY }),
     responses: {
       200: {
         description: 'The node, or null',
@@ -143,7 +168,7 @@ function addNodeRoutes(routes: RouteTable, context: HttpContext): void {
     permission: 'node:read',
     tag: 'catalog',
     summary: 'A node and the list of its services; null if unknown. Blocks with ?index.',
-    query: query(READ_QUERY),
+    query: query({ ...READ_QUERY, ...FILTER_QUERY }),
     responses: {
       200: {
         description: 'The node, or null',
@@ -158,20 +183,19 @@ function addNodeRoutes(routes: RouteTable, context: HttpContext): void {
   })
 }
 
-function services(catalog: Catalog, request: FastifyRequest): Record<string, readonly string[]> {
-  const matches = nodeMetaFilter(request.query)
-  const nodes = catalog.nodes()
-  const chosen = nodes.filter(matches)
-  if (chosen.length === nodes.length) return Object.fromEntries(catalog.services())
-  const tags = new Map<string, Set<string>>()
-  for (const { record } of chosen) {
-    for (const service of record.services.values()) {
-      const union = tags.get(service.name) ?? new Set()
-      tags.set(service.name, union)
-      for (const tag of service.tags) union.add(tag)
-    }
+/** Names and tags of the services that have an instance which matches; null: all of them. */
+function services(
+  catalog: Catalog,
+  matches: ((instance: CatalogInstance) => boolean) | null,
+): Record<string, readonly string[]> {
+  if (matches === null) return Object.fromEntries(catalog.services())
+  const found: [name: string, tags: readonly string[]][] = []
+  for (const name of catalog.services().keys()) {
+    const instances = catalog.instances(name).filter(matches)
+    const tags = new Set(instances.flatMap(({ service }) => service.tags))
+    if (instances.length > 0) found.push([name, [...tags].sort()])
   }
-  return Object.fromEntries([...tags].sort().map(([name, union]) => [name, [...union].sort()]))
+  return Object.fromEntries(found)
 }
 
 /** What a read of the node looks at; every node where it is not known under that name. */

@@ -4,10 +4,22 @@ import { instanceFilter, nodeMetaFilter } from './catalog-filters.ts'
 import type { HttpContext } from './collaborators.ts'
 import { checkJson, serviceEntryJson } from './consul-shapes.ts'
 import { badRequest } from './errors.ts'
+import { requestFilter } from './filter/request-filter.ts'
+import { CHECK, SERVICE_ENTRY } from './filter/shapes.ts'
+import { nearestFirst } from './near.ts'
 import { firstParam, hasParam } from './query.ts'
 import { textTail } from './raw-path.ts'
 import type { RouteTable } from './routes.ts'
-import { CATALOG_QUERY, ERRORS, HealthCheckSchema, query, READ_QUERY, ServiceEntrySchema } from './schemas.ts'
+import {
+  CATALOG_QUERY,
+  ERRORS,
+  FILTER_QUERY,
+  HealthCheckSchema,
+  NEAR_QUERY,
+  query,
+  READ_QUERY,
+  ServiceEntrySchema,
+} from './schemas.ts'
 import { sendCatalogRead } from './store-reads.ts'
 
 const CHECKS = { 200: { description: 'Checks', json: Type.Array(HealthCheckSchema) }, ...ERRORS }
@@ -24,14 +36,19 @@ export function addHealthRoutes(routes: RouteTable, context: HttpContext): void 
     permission: 'node:read',
     tag: 'health',
     summary: 'Every check of a node. Blocks with ?index.',
-    query: query(READ_QUERY),
+    query: query({ ...READ_QUERY, ...FILTER_QUERY }),
     responses: CHECKS,
     handler: (request, reply) => {
       const name = textTail(request)
       if (name === '') throw badRequest('Missing node name')
+      const wanted = requestFilter(request, CHECK)
       return sendCatalogRead(context, request, reply, {
         selector: { kind: 'node', name },
-        value: () => catalog.checksOn(name).map(({ node, check }) => checkJson(node.record, check, node)),
+        value: () =>
+          catalog
+            .checksOn(name)
+            .map(({ node, check }) => checkJson(node.record, check, node))
+            .filter(wanted),
       })
     },
   })
@@ -42,23 +59,24 @@ export function addHealthRoutes(routes: RouteTable, context: HttpContext): void 
     permission: 'service:read',
     tag: 'health',
     summary: 'Every check of the instances of a service. Blocks with ?index.',
-    query: query(CATALOG_QUERY),
+    query: query({ ...CATALOG_QUERY, ...NEAR_QUERY }),
     responses: CHECKS,
     handler: (request, reply) => {
       const name = textTail(request)
       if (name === '') throw badRequest('Missing service name')
       const matches = nodeMetaFilter(request.query)
+      const wanted = requestFilter(request, CHECK)
+      const sorted = nearestFirst(context, request)
       return sendCatalogRead(context, request, reply, {
         selector: { kind: 'service', name },
         value: () =>
-          catalog
-            .instances(name)
-            .filter((instance) => matches(instance.node))
+          sorted(catalog.instances(name).filter((instance) => matches(instance.node)))
             .flatMap((instance) =>
               instance.checks
                 .filter((check) => check.serviceId !== '')
                 .map((check) => checkJson(instance.node.record, check, instance)),
-            ),
+            )
+            .filter(wanted),
       })
     },
   })
@@ -70,18 +88,20 @@ export function addHealthRoutes(routes: RouteTable, context: HttpContext): void 
     permission: 'node:read',
     tag: 'health',
     summary: 'Every check in a state: any, passing, warning or critical. Blocks with ?index.',
-    query: query(CATALOG_QUERY),
+    query: query({ ...CATALOG_QUERY, ...NEAR_QUERY }),
     responses: CHECKS,
     handler: (request, reply) => {
       const state = textTail(request)
       if (state === '') throw badRequest('Missing check state')
       const matches = nodeMetaFilter(request.query)
+      const wanted = requestFilter(request, CHECK)
+      const sorted = nearestFirst(context, request)
       return sendCatalogRead(context, request, reply, {
         selector: { kind: 'checks' },
         value: () =>
-          checksInState(catalog, state)
-            .filter(({ node }) => matches(node))
-            .map(({ node, check }) => checkJson(node.record, check, node)),
+          sorted(checksInState(catalog, state).filter(({ node }) => matches(node)))
+            .map(({ node, check }) => checkJson(node.record, check, node))
+            .filter(wanted),
       })
     },
   })
@@ -98,6 +118,7 @@ function addServiceRoute(routes: RouteTable, context: HttpContext): void {
     summary: 'Every instance of a service with its node and checks. Blocks with ?index.',
     query: query({
       ...CATALOG_QUERY,
+      ...NEAR_QUERY,
       tag: 'Tag the instance must have; repeatable',
       passing: 'Only instances whose checks all pass',
     }),
@@ -107,13 +128,18 @@ function addServiceRoute(routes: RouteTable, context: HttpContext): void {
       if (name === '') throw badRequest('Missing service name')
       const passing = passingOnly(request.query)
       const matches = instanceFilter(request.query)
+      const wanted = requestFilter(request, SERVICE_ENTRY)
+      const sorted = nearestFirst(context, request)
       return sendCatalogRead(context, request, reply, {
         selector: { kind: 'service', name },
         value: () =>
-          catalog
-            .instances(name)
-            .filter((instance) => matches(instance) && (!passing || instance.status === 'passing'))
-            .map(serviceEntryJson),
+          sorted(
+            catalog
+              .instances(name)
+              .filter((instance) => matches(instance) && (!passing || instance.status === 'passing')),
+          )
+            .map(serviceEntryJson)
+            .filter(wanted),
       })
     },
   })

@@ -24,7 +24,8 @@ export function nearestFirst(
     const distance = new Map<PeerId, number>()
     for (const { node } of items) {
       const { id } = node.record
-      if (!distance.has(id)) distance.set(id, id === from ? 0 : (context.membership.rttMs(from, id) ?? Infinity))
+      if (!distance.has(id))
+        distance.set(id, id === from ? 0 : (context.membership.rttMs(from, id) ?? Infinity))
     }
     const of = ({ node }: Placed): number => distance.get(node.record.id) ?? Infinity
     // Infinity minus itself is no number, so that the two are compared.
@@ -32,7 +33,11 @@ export function nearestFirst(
   }
 }
 
-function originOf({ catalog, membership }: HttpContext, request: FastifyRequest, near: string): PeerId | null {
+function originOf(
+  { catalog, membership }: HttpContext,
+  request: FastifyRequest,
+  near: string,
+): PeerId | null {
   if (near === '_agent') return membership.local().id
   if (near !== '_ip') return catalog.node(near)?.record.id ?? null
   const address = (request.ip ?? '').replace(/^::ffff:(?=\d+\.)/, '')

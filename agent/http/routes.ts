@@ -69,7 +69,8 @@ export class RouteTable {
       url: spec.url,
       config: {
         permission: spec.permission,
-        filters: spec.query !== undefined && 'filter' in ((spec.query as { properties?: object }).properties ?? {}),
+        filters:
+          spec.query !== undefined && 'filter' in ((spec.query as { properties?: object }).properties ?? {}),
         ...(spec.wildcard === undefined ? {} : { wildcard: spec.wildcard }),
       },
       exposeHeadRoute: !consul && methods.includes('GET'),

@@ -36,6 +36,11 @@ export const CATALOG_QUERY = {
   'node-meta': 'key:value the node must have; repeatable',
 } as const
 
+/** Of lists of what is on nodes. */
+export const NEAR_QUERY = {
+  near: 'Nearest first: a node, _agent for the one that is asked, _ip for the one the request came from',
+} as const
+
 /** Refusals any route of the dialect can answer with. */
 export const ERRORS: Readonly<Record<number, ResponseSpec>> = {
   400: { description: 'The request is wrong; the text says why', media: 'text/plain' },

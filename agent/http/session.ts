@@ -13,7 +13,15 @@ import { SESSION } from './filter/shapes.ts'
 import { textTail } from './raw-path.ts'
 import { renderJson, sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
-import { DONE, ERRORS, FILTER_QUERY, query, READ_QUERY, SessionRequestSchema, SessionSchema } from './schemas.ts'
+import {
+  DONE,
+  ERRORS,
+  FILTER_QUERY,
+  query,
+  READ_QUERY,
+  SessionRequestSchema,
+  SessionSchema,
+} from './schemas.ts'
 import { parseSession } from './session-definition.ts'
 import { leaderCall } from './store-reads.ts'
 
@@ -116,7 +124,8 @@ function addReads(routes: RouteTable, context: HttpContext): void {
   )
   read(
     { url: '/v1/session/list', summary: 'Every session. Blocks with ?index.', query: FILTER_QUERY },
-    (request) => sessionsQuery(request, (view) => view.sessions(), { matches: requestFilter(request, SESSION) }),
+    (request) =>
+      sessionsQuery(request, (view) => view.sessions(), { matches: requestFilter(request, SESSION) }),
   )
 }
 

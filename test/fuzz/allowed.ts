@@ -14,6 +14,8 @@ export const ALLOWED_5XX: readonly (readonly [status: number, text: RegExp])[] =
   [500, /^Missing check '[\s\S]*' registration$/],
   [500, /^Check '[\s\S]*' is in critical state$/],
   [500, /^CheckID "[\s\S]*" does not have associated TTL$/],
+  // A filter that cannot be used.
+  [500, /^Failed to create boolean expression evaluator: [\s\S]+$/],
   // DELETE /v1/operator/raft/peer.
   [500, /^(id|address) "[\s\S]*" was not found in the Raft configuration$/],
   [500, /^\S+ leads the cluster: transfer leadership to another node first$/],

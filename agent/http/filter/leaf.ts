@@ -31,7 +31,10 @@ export function leafTest(shape: Shape, match: Match): (value: unknown) => boolea
   return match.isNegated ? (value) => !ask(value) : ask
 }
 
-function positiveTest(shape: Shape, { operator, value: wanted, path }: Match): ((value: unknown) => boolean) | null {
+function positiveTest(
+  shape: Shape,
+  { operator, value: wanted, path }: Match,
+): ((value: unknown) => boolean) | null {
   const selector = path.join('.')
   switch (shape.kind) {
     case 'string':
@@ -55,17 +58,21 @@ function positiveTest(shape: Shape, { operator, value: wanted, path }: Match): (
     }
     case 'list':
       if (operator === 'empty') return (value) => !Array.isArray(value) || value.length === 0
-      if (operator === 'nil') return (value) => value === undefined || value === null
+      if (operator === 'nil') return isNil
       if (operator === 'in') return elementTest(shape.element, wanted, selector)
       return null
     case 'map':
       if (operator === 'empty') return (value) => Object.keys(value ?? {}).length === 0
-      if (operator === 'nil') return (value) => value === undefined || value === null
+      if (operator === 'nil') return isNil
       if (operator === 'in') return (value) => Object.hasOwn(value ?? {}, wanted)
       return null
     case 'struct':
-      return null
+      return operator === 'nil' ? isNil : null
   }
+}
+
+function isNil(value: unknown): boolean {
+  return value === undefined || value === null
 }
 
 function elementTest(element: Shape, wanted: string, selector: string): ((value: unknown) => boolean) | null {

@@ -95,9 +95,10 @@ export class Scanner {
       }
       if (char === '\\') {
         ESCAPE.lastIndex = i
-        const escape = ESCAPE.exec(this.#text)
-        const decoded = escape === null ? null : unescape(escape)
-        if (decoded === null) throw this.failure('invalid escape; use backticks for a text with backslashes', i)
+        const found = ESCAPE.exec(this.#text)
+        const decoded = found === null ? null : decodeEscape(found)
+        if (decoded === null)
+          throw this.failure('invalid escape; use backticks for a text with backslashes', i)
         value += decoded
         i = ESCAPE.lastIndex
       } else {
@@ -126,8 +127,8 @@ export class Scanner {
   }
 }
 
-function unescape(escape: RegExpExecArray): string | null {
-  const [, single, ...codes] = escape
+function decodeEscape(found: RegExpExecArray): string | null {
+  const [, single, ...codes] = found
   if (single !== undefined) return SINGLE[single] ?? single
   const [hex2, hex4, hex8, octal] = codes
   const hex = hex2 ?? hex4 ?? hex8

@@ -25,9 +25,7 @@ export const CHECK = shapeOf(HealthCheckSchema)
 export const MEMBER = shapeOf(MemberSchema)
 export const NODE = shapeOf(NodeSchema)
 export const NODE_SERVICE = shapeOf(NodeService)
-export const SERVICE_ENTRY = shapeOf(
-  Type.Object({ ...ServiceEntrySchema.properties, Service: NodeService }),
-)
+export const SERVICE_ENTRY = shapeOf(Type.Object({ ...ServiceEntrySchema.properties, Service: NodeService }))
 export const SERVICE_NODE = shapeOf(
   Type.Object({ ...ServiceNodeSchema.properties, ServiceConnect: LEFT_OUT.Connect }),
 )
