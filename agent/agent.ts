@@ -24,6 +24,7 @@ import { formatHostPort } from './config/host-port.ts'
 import type { Config } from './config/types.ts'
 import { meshTransport } from './consensus-transport.ts'
 import { prepareDataDir } from './data-dir.ts'
+import { DeclaredNodes } from './declared/declared-nodes.ts'
 import { ForeignCluster } from './foreign-cluster.ts'
 import { buildHttpServer } from './http/server.ts'
 import { leaseRank, packFacts, peerDirectory } from './member-meta.ts'
@@ -163,6 +164,12 @@ export class Agent {
       { name, address: mesh.advertise, meta: config.node.meta, dataDir: config.dataDir },
       { mesh, membership, log: this.#logger('catalog'), metrics },
     )
+    const declared = new DeclaredNodes({
+      client,
+      catalog: catalog.store,
+      log: this.#logger('catalog'),
+      metrics,
+    })
     const health = new CheckRunner(
       { dataDir: config.dataDir },
       { local: catalog.local, log: this.#logger('health'), metrics },
@@ -205,6 +212,7 @@ export class Agent {
         membership,
         catalog: catalog.store,
         local: catalog.local,
+        declared,
         health,
         events,
         leases,
@@ -239,6 +247,7 @@ export class Agent {
     this.#announce()
     await this.#startPart('dns', dns)
     await this.#startPart('consensus', consensus)
+    await this.#startPart('declared nodes', declared)
     await dropBackupOnceLeading(config.dataDir, { client, log: this.#log })
     await this.#startPart('leases', leases)
     const invalidation = new SessionInvalidation(

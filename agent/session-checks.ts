@@ -32,7 +32,8 @@ export function sessionFault(
   const ids = checkIds(session)
   if (ids.length > 0 && !node.alive) return { kind: 'node-failed' }
   for (const check of ids) {
-    const status = check === SERF_HEALTH ? 'passing' : node.record.checks.get(check)?.status
+    const watched = check === SERF_HEALTH && node.record.declared === undefined
+    const status = watched ? 'passing' : node.record.checks.get(check)?.status
     if (status === undefined) return { kind: 'check-missing', check }
     if (status === 'critical') return { kind: 'check-critical', check }
   }

@@ -59,6 +59,8 @@ export interface HttpCollaborators {
   readonly membership: Membership
   readonly catalog: Catalog & DigestedCatalog
   readonly local: LocalCatalog
+  /** Brings what is declared into the catalogue. */
+  readonly declared: { settled(): Promise<void> }
   readonly health: HealthRunner
   readonly events: UserEvents
   readonly leases: { list(): readonly LeaseInfo[] }

@@ -125,7 +125,7 @@ export function checkJson(record: NodeRecord, check: HealthCheck, indexed: Index
     Interval: check.interval,
     Timeout: check.timeout,
     ExposedPort: 0,
-    Definition: {},
+    Definition: check.definition ?? {},
     CreateIndex: indexed.createIndex,
     ModifyIndex: indexed.modifyIndex,
   }

@@ -83,24 +83,46 @@ const KvEntryObject = KvEntrySchema.items
 const VERBS =
   'set, cas, lock, unlock, get, get-or-empty, get-tree, check-index, check-session, check-not-exists, delete, delete-cas, delete-tree'
 
+const DeclaredVerb = Type.String({ description: 'get, set, cas, delete, delete-cas; cas by ModifyIndex' })
+
 /** Body of a transaction. */
 export const TransactionRequestSchema = Type.Array(
-  Type.Object({
-    KV: Type.Object({
-      Verb: Type.String({ description: VERBS }),
-      Key: Type.String(),
-      Value: Type.Optional(Type.String({ description: 'Base64' })),
-      Flags: Type.Optional(Type.Number({ description: 'Up to 64 bits' })),
-      Index: Type.Optional(Type.Integer()),
-      Session: Type.Optional(Type.String()),
-    }),
-  }),
+  Type.Object(
+    {
+      KV: Type.Optional(
+        Type.Object({
+          Verb: Type.String({ description: VERBS }),
+          Key: Type.String(),
+          Value: Type.Optional(Type.String({ description: 'Base64' })),
+          Flags: Type.Optional(Type.Number({ description: 'Up to 64 bits' })),
+          Index: Type.Optional(Type.Integer()),
+          Session: Type.Optional(Type.String()),
+        }),
+      ),
+      Node: Type.Optional(Type.Object({ Verb: DeclaredVerb, Node: Type.Object({}) })),
+      Service: Type.Optional(
+        Type.Object({ Verb: DeclaredVerb, Node: Type.String(), Service: Type.Object({}) }),
+      ),
+      Check: Type.Optional(Type.Object({ Verb: DeclaredVerb, Check: Type.Object({}) })),
+    },
+    { description: 'Exactly one of them' },
+  ),
   { maxItems: 128 },
 )
 
 /** What a transaction answers: one of the two is null. */
 export const TransactionSchema = Type.Object({
-  Results: Type.Union([Type.Array(Type.Object({ KV: KvEntryObject })), Type.Null()]),
+  Results: Type.Union([
+    Type.Array(
+      Type.Object({
+        KV: Type.Optional(KvEntryObject),
+        Node: Type.Optional(Type.Object({})),
+        Service: Type.Optional(Type.Object({})),
+        Check: Type.Optional(Type.Object({})),
+      }),
+    ),
+    Type.Null(),
+  ]),
   Errors: Type.Union([
     Type.Array(Type.Object({ OpIndex: Type.Integer({ description: 'Counts from 0' }), What: Type.String() })),
     Type.Null(),
@@ -303,6 +325,49 @@ export const ServiceRegistrationSchema = Type.Object({
   EnableTagOverride: Type.Optional(Type.Boolean()),
   Check: Type.Optional(Type.Object(checkFields)),
   Checks: Type.Optional(Type.Array(Type.Object(checkFields))),
+})
+
+const declaredCheckFields = {
+  Node: Type.Optional(Type.String()),
+  CheckID: Type.Optional(Type.String({ description: 'Default: Name' })),
+  Name: Type.Optional(Type.String()),
+  Status: Type.Optional(Status),
+  Notes: Type.Optional(Type.String()),
+  Output: Type.Optional(Type.String()),
+  ServiceID: Type.Optional(Type.String({ description: 'Default: the service registered with it' })),
+  Definition: Type.Optional(Type.Object({}, { description: 'Kept for whoever runs the check' })),
+}
+
+/** Body of a catalogue registration. */
+export const CatalogRegistrationSchema = Type.Object({
+  Node: Type.String(),
+  ID: Type.Optional(Type.String({ description: 'UUID of the node' })),
+  Address: Type.Optional(Type.String({ description: 'Required unless SkipNodeUpdate' })),
+  TaggedAddresses: Type.Optional(Type.Record(Type.String(), Type.String())),
+  NodeMeta: Type.Optional(Meta),
+  SkipNodeUpdate: Type.Optional(Type.Boolean()),
+  Service: Type.Optional(
+    Type.Object({
+      ID: Type.Optional(Type.String({ description: 'Default: Service' })),
+      Service: Type.String(),
+      Tags: Type.Optional(Type.Array(Type.String())),
+      Address: Type.Optional(Type.String()),
+      Port: Type.Optional(Type.Integer()),
+      Meta: Type.Optional(Meta),
+      Weights: Type.Optional(Weights),
+      EnableTagOverride: Type.Optional(Type.Boolean()),
+      TaggedAddresses: Type.Optional(Type.Record(Type.String(), ServiceAddress)),
+    }),
+  ),
+  Check: Type.Optional(Type.Object(declaredCheckFields)),
+  Checks: Type.Optional(Type.Array(Type.Object(declaredCheckFields))),
+})
+
+/** Body of a catalogue deregistration. */
+export const CatalogDeregistrationSchema = Type.Object({
+  Node: Type.String(),
+  ServiceID: Type.Optional(Type.String()),
+  CheckID: Type.Optional(Type.String()),
 })
 
 /** Body of a check update. */

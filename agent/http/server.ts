@@ -11,6 +11,7 @@ import { addAutopilotRoutes } from './autopilot.ts'
 import { ParkingLot } from './blocking.ts'
 import { hasBody, installBodyReader } from './body.ts'
 import { addCatalogRoutes } from './catalog.ts'
+import { addDeclarationRoutes } from './catalog-declarations.ts'
 import type { HttpCollaborators, HttpContext } from './collaborators.ts'
 import { Connections, requireHost } from './connections.ts'
 import { installConsulParams } from './consul-params.ts'
@@ -127,6 +128,7 @@ function addRoutes(app: FastifyInstance, context: HttpContext): void {
   addAgentServiceRoutes(routes, context)
   addAgentCheckRoutes(routes, context)
   addCatalogRoutes(routes, context)
+  addDeclarationRoutes(routes, context)
   addHealthRoutes(routes, context)
   addStatusRoutes(routes, context)
   addEventRoutes(routes, context)

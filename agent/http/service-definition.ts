@@ -24,7 +24,13 @@ export interface ServiceDefinition {
 export function parseService(fields: Fields): ServiceDefinition {
   const name = fields.string('Name')
   if (name === '') throw badRequest('Missing service name')
-  const service: ServiceInstance = {
+  const service = parseInstance(fields, name)
+  return { service, checks: parseChecks(fields, service) }
+}
+
+/** The instance in a registration, without its checks. @throws HttpError 400 with Consul's texts */
+export function parseInstance(fields: Fields, name: string): ServiceInstance {
+  return {
     id: fields.string('ID') || name,
     name,
     tags: fields.strings('Tags'),
@@ -43,7 +49,6 @@ export function parseService(fields: Fields): ServiceDefinition {
       ]),
     ),
   }
-  return { service, checks: parseChecks(fields, service) }
 }
 
 function parseChecks(fields: Fields, service: ServiceInstance): CheckDefinition[] {

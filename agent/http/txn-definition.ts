@@ -4,6 +4,7 @@ import { bodyJsonExact } from './body.ts'
 import { badRequest, HttpError } from './errors.ts'
 import { Fields } from './fields.ts'
 import { keyText, textKey } from './raw-path.ts'
+import { type CatalogOperation, parseCatalogOperation } from './txn-catalog.ts'
 
 /** Operations of one transaction. Vault asks for exactly this many to see whether it may. */
 export const OPERATIONS_MAX = 128
@@ -11,14 +12,12 @@ export const OPERATIONS_MAX = 128
 const UINT64_MAX = 2n ** 64n - 1n
 const WRITES = ['set', 'cas', 'lock', 'unlock']
 const OF_PREFIXES = ['get-tree', 'delete-tree']
-/** Parts of a Consul transaction that are not about keys. */
-const OTHERS = ['Node', 'Service', 'Check']
 
 /** One operation as the client sent it, or why it cannot be carried out whatever the keys are. */
-export type ParsedOperation = KvOperation | { readonly what: string }
+export type ParsedOperation = KvOperation | CatalogOperation | { readonly what: string }
 
 /**
- * Reads the body of a transaction: an array of `{"KV":{…}}`.
+ * Reads the body of a transaction: an array of `{"KV":{…}}`, `{"Node":{…}}`, `{"Service":{…}}` and `{"Check":{…}}`.
  * @throws HttpError 400 `Failed to parse body: …`, 413 `Transaction contains too many operations (…)` and
  *   `Value for key "…" is too large (…)`.
  */
@@ -44,27 +43,28 @@ export function parseTransaction(
 
 function requireSize(operation: ParsedOperation, valueBytesMax: number): void {
   if (!('value' in operation) || operation.value.length <= valueBytesMax) return
-  const { key, value } = operation
+  const { value } = operation
+  const key = 'key' in operation ? operation.key : operation.id
   const sizes = `${value.length} > ${valueBytesMax} bytes`
   throw new HttpError('HTTP_TOO_LARGE', 413, `Value for key "${keyText(key)}" is too large (${sizes})`)
 }
 
 /** True if none of the operations can change anything, so that no log entry is needed. */
-export function isReadOnly(operations: readonly KvOperation[]): boolean {
+export function isReadOnly(operations: readonly { readonly verb: string }[]): boolean {
   return operations.every(({ verb }) => verb.startsWith('get') || verb.startsWith('check'))
 }
 
 function parseOperation(item: Fields, at: number): ParsedOperation {
-  const other = OTHERS.find((name) => item.isPresent(name))
-  if (other !== undefined) {
-    throw badRequest(`Failed to parse body: operation ${at} is of the kind ${other}; only KV is supported`)
-  }
+  const declared = parseCatalogOperation(item, indexOf)
+  if (declared !== null) return declared
   const fields = item.object('KV')
-  if (fields === undefined) throw badRequest(`Failed to parse body: operation ${at} has no KV`)
+  if (fields === undefined) {
+    throw badRequest(`Failed to parse body: operation ${at} has no KV, Node, Service or Check`)
+  }
   const verb = fields.string('Verb').toLowerCase()
   const key = textKey(fields.string('Key'))
   if (key === '' && !OF_PREFIXES.includes(verb)) return { what: 'Must provide key' }
-  const index = Math.min(Number(uint64(fields, 'Index')), Number.MAX_SAFE_INTEGER)
+  const index = safeIndex(fields, 'Index')
   const session = fields.string('Session')
   const write = WRITES.includes(verb)
     ? { value: base64(fields.string('Value')), flags: uint64(fields, 'Flags') }
@@ -95,6 +95,15 @@ function parseOperation(item: Fields, at: number): ParsedOperation {
 }
 
 const NOTHING = { value: new Uint8Array(), flags: 0n }
+
+function indexOf(fields: Fields): number {
+  return safeIndex(fields, 'ModifyIndex')
+}
+
+/** An index; one that no log reaches stays one that fits nothing. */
+function safeIndex(fields: Fields, name: string): number {
+  return Math.min(Number(uint64(fields, name)), Number.MAX_SAFE_INTEGER)
+}
 
 /** A whole number of up to 64 bits; 0 if absent. */
 function uint64(fields: Fields, name: string): bigint {

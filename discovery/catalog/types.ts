@@ -17,6 +17,8 @@ export interface HealthCheck {
   /** As registered, Go duration text; "" if none. */
   readonly interval: string
   readonly timeout: string
+  /** What a declared check says about how to check it; nobody here runs it. */
+  readonly definition?: Readonly<Record<string, unknown>>
 }
 
 /** One copy of a service on one node. */

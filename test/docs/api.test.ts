@@ -22,7 +22,7 @@ t.test('what is said not to be served is not', async (t) => {
   t.teardown(() => app.close())
   const list = /<!-- not served -->(.*)<!-- end -->/s.exec(TEXT)?.[1] ?? ''
   const paths = [...list.matchAll(/`(\/v1\/[^`]+)`/g)].map(([, path = '']) => path.replace(/\{\w+\}/, 'x'))
-  t.ok(paths.length > 20, 'the paths were read')
+  t.ok(paths.length > 5, 'the paths were read')
   for (const url of paths) {
     for (const method of ['GET', 'PUT', 'POST'] as const) {
       const { statusCode } = await app.inject({ method, url, payload: '{}' })

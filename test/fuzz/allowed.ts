@@ -16,6 +16,17 @@ export const ALLOWED_5XX: readonly (readonly [status: number, text: RegExp])[] =
   [500, /^CheckID "[\s\S]*" does not have associated TTL$/],
   // A filter that cannot be used.
   [500, /^Failed to create boolean expression evaluator: [\s\S]+$/],
+  // PUT /v1/catalog/register and deregister, and the same in a transaction.
+  [500, /^Must provide (node|address|service ID|check ID)$/],
+  [500, /^Must provide address if SkipNodeUpdate is not set$/],
+  [500, /^Must provide service name \(Service\.Service\) when service ID is provided$/],
+  [500, /^Node "[\s\S]*" is not registered$/],
+  [500, /^Bad node ID: "[\s\S]*" is no UUID$/],
+  [500, /^Invalid service (address|port)$/],
+  [500, /^Invalid (Service Meta|Weights): [\s\S]+$/],
+  [500, /^Invalid check: bad status "[\s\S]*"$/],
+  [500, /^Unknown service ID '[\s\S]*' for check ID '[\s\S]*'$/],
+  [500, /^Node '[\s\S]*' for check '[\s\S]*' doesn't match register request node '[\s\S]*'$/],
   // DELETE /v1/operator/raft/peer.
   [500, /^(id|address) "[\s\S]*" was not found in the Raft configuration$/],
   [500, /^\S+ leads the cluster: transfer leadership to another node first$/],

@@ -74,6 +74,7 @@ export function harness(
       membership: new FakeMembership(),
       catalog,
       local: catalog,
+      declared: { settled: async () => {} },
       health,
       events,
       leases: { list: () => [] },

@@ -106,6 +106,8 @@ t.test('every route is described, with its permission', async (t) => {
     'GET /v1/catalog/service/*',
     'GET /v1/catalog/node/*',
     'GET /v1/catalog/node-services/*',
+    'PUT /v1/catalog/register',
+    'PUT /v1/catalog/deregister',
     'GET /v1/health/node/*',
     'GET /v1/event/list',
     'GET /v1/health/checks/*',

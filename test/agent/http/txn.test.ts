@@ -77,11 +77,7 @@ t.test('what is refused changes nothing', async (t) => {
     [{}, 400, 'Failed to parse body: the body must be a list of operations'],
     [[1], 400, 'Failed to parse body: operation 0 must be an object'],
     [[{}], 400, 'Failed to parse body: operation 0 has no KV'],
-    [
-      [{ Node: { Verb: 'get' } }],
-      400,
-      'Failed to parse body: operation 0 is of the kind Node; only KV is supported',
-    ],
+    [[{ Node: { Verb: 'get' } }], 400, 'Failed to parse body: an operation on a Node without a Node'],
     [[kv('set', 'k', { Value: '*' })], 400, 'Failed to parse body: a Value is not base64'],
     [[kv('set', 'k', { Value: 'A' })], 400, 'Failed to parse body: a Value is not base64'],
     [[kv('set', 'k', { Flags: -1 })], 400, 'Failed to parse body: Flags must be a whole number of 64 bits'],
