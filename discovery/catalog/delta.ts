@@ -2,12 +2,8 @@ import { isDeepStrictEqual } from 'node:util'
 import { checkReferences } from './shapes.ts'
 import type { HealthCheck, NodeRecord, RecordVersion, ServiceInstance } from './types.ts'
 
-/** The step of one owner's record from sequence `from` to `to` of one incarnation. */
-export interface RecordDelta {
-  readonly owner: string
-  readonly incarnation: number
-  readonly from: number
-  readonly to: number
+/** What leads from one version of a record to a later one of the same incarnation. */
+export interface RecordStep {
   /** New or changed. */
   readonly services: readonly ServiceInstance[]
   readonly checks: readonly HealthCheck[]
@@ -21,12 +17,8 @@ export function compareVersions(a: RecordVersion, b: RecordVersion): number {
 }
 
 /** What leads from one record to a later one of the same incarnation. */
-export function diffRecords(before: NodeRecord, after: NodeRecord): RecordDelta {
+export function diffRecords(before: NodeRecord, after: NodeRecord): RecordStep {
   return {
-    owner: after.id,
-    incarnation: after.version.incarnation,
-    from: before.version.sequence,
-    to: after.version.sequence,
     services: changed(before.services, after.services),
     checks: changed(before.checks, after.checks),
     removedServices: removed(before.services, after.services),
@@ -35,18 +27,24 @@ export function diffRecords(before: NodeRecord, after: NodeRecord): RecordDelta 
 }
 
 /**
- * The record after the step. The caller has made sure that the delta starts at the record's version.
+ * The record after the step, with a new version. What was removed needs no mark of its own: the version orders all steps, and
+ * none is taken but at the version it starts from.
  * @throws CatalogError `CAT_INVALID` when the result would not hold together.
  */
-export function applyDelta(record: NodeRecord, delta: RecordDelta): NodeRecord {
+export function applyStep(record: NodeRecord, step: RecordStep, version: RecordVersion): NodeRecord {
   const services = new Map(record.services)
   const checks = new Map(record.checks)
-  for (const id of delta.removedChecks) checks.delete(id)
-  for (const id of delta.removedServices) services.delete(id)
-  for (const service of delta.services) services.set(service.id, service)
-  for (const check of delta.checks) checks.set(check.id, check)
-  const version = Object.freeze({ incarnation: delta.incarnation, sequence: delta.to })
-  const next: NodeRecord = Object.freeze({ ...record, version, services, checks })
+  for (const id of step.removedChecks) checks.delete(id)
+  for (const id of step.removedServices) services.delete(id)
+  for (const service of step.services) services.set(service.id, service)
+  for (const check of step.checks) checks.set(check.id, check)
+  const { incarnation, sequence } = version
+  const next: NodeRecord = Object.freeze({
+    ...record,
+    version: Object.freeze({ incarnation, sequence }),
+    services,
+    checks,
+  })
   checkReferences(next)
   return next
 }

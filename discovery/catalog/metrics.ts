@@ -1,7 +1,19 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 
 /** Why something received was not taken. */
-export type RejectReason = 'garbage' | 'forged' | 'stale' | 'inconsistent' | 'no-room'
+export type RejectReason =
+  | 'garbage'
+  /** Not signed by the node it is about. */
+  | 'forged'
+  | 'stale'
+  /** Signed, and it does not hold together. */
+  | 'inconsistent'
+  /** A step that does not lead to what was signed from what is held here: the whole record is fetched. */
+  | 'diverged'
+  /** Of a node that left or was forgotten. */
+  | 'buried'
+  | 'too-large'
+  | 'no-room'
 
 /** The metrics of the catalogue. Without a registry they count for nobody. */
 export class CatalogMetrics {

@@ -5,19 +5,26 @@ import {
   type CatalogMessage,
   decodeGossip,
   decodeMessage,
+  deltaBetween,
   ENTRIES_MAX,
   encodeDelta,
   encodeMessage,
   encodeVersion,
   type GossipMessage,
+  type OlderLife,
+  type RecordMessage,
+  recordMessage,
 } from './codec.ts'
-import { applyDelta, compareVersions, diffRecords, type RecordDelta } from './delta.ts'
+import { compareVersions } from './delta.ts'
 import type { DigestEntry } from './digest.ts'
 import { CatalogError } from './errors.ts'
+import { RecordIntake } from './intake.ts'
 import type { LocalRecord } from './local-record.ts'
-import type { CatalogMetrics, RejectReason } from './metrics.ts'
+import type { CatalogMetrics } from './metrics.ts'
+import { Rejections } from './rejections.ts'
+import { EntrySeals, type SealedRecord, sealRecord } from './sealed-record.ts'
+import { verifyStamp } from './stamp.ts'
 import type { CatalogStore } from './store.ts'
-import type { NodeRecord } from './types.ts'
 
 /** Settings of {@link CatalogSync}. Durations in milliseconds. */
 export interface CatalogSyncOptions {
@@ -29,7 +36,7 @@ export interface CatalogSyncOptions {
 /** What {@link CatalogSync} works with. `now` is a monotonic clock in ms, `random` answers in [0, 1). */
 export interface CatalogSyncCollaborators {
   readonly mesh: Mesh
-  readonly membership: Pick<Membership, 'get'>
+  readonly membership: Pick<Membership, 'get' | 'onChange'>
   readonly local: LocalRecord
   readonly store: CatalogStore
   readonly log: Logger
@@ -44,31 +51,45 @@ const REQUEST_TIMEOUT_MS = 3000
 /** Answers one pull may need: each brings at least one record. */
 const ROUNDS_MAX = 64
 const FETCHES_MAX = 64
-const FORGERS_MAX = 64
+/** Comparisons under way; more connections at once are left to the timer. */
+const EXCHANGES_MAX = 8
+/** From news of a member whose record is not here to the next comparison: others are likely to follow it. */
+const NEWCOMER_MS = 100
+/** A peer may say that this node was forgotten, and be wrong: that raises the incarnation no more often than this. */
+const REBIRTH_MS = 60_000
 
 /**
  * Keeps the records of all nodes in step: changes are gossiped as steps, a gap is closed by fetching the whole record,
- * and digests compared with a random peer find whatever gossip lost.
+ * and digests compared with a random peer find whatever gossip lost. Every record and every step carries the signature of
+ * its owner; {@link RecordIntake} takes nothing without.
  */
 export class CatalogSync {
   readonly #intervalMs: number
   readonly #requestTimeoutMs: number
   readonly #with: CatalogSyncCollaborators
+  readonly #seals = new EntrySeals()
+  readonly #rejections: Rejections
+  readonly #intake: RecordIntake
   /** Owners whose record is being fetched because of gossip. */
   readonly #fetching = new Set<PeerId>()
-  /** Peers already complained about. */
-  readonly #forgers = new Set<PeerId>()
+  #exchanges = 0
   #running: AbortController | null = null
   #stopListening: (() => void)[] = []
   #timer: NodeJS.Timeout | null = null
-  #published: NodeRecord | null = null
+  #newcomer: NodeJS.Timeout | null = null
+  /** The own record as it was last signed, and as it was last told everybody. */
+  #own: SealedRecord | null = null
+  #published: SealedRecord | null = null
   #flush: NodeJS.Immediate | null = null
+  #rebornAt = Number.NEGATIVE_INFINITY
 
   constructor(options: CatalogSyncOptions, collaborators: CatalogSyncCollaborators) {
     this.#intervalMs = options.intervalMs ?? INTERVAL_MS
     this.#requestTimeoutMs = options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS
     this.#with = collaborators
     const { mesh } = collaborators
+    this.#rejections = new Rejections(collaborators)
+    this.#intake = new RecordIntake({ ...collaborators, seals: this.#seals, rejections: this.#rejections })
     mesh.subscribe(NAME, (from, payload) => this.#onGossip(from, payload))
     mesh.onRequest(NAME, async (from, payload) => this.#answer(from, payload))
   }
@@ -77,12 +98,16 @@ export class CatalogSync {
   start(): void {
     if (this.#running) return
     this.#running = new AbortController()
-    const { mesh, local } = this.#with
-    this.#published = local.record()
+    const { mesh, local, membership, store } = this.#with
+    this.#published = this.#sealed()
     this.#stopListening = [
       local.onChange(() => this.#publishSoon()),
       mesh.onPeer((event) => {
         if (event.type === 'connected') this.#background(this.#exchange(event.peer))
+      }),
+      membership.onChange((member, previous) => {
+        if (member.status === 'left') this.#intake.bury(member.id)
+        else if (!previous && !store.held(member.id)) this.#exchangeSoon()
       }),
     ]
     for (const peer of mesh.connected()) this.#background(this.#exchange(peer))
@@ -95,8 +120,10 @@ export class CatalogSync {
     for (const stop of this.#stopListening) stop()
     this.#stopListening = []
     if (this.#timer) clearTimeout(this.#timer)
+    if (this.#newcomer) clearTimeout(this.#newcomer)
     if (this.#flush) clearImmediate(this.#flush)
     this.#timer = null
+    this.#newcomer = null
     this.#flush = null
   }
 
@@ -109,54 +136,41 @@ export class CatalogSync {
   }
 
   #publish(): void {
-    const { local, mesh } = this.#with
     const before = this.#published
-    const after = local.record()
+    const after = this.#sealed()
     this.#published = after
-    if (!before || compareVersions(before.version, after.version) === 0) return
+    if (!before || compareVersions(before.stamp, after.stamp) === 0) return
     // No step leads to a new incarnation: it is announced, and fetched as a whole.
     const bytes =
-      before.version.incarnation === after.version.incarnation
-        ? encodeDelta(diffRecords(before, after))
-        : encodeVersion({ id: after.id, ...after.version })
-    this.#background(mesh.publish(NAME, bytes))
+      before.stamp.incarnation === after.stamp.incarnation
+        ? encodeDelta(deltaBetween(before, after, this.#seals))
+        : encodeVersion(after.stamp)
+    this.#background(this.#with.mesh.publish(NAME, bytes))
+  }
+
+  /** The own record, signed. Each version is signed once. */
+  #sealed(): SealedRecord {
+    const { mesh, local } = this.#with
+    const record = local.record()
+    if (this.#own?.record !== record) {
+      this.#own = sealRecord(mesh, record, this.#seals, this.#own ?? undefined)
+    }
+    return this.#own
   }
 
   #onGossip(from: PeerId, payload: Uint8Array): void {
     const signal = this.#running?.signal
     if (!signal) return
-    const message = this.#read(from, () => decodeGossip(payload))
-    if (!message) return
-    const version = versionOf(message)
-    if (version.id !== from || version.id === this.#with.mesh.id) {
-      this.#reject('forged', from)
-      return
-    }
-    const held = this.#with.store.held(version.id)
-    if (held && compareVersions(version, held.version) <= 0) {
-      this.#reject('stale', from)
-      return
-    }
-    if (message.type === 'delta' && held && follows(message.delta, held)) {
-      this.#apply(held, message.delta, from)
-    } else this.#background(this.#fetch(version.id, from, signal))
+    const message = this.#read(from, (): GossipMessage => decodeGossip(payload))
+    if (message && this.#intake.gossip(message, from) === 'fetch') this.#background(this.#fetch(from, signal))
   }
 
-  #apply(held: NodeRecord, delta: RecordDelta, from: PeerId): void {
-    const { store, metrics, now } = this.#with
-    const next = this.#read(from, () => applyDelta(held, delta), 'inconsistent')
-    if (!next) return
-    if (store.put(next, now())) metrics.deltas.inc()
-  }
-
-  /** The record of one owner: from itself, or from whoever spoke of it. */
-  async #fetch(owner: PeerId, sender: PeerId, signal: AbortSignal): Promise<void> {
+  /** The record of one owner, from itself. */
+  async #fetch(owner: PeerId, signal: AbortSignal): Promise<void> {
     if (this.#fetching.has(owner) || this.#fetching.size >= FETCHES_MAX) return
     this.#fetching.add(owner)
     try {
-      for (const peer of new Set([owner, sender])) {
-        if (await this.#pull(peer, [owner], signal)) return
-      }
+      await this.#pull(owner, [owner], signal)
     } finally {
       this.#fetching.delete(owner)
     }
@@ -169,8 +183,8 @@ export class CatalogSync {
       const answer = await this.#ask(peer, { type: 'fetch', ids: missing }, signal)
       this.#with.metrics.fetches.inc({ result: answer?.type === 'records' ? 'ok' : 'failed' })
       if (answer?.type !== 'records') return false
-      const got = new Set(answer.records.map((record) => record.id))
-      for (const record of answer.records) this.#take(record, peer)
+      const got = new Set(answer.records.map(({ stamp }) => stamp.id))
+      for (const record of answer.records) this.#intake.record(record, peer)
       const next = missing.filter((id) => !got.has(id))
       if (next.length === missing.length) return true
       missing = next
@@ -178,70 +192,98 @@ export class CatalogSync {
     return true
   }
 
-  #take(record: NodeRecord, from: PeerId): void {
-    const { store, mesh, now } = this.#with
-    if (record.id === mesh.id) return
-    // Not newer: it came by another way in the meantime.
-    if (!store.put(record, now()) && !store.held(record.id)) this.#reject('no-room', from)
-  }
-
-  /** Compares digests with a peer and fetches what is newer there. */
+  /**
+   * Compares with a peer: one digest of everything first, and only if that differs what each has; then each fetches what is
+   * newer at the other.
+   */
   async #exchange(peer: PeerId): Promise<void> {
     const signal = this.#running?.signal
-    if (!signal || signal.aborted) return
-    const { store, metrics } = this.#with
-    const answer = await this.#ask(peer, { type: 'digest', entries: this.#digest() }, signal)
-    const ok = answer?.type === 'digest' && (await this.#pull(peer, this.#newer(answer.entries), signal))
-    metrics.exchanges.inc({ result: ok ? 'ok' : 'failed' })
-    if (ok && !signal.aborted) store.markSynced()
+    if (!signal || signal.aborted || this.#exchanges >= EXCHANGES_MAX) return
+    this.#exchanges++
+    try {
+      const ok = await this.#compare(peer, signal)
+      this.#with.metrics.exchanges.inc({ result: ok ? 'ok' : 'failed' })
+      if (ok && !signal.aborted) this.#with.store.markSynced()
+    } finally {
+      this.#exchanges--
+    }
+  }
+
+  async #compare(peer: PeerId, signal: AbortSignal): Promise<boolean> {
+    const { store, local } = this.#with
+    const { digest } = store.digest()
+    const answer = await this.#ask(peer, { type: 'compare', digest, own: local.record().version }, signal)
+    if (answer?.type !== 'same' && answer?.type !== 'digest') return false
+    if (answer.yours) this.#goBeyond(answer.yours, peer)
+    if (answer.type === 'same') return true
+    const theirs = new Map(answer.entries.map((entry) => [entry.id, entry]))
+    const offered = this.#entries().filter((entry) => {
+      const there = theirs.get(entry.id)
+      return !there || compareVersions(entry, there) > 0
+    })
+    if (offered.length > 0) {
+      const taken = await this.#ask(peer, { type: 'offer', entries: offered }, signal)
+      if (taken?.type !== 'same') return false
+    }
+    return await this.#pull(peer, this.#wanted(answer.entries), signal)
   }
 
   async #answer(from: PeerId, payload: Uint8Array): Promise<Uint8Array> {
     const signal = this.#running?.signal
     if (!signal) return encodeMessage({ type: 'error', message: 'the catalogue has not started' })
-    const message = this.#read(from, () => decodeMessage(payload))
-    if (message?.type === 'digest') {
-      const newer = this.#newer(message.entries)
-      if (newer.length > 0) this.#background(this.#pull(from, newer, signal))
-      return encodeMessage({ type: 'digest', entries: this.#digest() })
+    const message = this.#read(from, (): CatalogMessage => decodeMessage(payload))
+    switch (message?.type) {
+      case 'compare': {
+        const older = this.#intake.olderLife(from, message.own)
+        const yours = older ? { yours: older } : {}
+        if (message.digest === this.#with.store.digest().digest)
+          return encodeMessage({ type: 'same', ...yours })
+        return encodeMessage({ type: 'digest', entries: this.#entries(), ...yours })
+      }
+      case 'offer': {
+        const wanted = this.#wanted(message.entries)
+        if (wanted.length > 0) this.#background(this.#pull(from, wanted, signal))
+        return encodeMessage({ type: 'same' })
+      }
+      case 'fetch':
+        return encodeMessage({ type: 'records', records: this.#select(message.ids) })
+      default:
+        return encodeMessage({ type: 'error', message: 'the request could not be read' })
     }
-    if (message?.type === 'fetch')
-      return encodeMessage({ type: 'records', records: this.#select(message.ids) })
-    return encodeMessage({ type: 'error', message: 'the request could not be read' })
   }
 
-  #select(ids: readonly PeerId[]): NodeRecord[] {
-    const out: NodeRecord[] = []
+  #select(ids: readonly PeerId[]): RecordMessage[] {
+    const out: RecordMessage[] = []
     for (const id of new Set(ids)) {
-      const record = id === this.#with.mesh.id ? this.#with.local.record() : this.#with.store.held(id)
-      if (record) out.push(record)
+      const sealed = id === this.#with.mesh.id ? this.#sealed() : this.#intake.sealed(id)
+      if (sealed) out.push(recordMessage(sealed, this.#seals))
     }
     return out
   }
 
-  #digest(): DigestEntry[] {
-    const { store, local } = this.#with
-    const own = local.record()
-    const others = store.known().filter((record) => record.id !== own.id)
-    return [own, ...others].slice(0, ENTRIES_MAX).map(({ id, version }) => ({ id, ...version }))
+  #entries(): DigestEntry[] {
+    return this.#with.store
+      .known()
+      .slice(0, ENTRIES_MAX)
+      .map(({ id, version }) => ({ id, ...version }))
   }
 
-  /** Whose records are newer there than here. */
-  #newer(entries: readonly DigestEntry[]): PeerId[] {
-    const { store, mesh, membership, local } = this.#with
-    return entries
-      .filter((entry) => {
-        if (entry.id === mesh.id) {
-          // Nobody else writes this record: a newer one is from a life this node has forgotten.
-          if (compareVersions(entry, local.record().version) > 0) local.raise(entry.incarnation)
-          return false
-        }
-        const held = store.held(entry.id)
-        return (
-          membership.get(entry.id)?.status !== 'left' && (!held || compareVersions(entry, held.version) > 0)
-        )
-      })
-      .map((entry) => entry.id)
+  #wanted(entries: readonly DigestEntry[]): PeerId[] {
+    return entries.filter((entry) => this.#intake.wants(entry.id, entry)).map(({ id }) => id)
+  }
+
+  /** Others remember a life of this node that its own memory does not go beyond: a signature of its own proves it. */
+  #goBeyond({ stamp, buried }: OlderLife, from: PeerId): void {
+    const { mesh, local, now } = this.#with
+    if (stamp.id !== mesh.id || !verifyStamp(mesh, stamp)) {
+      this.#rejections.reject('forged', stamp.id, from)
+      return
+    }
+    const isNewer = compareVersions(stamp, local.record().version) > 0
+    const isReborn = buried && now() - this.#rebornAt >= REBIRTH_MS
+    if (!isNewer && !isReborn) return
+    if (!isNewer) this.#rebornAt = now()
+    local.raise(stamp.incarnation)
   }
 
   async #ask(
@@ -267,51 +309,41 @@ export class CatalogSync {
     // Until the first exchange has succeeded this node knows too little to answer: try more often.
     const delayMs = (store.synced ? this.#intervalMs : this.#intervalMs / 5) * (0.8 + 0.4 * random())
     this.#timer = setTimeout(() => {
-      this.#with.store.prune(this.#with.now())
-      const peer = this.#randomPeer()
-      if (peer !== undefined) this.#background(this.#exchange(peer))
+      this.#intake.prune()
+      this.#exchangeWithAnyone()
       this.#schedule()
     }, delayMs)
   }
 
-  #randomPeer(): PeerId | undefined {
+  /** A joiner is connected before it has heard who is there, and everybody hears of a joiner: its record is not far. */
+  #exchangeSoon(): void {
+    this.#newcomer ??= setTimeout(() => {
+      this.#newcomer = null
+      this.#exchangeWithAnyone()
+    }, NEWCOMER_MS)
+  }
+
+  #exchangeWithAnyone(): void {
     const { mesh, membership, random } = this.#with
     const peers = mesh.connected().filter((id) => {
       const status = membership.get(id)?.status
       return status === 'alive' || status === 'suspect'
     })
-    return peers[Math.floor(random() * peers.length)]
+    const peer = peers[Math.floor(random() * peers.length)]
+    if (peer !== undefined) this.#background(this.#exchange(peer))
   }
 
-  #read<T>(from: PeerId, read: () => T, reason: RejectReason = 'garbage'): T | undefined {
+  #read<T>(from: PeerId, read: () => T): T | undefined {
     try {
       return read()
     } catch (error) {
       if (!(error instanceof CatalogError)) throw error
-      this.#reject(reason, from)
-      this.#with.log.debug({ peer: from, err: error }, 'a catalogue message was rejected')
+      this.#rejections.reject('garbage', null, from, error)
       return undefined
     }
-  }
-
-  #reject(reason: RejectReason, from: PeerId): void {
-    this.#with.metrics.rejected.inc({ reason })
-    if (reason !== 'forged' || this.#forgers.has(from) || this.#forgers.size >= FORGERS_MAX) return
-    this.#forgers.add(from)
-    this.#with.log.warn({ peer: from }, `${from} speaks for another node, what it says is ignored`)
   }
 
   #background(work: Promise<unknown>): void {
     work.catch((error: unknown) => this.#with.log.warn({ err: error }, 'exchanging the catalogue failed'))
   }
-}
-
-function versionOf(message: GossipMessage): DigestEntry {
-  if (message.type === 'version') return message.version
-  const { owner, incarnation, to } = message.delta
-  return { id: owner, incarnation, sequence: to }
-}
-
-function follows(delta: RecordDelta, held: NodeRecord): boolean {
-  return held.version.incarnation === delta.incarnation && held.version.sequence === delta.from
 }

@@ -218,12 +218,12 @@ function turn(): Promise<void> {
 /** Polls until `done` or until `ms` have passed. @throws Error with the state when time is up. */
 export async function until(
   what: string,
-  done: () => boolean,
+  done: () => boolean | Promise<boolean>,
   ms = 5000,
   state?: () => unknown,
 ): Promise<void> {
   const end = performance.now() + ms
-  while (!done()) {
+  while (!(await done())) {
     if (performance.now() > end) {
       throw new Error(`not within ${ms} ms: ${what} ${state ? JSON.stringify(state()) : ''}`)
     }

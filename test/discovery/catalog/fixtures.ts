@@ -1,5 +1,13 @@
+import {
+  deltaBetween,
+  type RecordMessage,
+  recordMessage,
+  type SignedDelta,
+} from '../../../discovery/catalog/codec.ts'
+import { EntrySeals, type SealedRecord, sealRecord } from '../../../discovery/catalog/sealed-record.ts'
 import type { HealthCheck, NodeRecord, ServiceInstance } from '../../../discovery/catalog/types.ts'
 import type { Member, MemberMeta, Membership } from '../../../discovery/membership/types.ts'
+import { FakeNetwork } from '../fake-mesh.ts'
 
 /** An instance with defaults. */
 export function service(id: string, more: Partial<ServiceInstance> = {}): ServiceInstance {
@@ -51,6 +59,28 @@ export function record(
     checks: new Map(checks.map((c) => [c.id, c])),
     ...more,
   }
+}
+
+const seals = new EntrySeals()
+
+/** A record as its owner signs it; `by`: somebody else who does, in its name. */
+export function sealed(record: NodeRecord, by: string = record.id): SealedRecord {
+  const signer = new FakeNetwork().add(by)
+  return sealRecord(
+    { id: record.id, sign: (context, payload) => signer.sign(context, payload) },
+    record,
+    seals,
+  )
+}
+
+/** The step from one record to another, signed. */
+export function delta(before: NodeRecord, after: NodeRecord, by: string = after.id): SignedDelta {
+  return deltaBetween(sealed(before, by), sealed(after, by), seals)
+}
+
+/** A whole record as a message. */
+export function message(record: NodeRecord, by: string = record.id): RecordMessage {
+  return recordMessage(sealed(record, by), seals)
 }
 
 /** A membership the test writes itself. */

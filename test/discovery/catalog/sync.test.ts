@@ -2,13 +2,12 @@ import { join } from 'node:path'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import t, { type Test } from 'tap'
-import { encodeDelta, encodeMessage } from '../../../discovery/catalog/codec.ts'
-import { diffRecords } from '../../../discovery/catalog/delta.ts'
+import { decodeMessage, encodeDelta, encodeMessage, encodeVersion } from '../../../discovery/catalog/codec.ts'
 import { GossipCatalog } from '../../../discovery/catalog/gossip-catalog.ts'
 import { SwimMembership } from '../../../discovery/membership/swim-membership.ts'
 import { type FakeMesh, FakeNetwork, until } from '../fake-mesh.ts'
 import { tempDir } from '../temp-dir.ts'
-import { check, FakeMembership, record, service } from './fixtures.ts'
+import { check, delta, FakeMembership, message, record, sealed, service } from './fixtures.ts'
 
 const log = pino({ level: 'silent' })
 
@@ -163,16 +162,63 @@ t.test('a restart with a higher incarnation wins, an older record does not come 
 t.test('a node that forgot its incarnation goes beyond what others remember', async (t) => {
   const net = new FakeNetwork()
   const dir = tempDir(t)
-  const a = await node(t, net, dir, 'a', { incarnation: 1, others: ['b'] })
+  const a = await node(t, net, dir, 'a', { incarnation: 9, others: ['b'] })
   const b = await node(t, net, dir, 'b', { others: ['a'] })
-  b.catalog.store.put(
-    record('a', 7, [service('ghost-1')], [], { version: { incarnation: 9, sequence: 7 } }),
-    0,
-  )
-  a.catalog.local.putService(service('web-1'))
   await a.mesh.dial('b:7946')
+  a.catalog.local.putService(service('ghost-1'))
+  await until('there', () => sees(b, 'ghost').length === 1)
+  await a.catalog.stop()
+  await a.mesh.stop()
+  const again = await node(t, net, tempDir(t), 'a', { incarnation: 1, others: ['b'] })
+  again.catalog.local.putService(service('web-1'))
+  await again.mesh.dial('b:7946')
   await until('its own word counts', () => sees(b, 'web').length === 1 && sees(b, 'ghost').length === 0)
-  t.equal(a.catalog.local.record().version.incarnation, 10)
+  t.equal(again.catalog.local.record().version.incarnation, 10)
+})
+
+/** A member that says to whoever compares with it what the test wants. */
+async function liar(net: FakeNetwork, id: string, answer: (asked: string) => Uint8Array): Promise<FakeMesh> {
+  const mesh = net.add(id)
+  mesh.onRequest('catalog', async (_from, payload) => answer(decodeMessage(payload).type))
+  await mesh.start()
+  return mesh
+}
+
+t.test('that it lived before is told by its own signature only', async (t) => {
+  const net = new FakeNetwork()
+  const [a] = (await cluster(t, net, ['a', 'b'], { intervalMs: 60_000 })) as [Node, Node]
+  const life = record('a', 7, [], [], { version: { incarnation: 9, sequence: 7 } })
+  let asked = 0
+  const say = (by: string) => () => {
+    asked++
+    return encodeMessage({ type: 'same', yours: { stamp: sealed(life, by).stamp, buried: true } })
+  }
+  const evil = await liar(net, 'evil', say('evil'))
+  await evil.dial('a:7946')
+  await until('counted', async () => (await rejected(a, 'forged')) === 1)
+  t.equal(asked, 1)
+  t.equal(a.catalog.local.record().version.incarnation, 1)
+  const honest = await liar(net, 'honest', say('a'))
+  await honest.dial('a:7946')
+  await until('raised', () => a.catalog.local.record().version.incarnation === 10)
+})
+
+t.test('that it was forgotten is believed once a minute, whatever is said', async (t) => {
+  const net = new FakeNetwork()
+  const [a] = (await cluster(t, net, ['a', 'b'], { intervalMs: 60_000 })) as [Node, Node]
+  let asked = 0
+  const evil = await liar(net, 'evil', () => {
+    asked++
+    const { stamp } = sealed(a.catalog.local.record())
+    return encodeMessage({ type: 'same', yours: { stamp, buried: true } })
+  })
+  for (const turn of [1, 2, 3, 4]) {
+    await evil.dial('a:7946')
+    await until('asked', () => asked === turn)
+    net.close('evil', 'a')
+  }
+  await until('raised', () => a.catalog.local.record().version.incarnation > 1)
+  t.equal(a.catalog.local.record().version.incarnation, 2)
 })
 
 t.test('steps that are old, forged or garbage change nothing and are counted', async (t) => {
@@ -181,43 +227,154 @@ t.test('steps that are old, forged or garbage change nothing and are counted', a
   a.catalog.local.putService(service('web-1'))
   await until('there', () => sees(b, 'web').length === 1)
   const index = b.catalog.store.index
+  const requests = net.requests.length
+  const evil = [service('evil-1')]
 
-  const old = encodeDelta(diffRecords(record('a', 0), record('a', 1, [service('evil-1')])))
-  await a.mesh.publish('catalog', old)
-  const forged = encodeDelta(diffRecords(record('b', 0), record('b', 99, [service('evil-1')])))
-  await a.mesh.publish('catalog', forged)
-  const other = encodeDelta(diffRecords(record('x', 0), record('x', 99, [service('evil-1')])))
-  await a.mesh.publish('catalog', other)
-  await a.mesh.publish('catalog', Buffer.from('{"format":1,"type":"delta","body":"{}"}'))
-  const bad = { ...diffRecords(record('a', 1), record('a', 2)), checks: [check('c', 'nobody')] }
-  await a.mesh.publish('catalog', encodeDelta(bad))
-  for (const turn of [1, 2, 3]) await new Promise((resolve) => setTimeout(resolve, turn))
+  await a.mesh.publish('catalog', encodeDelta(delta(record('a', 0), record('a', 1, evil))))
+  for (const owner of ['b', 'x']) {
+    await a.mesh.publish('catalog', encodeDelta(delta(record(owner, 0), record(owner, 99, evil))))
+  }
+  const unsigned = delta(record('a', 1), record('a', 2, evil), 'b')
+  await a.mesh.publish('catalog', encodeDelta(unsigned))
+  await a.mesh.publish('catalog', encodeVersion(unsigned.stamp))
+  await a.mesh.publish('catalog', Buffer.from('{"format":2,"type":"delta","body":"{}"}'))
+  await until('counted', async () => (await rejected(b, 'garbage')) === 1)
   t.equal(await rejected(b, 'stale'), 1)
-  t.equal(await rejected(b, 'forged'), 2)
-  t.equal(await rejected(b, 'garbage'), 1)
-  t.equal(await rejected(b, 'inconsistent'), 1)
+  t.equal(await rejected(b, 'forged'), 4)
   t.same(sees(b, 'evil'), [])
   t.equal(b.catalog.store.index, index)
   t.equal(b.catalog.store.held('x'), undefined)
+  t.equal(net.requests.length, requests, 'and nothing is asked for')
   const answer = await a.mesh.request('b', 'catalog', Buffer.from([0xff]), { timeoutMs: 500 })
   t.match(JSON.parse(Buffer.from(answer).toString()), { type: 'error' }, 'a bad request is answered')
 })
 
-t.test('nobody else writes the record of this node', async (t) => {
+t.test('a signed step whose words were changed on the way is not taken: the owner is asked', async (t) => {
+  const net = new FakeNetwork()
+  const [a, b] = (await cluster(t, net, ['a', 'b'], { intervalMs: 60_000 })) as [Node, Node]
+  net.dropPublish = () => true
+  a.catalog.local.putService(service('web-1'))
+  await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+  net.dropPublish = () => false
+  const real = delta(record('a', 0, [], [], { address: 'a' }), a.catalog.local.record())
+  const changed = {
+    ...real,
+    services: [{ entry: service('evil-1'), text: JSON.stringify(service('evil-1')) }],
+  }
+  await a.mesh.publish('catalog', encodeDelta(changed))
+  await until('fetched', () => sees(b, 'web').length === 1)
+  t.same(sees(b, 'evil'), [])
+  t.equal(await rejected(b, 'diverged'), 1)
+})
+
+t.test('a record that others changed, or that another signed, is not taken from anybody', async (t) => {
   const net = new FakeNetwork()
   const [a] = (await cluster(t, net, ['a', 'b'], { intervalMs: 60_000 })) as [Node, Node]
-  const evil = net.add('evil')
-  evil.onRequest('catalog', async () => {
-    const lie = record('a', 50, [service('evil-1')], [], { version: { incarnation: 1, sequence: 50 } })
-    return encodeMessage({ type: 'records', records: [lie] })
+  a.membership.set('x')
+  const good = message(record('x', 50, [service('web-1'), service('web-2')]))
+  const lies = [
+    message(record('x', 50, [service('web-1')]), 'evil'),
+    message(record('a', 50, [service('evil-1')])),
+    { ...good, services: [...good.services].reverse().slice(1) },
+    { ...good, services: [...good.services, JSON.stringify(service('evil-1'))] },
+    { ...good, head: good.head.replace('10.0.0.1', '10.6.6.6') },
+    { ...good, stamp: { ...good.stamp, sequence: 51 } },
+    {
+      ...good,
+      stamp: { ...good.stamp, digest: good.stamp.digest.replace(/^./, (c) => (c === '0' ? '1' : '0')) },
+    },
+    { ...good, services: ['{"id":', ...good.services.slice(1)] },
+  ]
+  let turn = 0
+  const evil = await liar(net, 'evil', (asked) => {
+    if (asked === 'compare')
+      return encodeMessage({ type: 'digest', entries: [{ id: 'x', incarnation: 1, sequence: 50 }] })
+    if (asked !== 'fetch') return encodeMessage({ type: 'same' })
+    return encodeMessage({ type: 'records', records: [lies[turn++] ?? good] })
   })
-  await evil.start()
-  await evil.dial('a:7946')
-  const digest = encodeMessage({ type: 'digest', entries: [{ id: 'z', incarnation: 1, sequence: 1 }] })
-  await evil.request('a', 'catalog', digest, { timeoutMs: 500 })
-  await until('it was asked', () => net.requests.some((r) => r.from === 'a' && r.to === 'evil'))
-  await new Promise((resolve) => setTimeout(resolve, 20))
+  for (let i = 0; i < lies.length; i++) {
+    await evil.dial('a:7946')
+    await until('asked', () => turn > i)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    net.close('evil', 'a')
+    t.equal(a.catalog.store.held('x'), undefined, `lie ${i}`)
+  }
   t.same(sees(a, 'evil'), [])
+  t.equal(await rejected(a, 'forged'), lies.length - 1, 'all but what was said about the asker itself')
+  await evil.dial('a:7946')
+  await until('the true one is taken, also from a liar', () => sees(a, 'web').length === 2)
+})
+
+t.test('a signed record that is too large is refused by name, and not asked for again', async (t) => {
+  const net = new FakeNetwork()
+  const [a] = (await cluster(t, net, ['a', 'b'], { intervalMs: 60_000 })) as [Node, Node]
+  a.membership.set('x')
+  const meta = Object.fromEntries(Array.from({ length: 60 }, (_, i) => [`k${i}`, 'x'.repeat(500)]))
+  const large = record(
+    'x',
+    3,
+    Array.from({ length: 10 }, (_, i) => service(`web-${i}`, { meta })),
+  )
+  let fetches = 0
+  const evil = await liar(net, 'evil', (asked) => {
+    if (asked === 'compare')
+      return encodeMessage({ type: 'digest', entries: [{ id: 'x', incarnation: 1, sequence: 3 }] })
+    if (asked === 'fetch') fetches++
+    return encodeMessage(
+      asked === 'fetch' ? { type: 'records', records: [message(large)] } : { type: 'same' },
+    )
+  })
+  const before = net.requests.length
+  for (let i = 0; i < 3; i++) {
+    await evil.dial('a:7946')
+    const compared = (n: number) => net.requests.slice(before).filter((r) => r.from === 'a').length >= n
+    await until('compared', async () => compared(3 + i) && (await rejected(a, 'too-large')) === 1)
+    net.close('evil', 'a')
+  }
+  t.equal(fetches, 1)
+  t.equal(a.catalog.store.held('x'), undefined)
+})
+
+t.test('when nothing differs one digest is all that is sent', async (t) => {
+  const net = new FakeNetwork()
+  const [a, b] = (await cluster(t, net, ['a', 'b'], { intervalMs: 60_000 })) as [Node, Node]
+  a.catalog.local.putService(service('web-1'))
+  await until('there', () => sees(b, 'web').length === 1)
+  const before = net.requests.length
+  net.close('a', 'b')
+  await a.mesh.dial('b:7946')
+  await until('both compared', () => net.requests.length >= before + 2)
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  t.equal(net.requests.length, before + 2, 'one question each')
+})
+
+t.test('a joiner has every record within a second of its first connection', async (t) => {
+  const net = new FakeNetwork()
+  const dir = tempDir(t)
+  const a = await node(t, net, dir, 'a', { intervalMs: 60_000 })
+  // More than are kept of nodes the membership has not heard of.
+  const ids = Array.from({ length: 300 }, (_, i) => `n${i}`)
+  for (const id of ids) a.membership.set(id)
+  const records = ids.map((id) => message(record(id, 1, [service('web-1')])))
+  const entries = ids.map((id) => ({ id, incarnation: 1, sequence: 1 }))
+  const source = await liar(net, 'n0', (asked) => {
+    if (asked === 'fetch') return encodeMessage({ type: 'records', records })
+    return encodeMessage(asked === 'compare' ? { type: 'digest', entries } : { type: 'same' })
+  })
+  await source.dial('a:7946')
+  await until('the one has all', () => sees(a, 'web').length === 300)
+  const joiner = await node(t, net, dir, 'z', { intervalMs: 60_000, hasSeeds: true })
+  const from = performance.now()
+  await joiner.mesh.dial('a:7946')
+  await until('synced', () => joiner.catalog.store.synced)
+  for (const id of ['a', ...ids]) joiner.membership.set(id)
+  await until(
+    'everything',
+    () => sees(joiner, 'web').length === 300,
+    5000,
+    () => sees(joiner, 'web').length,
+  )
+  t.ok(performance.now() - from < 1000, `${performance.now() - from} ms`)
 })
 
 t.test('synced: alone without seeds at once, otherwise after the first exchange', async (t) => {
