@@ -26,6 +26,8 @@ export interface RunResult {
   readonly virtualMs: number
   readonly nodeHours: number
   readonly wallMs: number
+  /** Of this thread and its helpers, in ms. */
+  readonly cpuMs: number
   readonly formedMs: number
   readonly steps: number
   readonly falseSuspicions: number
@@ -48,6 +50,7 @@ const WARM_UP_MS = 3000
 export function runSwim(options: RunOptions): RunResult {
   const { nodes, seed, scenario, transport, loss, ms } = options
   const began = performance.now()
+  const usageBefore = process.cpuUsage()
   const identitiesMax = nodes + 16 + Math.ceil((nodes * ms) / CHURN_MEAN_MS) + Math.ceil(ms / 20_000)
   const world = new SwimWorld({ seed, nodes, transport, identitiesMax })
   // The pings that were under way while the cluster was put together.
@@ -81,12 +84,14 @@ export function runSwim(options: RunOptions): RunResult {
     if (!(error instanceof SwimViolation)) throw error
     violation = `${error.message} (at ${(world.now / 1000).toFixed(3)} s)`
   }
+  const usage = process.cpuUsage(usageBefore)
   return {
     options: { nodes, seed, scenario: scenario.name, transport, loss, ms },
     violation,
     virtualMs,
     nodeHours: counted.nodeMs / 3_600_000,
     wallMs: performance.now() - began,
+    cpuMs: (usage.user + usage.system) / 1000,
     formedMs,
     steps: world.steps,
     falseSuspicions: measurements.falseSuspicions,

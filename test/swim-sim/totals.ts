@@ -10,6 +10,7 @@ export interface Group {
   readonly runs: number
   readonly virtualMs: number
   readonly wallMs: number
+  readonly cpuMs: number
   readonly nodeHours: number
   readonly falseDeaths: number
   readonly falseVerdicts: number
@@ -56,6 +57,7 @@ export function groupOf(results: readonly RunResult[]): Group {
     runs: results.length,
     virtualMs: sum((r) => r.virtualMs),
     wallMs: sum((r) => r.wallMs),
+    cpuMs: sum((r) => r.cpuMs),
     nodeHours: sum((r) => r.nodeHours),
     falseDeaths: sum((r) => r.falseDeaths),
     falseVerdicts: sum((r) => r.falseVerdicts),
@@ -127,7 +129,7 @@ const COLUMNS: readonly Column[] = [
   ['messages/s', (g) => g.messagesPerNodeSecond.toFixed(2)],
   ['B/s', (g) => g.bytesPerNodeSecond.toFixed(0)],
   ['of it sync', (g) => (g.bytesByKind.sync ?? 0).toFixed(0)],
-  ['wall (s)', (g) => (g.wallMs / 1000).toFixed(0)],
+  ['CPU (s)', (g) => (g.cpuMs / 1000).toFixed(1)],
 ]
 
 /** A table in Markdown; columns that are empty for every group are left out. */

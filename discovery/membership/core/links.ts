@@ -1,6 +1,5 @@
 import type { MemberTable } from './member-table.ts'
 import { isLive } from './member-table.ts'
-import { sample } from './random.ts'
 import type { CoreContext, DialOutcome, MemberRecord, NodeId } from './types.ts'
 
 interface Dial {
@@ -24,6 +23,8 @@ export class Links {
   readonly #dials = new Map<NodeId, Dial>()
   #underWay = 0
   #stopped = false
+  /** When the next attempt is due; null: to be found out. */
+  #nextAt: number | null = null
 
   constructor(ctx: CoreContext, table: MemberTable) {
     this.#ctx = ctx
@@ -36,8 +37,7 @@ export class Links {
 
   /** A random connected member that lives. */
   randomPeer(): NodeId | undefined {
-    const peers = this.#table.others((m) => isLive(m) && this.#connected.has(m.id))
-    return sample(peers, 1, this.#ctx.random)[0]?.id
+    return this.#table.pick(1, (m) => isLive(m) && this.#connected.has(m.id))[0]?.id
   }
 
   connected(id: NodeId): void {
@@ -53,6 +53,7 @@ export class Links {
     if (!member || member.status === 'left' || this.#stopped) return
     const nextAt = member.status === 'failed' ? now + this.#failedDelay() : now
     this.#dials.set(id, { underWay: false, attempts: 0, nextAt, evidence, outcome: null })
+    this.#nextAt = null
   }
 
   /** Follows the table: who is new, came back, failed, left or is forgotten. */
@@ -66,6 +67,7 @@ export class Links {
       if (member.status === 'failed') this.#ctx.emit({ type: 'close', id: member.id })
       return
     }
+    this.#nextAt = null
     const dial = this.#dials.get(member.id)
     if (!dial) {
       this.#dials.set(member.id, this.#firstDial(member, now))
@@ -103,10 +105,13 @@ export class Links {
     dial.outcome = outcome
     dial.attempts++
     dial.nextAt = now + this.#delay(id, dial)
+    this.#nextAt = null
   }
 
   /** Starts the attempts that are due, at most `dialsMax` at once. */
   tick(now: number): void {
+    if (this.deadline > now) return
+    this.#nextAt = null
     for (const [id, dial] of this.#dials) {
       if (this.#underWay >= this.#ctx.timings.dialsMax) return
       const member = this.#table.get(id)
@@ -118,8 +123,13 @@ export class Links {
   }
 
   get deadline(): number {
+    if (this.#underWay >= this.#ctx.timings.dialsMax) return Number.POSITIVE_INFINITY
+    this.#nextAt ??= this.#earliest()
+    return this.#nextAt
+  }
+
+  #earliest(): number {
     let next = Number.POSITIVE_INFINITY
-    if (this.#underWay >= this.#ctx.timings.dialsMax) return next
     for (const dial of this.#dials.values()) if (!dial.underWay) next = Math.min(next, dial.nextAt)
     return next
   }
@@ -128,12 +138,13 @@ export class Links {
   stop(): void {
     this.#stopped = true
     this.#dials.clear()
+    this.#nextAt = null
     this.#underWay = 0
   }
 
   #drop(id: NodeId): void {
     if (this.#dials.get(id)?.underWay) this.#underWay--
-    this.#dials.delete(id)
+    if (this.#dials.delete(id)) this.#nextAt = null
   }
 
   /** Both ends learn of each other at once: the smaller id dials now, the other one only if that did not help. */

@@ -1,4 +1,5 @@
 import type { BroadcastQueue } from './broadcast-queue.ts'
+import { sample } from './random.ts'
 import { Suspicion, suspicionMinMs } from './suspicion.ts'
 import type {
   AccusationUpdate,
@@ -15,9 +16,14 @@ import type {
 /** A claim to a name that was not repeated for this long is void: the claimant is gone. Above the interval of the exchange. */
 const CLAIM_KEPT_MS = 60_000
 const CONFLICTS_REMEMBERED_MAX = 256
+/** In a table of up to this many, all are looked at to pick some; in a larger one a few tries usually find them. */
+const SCANNED_MAX = 64
+const TRIES_PER_PICK = 6
 const WAITING_MAX = 64
 
 interface Entry {
+  /** Its place in the list of all. */
+  at: number
   member: MemberRecord
   /** When the status was reached. */
   since: number
@@ -32,27 +38,31 @@ export class MemberTable {
   readonly #ctx: CoreContext
   readonly #queue: BroadcastQueue
   readonly #selfId: NodeId
+  readonly #self: Entry
   readonly #entries = new Map<NodeId, Entry>()
+  /** The same in a list, to pick from at random. */
+  readonly #list: Entry[] = []
+  #live = 0
   readonly #byName = new Map<string, NodeId>()
   readonly #suspicions = new Map<NodeId, Suspicion>()
   readonly #conflicts = new Set<string>()
   /** Newcomers whose name is held by a member that is not given up yet, by name. */
   readonly #waiting = new Map<string, { readonly update: AliveUpdate; readonly heardAt: number }>()
   #fullReported = false
+  /** When the next suspicion is due; null: to be found out. */
+  #nextSuspicionAt: number | null = Number.POSITIVE_INFINITY
 
   constructor(self: MemberRecord, now: number, ctx: CoreContext, queue: BroadcastQueue) {
     this.#ctx = ctx
     this.#queue = queue
     this.#selfId = self.id
-    this.#entries.set(self.id, { member: self, since: now })
+    this.#self = this.#enter(self, now)
     this.#byName.set(self.name, self.id)
     queue.push(aliveOf(self))
   }
 
   get self(): MemberRecord {
-    const entry = this.#entries.get(this.#selfId)
-    if (!entry) throw new Error('invariant: a node is always in its own table')
-    return entry.member
+    return this.#self.member
   }
 
   get(id: NodeId): MemberRecord | undefined {
@@ -65,9 +75,7 @@ export class MemberTable {
 
   /** Members that take part, this node included: the n of every formula. */
   get liveCount(): number {
-    let n = 0
-    for (const { member } of this.#entries.values()) if (isLive(member)) n++
-    return n
+    return this.#live
   }
 
   /** The others that pass `accept`, with the time they have had their status. */
@@ -77,6 +85,19 @@ export class MemberTable {
       if (member.id !== this.#selfId && accept(member, since)) out.push(member)
     }
     return out
+  }
+
+  /** Up to `count` of the others that pass `accept`, at random. */
+  pick(count: number, accept: (member: MemberRecord, since: number) => boolean): MemberRecord[] {
+    if (this.#list.length <= SCANNED_MAX) return sample(this.others(accept), count, this.#ctx.random)
+    const picked: MemberRecord[] = []
+    for (let tries = count * TRIES_PER_PICK; tries > 0 && picked.length < count; tries--) {
+      const entry = this.#list[Math.floor(this.#ctx.random() * this.#list.length)]
+      if (!entry || entry === this.#self || picked.includes(entry.member)) continue
+      if (accept(entry.member, entry.since)) picked.push(entry.member)
+    }
+    // Few pass, or none: only looking at all of them tells.
+    return picked.length === count ? picked : sample(this.others(accept), count, this.#ctx.random)
   }
 
   /** Applies one update. True if it was about this node and had to be refuted. */
@@ -136,12 +157,15 @@ export class MemberTable {
   /** Suspects whose time is nearly over and whom this node has not looked at for it; each is named once. */
   suspectsToLookAt(now: number): NodeId[] {
     const out: NodeId[] = []
+    if (this.deadline > now) return out
     for (const [id, suspicion] of this.#suspicions) if (suspicion.takeLook(now)) out.push(id)
+    this.#nextSuspicionAt = null
     return out
   }
 
   /** Gives up the suspects whose time is over. */
   expireSuspicions(now: number): void {
+    if (this.deadline > now) return
     for (const [id, suspicion] of [...this.#suspicions]) {
       const member = this.get(id)
       if (!member || suspicion.deadline > now) continue
@@ -161,14 +185,17 @@ export class MemberTable {
 
   /** When the next suspicion ends; Infinity if there is none. */
   get deadline(): number {
+    if (this.#nextSuspicionAt !== null) return this.#nextSuspicionAt
     let next = Number.POSITIVE_INFINITY
     for (const suspicion of this.#suspicions.values()) next = Math.min(next, suspicion.nextAt)
+    this.#nextSuspicionAt = next
     return next
   }
 
   /** This process stood still for `ms`: nobody may be given up for it. */
   shift(ms: number): void {
     for (const suspicion of this.#suspicions.values()) suspicion.shift(ms)
+    this.#nextSuspicionAt = null
   }
 
   #applyToSelf(update: Update, now: number): boolean {
@@ -187,7 +214,7 @@ export class MemberTable {
     if (known && update.incarnation <= known.incarnation) return
     if (!this.#claimName(update, now)) return
     if (!known && this.#isFull(update)) return
-    this.#suspicions.delete(update.id)
+    this.#endSuspicion(update.id)
     this.#set({ ...update, status: 'alive' }, now)
     this.#queue.push(update)
   }
@@ -197,13 +224,20 @@ export class MemberTable {
     if (!known || update.incarnation < known.incarnation) return
     const open = this.#suspicions.get(update.id)
     if (open) {
-      if (open.confirm(update.from)) this.#queue.push(update)
+      if (!open.confirm(update.from)) return
+      this.#nextSuspicionAt = null
+      this.#queue.push(update)
       return
     }
     if (known.status !== 'alive') return
     this.#suspicions.set(update.id, this.#newSuspicion(update.from, now))
+    this.#nextSuspicionAt = null
     this.#set({ ...known, status: 'suspect', incarnation: update.incarnation }, now)
     this.#queue.push(update)
+  }
+
+  #endSuspicion(id: NodeId): void {
+    if (this.#suspicions.delete(id)) this.#nextSuspicionAt = null
   }
 
   #newSuspicion(from: NodeId, now: number): Suspicion {
@@ -219,7 +253,7 @@ export class MemberTable {
   #failed(update: AccusationUpdate, now: number): void {
     const known = this.get(update.id)
     if (!known || update.incarnation < known.incarnation || !isLive(known)) return
-    this.#suspicions.delete(update.id)
+    this.#endSuspicion(update.id)
     this.#set({ ...known, status: 'failed', incarnation: update.incarnation }, now)
     this.#queue.push(update)
     this.#admitWaiting(known.name, now)
@@ -228,7 +262,7 @@ export class MemberTable {
   #left(update: LeftUpdate, now: number): void {
     const known = this.get(update.id)
     if (!known || update.incarnation < known.incarnation || known.status === 'left') return
-    this.#suspicions.delete(update.id)
+    this.#endSuspicion(update.id)
     this.#set({ ...known, status: 'left', incarnation: update.incarnation }, now)
     this.#queue.push(update)
     this.#admitWaiting(known.name, now)
@@ -304,11 +338,30 @@ export class MemberTable {
 
   #forget(member: MemberRecord, now: number): void {
     if (member.status !== 'left') this.#set({ ...member, status: 'left' }, now)
-    this.#entries.delete(member.id)
-    this.#suspicions.delete(member.id)
+    this.#leave(member.id)
+    this.#endSuspicion(member.id)
     this.#queue.drop(member.id)
     if (this.#byName.get(member.name) === member.id) this.#byName.delete(member.name)
     this.#ctx.emit({ type: 'remove', member: { ...member, status: 'left' } })
+  }
+
+  #enter(member: MemberRecord, now: number): Entry {
+    const entry: Entry = { at: this.#list.length, member, since: now }
+    this.#entries.set(member.id, entry)
+    this.#list.push(entry)
+    if (isLive(member)) this.#live++
+    return entry
+  }
+
+  #leave(id: NodeId): void {
+    const entry = this.#entries.get(id)
+    if (!entry) return
+    this.#entries.delete(id)
+    if (isLive(entry.member)) this.#live--
+    const last = this.#list.pop()
+    if (!last || last === entry) return
+    this.#list[entry.at] = last
+    last.at = entry.at
   }
 
   #set(next: MemberRecord, now: number): void {
@@ -322,8 +375,12 @@ export class MemberTable {
       incarnation: next.incarnation,
       meta: next.meta,
     }
-    const since = entry && previous?.status === next.status ? entry.since : now
-    this.#entries.set(next.id, { member: record, since })
+    if (!entry) this.#enter(record, now)
+    else {
+      this.#live += Number(isLive(record)) - Number(isLive(entry.member))
+      if (entry.member.status !== record.status) entry.since = now
+      entry.member = record
+    }
     if (previous && previous.name !== next.name && this.#byName.get(previous.name) === next.id) {
       this.#byName.delete(previous.name)
     }

@@ -3,7 +3,6 @@ import type { Links } from './links.ts'
 import type { MemberTable } from './member-table.ts'
 import { isLive } from './member-table.ts'
 import { ProbeList } from './probe-list.ts'
-import { sample } from './random.ts'
 import type { CoreContext, MemberRecord, NodeId } from './types.ts'
 
 /** A nack is sent before the asker's own deadline (Lifeguard: 80 % of the timeout). */
@@ -223,10 +222,9 @@ export class Prober {
 
   #ask(probe: Probe): void {
     probe.asked = true
-    const able = this.#table.others(
-      (m) => m.status === 'alive' && m.id !== probe.target && this.#links.isConnected(m.id),
-    )
-    for (const helper of sample(able, this.#ctx.timings.indirectChecks, this.#ctx.random)) {
+    const able = (m: MemberRecord) =>
+      m.status === 'alive' && m.id !== probe.target && this.#links.isConnected(m.id)
+    for (const helper of this.#table.pick(this.#ctx.timings.indirectChecks, able)) {
       probe.helpers.add(helper.id)
       this.#send.pingReq(helper.id, probe.seq, probe.target)
     }

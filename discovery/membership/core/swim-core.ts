@@ -5,7 +5,6 @@ import { CoordinateBook } from './coordinate-book.ts'
 import { Links } from './links.ts'
 import { isLive, MemberTable } from './member-table.ts'
 import { Prober } from './prober.ts'
-import { sample } from './random.ts'
 import type {
   CoreContext,
   DialOutcome,
@@ -339,14 +338,15 @@ export class SwimCore {
     const { gossipIntervalMs, gossipNodes, gossipToDeadMs } = this.#timings
     if (this.#queue.size === 0 || now < this.#lastGossipAt + gossipIntervalMs) return
     this.#lastGossipAt = now
-    const targets = this.#table.others(
+    const targets = this.#table.pick(
+      gossipNodes,
       (m, since) =>
         this.#links.isConnected(m.id) &&
         (isLive(m) || (m.status === 'failed' && now - since <= gossipToDeadMs)),
     )
     // Whoever connects later gets the full state: without anybody to tell, there is nothing to keep.
     if (targets.length === 0) this.#queue.clear()
-    for (const target of sample(targets, gossipNodes, this.#random)) {
+    for (const target of targets) {
       const updates = this.#news(target.id)
       if (updates.length > 0) this.#send(target.id, { type: 'gossip', updates })
     }
