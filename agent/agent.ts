@@ -78,6 +78,7 @@ export class Agent {
   #leases: LeaseKeeper | null = null
   #consensus: ConsensusNode | null = null
   #membership: SwimMembership | null = null
+  #dns: DnsServer | null = null
   #setEntryPoints = (_entryPoints: readonly string[]) => {}
   #priority: number
   /** Where the HTTP interface can be reached: the setting, with the port it got in place of 0. */
@@ -227,9 +228,10 @@ export class Agent {
       },
     )
     const dns = new DnsServer(
-      { listen: config.dns.listen, domain: config.dns.domain, datacenter: 'dc1' },
+      { ...config.dns, datacenter: 'dc1' },
       { catalog: catalog.store, log: this.#logger('dns'), metrics },
     )
+    this.#dns = dns
 
     // First what fails when another process works on the same data, before anybody hears of this one.
     this.#parts.push({ name: 'the store', stop: () => consensus.stop() })
@@ -292,6 +294,7 @@ export class Agent {
     // A child logger does not follow its parent.
     for (const logger of [this.#log, ...this.#loggers]) setLevel(logger, next.log.level)
     this.#priority = next.node.priority
+    this.#dns?.configure(next.dns)
     this.#announce()
     if (next.providers.traefik !== null) this.#setEntryPoints(next.providers.traefik.entryPoints)
   }

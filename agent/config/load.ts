@@ -117,6 +117,16 @@ function assemble(
     dns: {
       listen: get('dns.listen') ?? { host: '127.0.0.1', port: 8600 },
       domain: get('dns.domain') ?? 'constellation',
+      onlyPassing: get('dns.only_passing') ?? false,
+      ttls: {
+        node: get('dns.node_ttl') ?? 0,
+        service: get('dns.service_ttl') ?? {},
+        negative: get('dns.soa_min_ttl') ?? 0,
+      },
+      addressesMax: get('dns.a_record_limit') ?? 0,
+      udpAnswersMax: get('dns.udp_answer_limit') ?? 0,
+      recursors: unique(get('dns.recursors') ?? []),
+      recursorTimeoutMs: get('dns.recursor_timeout') ?? 2_000,
     },
     kv: { valueBytesMax: get('kv.value_bytes_max') ?? 512 * 1024 },
     sessions: {

@@ -1,3 +1,4 @@
+import { resolverAddress, timesToLive, timeToLive } from './dns-values.ts'
 import type { Config, HostPort } from './types.ts'
 import {
   dialAddress,
@@ -35,6 +36,14 @@ export interface SettingValues {
   'http.listen': HostPort
   'dns.listen': HostPort
   'dns.domain': string
+  'dns.only_passing': boolean
+  'dns.node_ttl': number
+  'dns.service_ttl': Readonly<Record<string, number>>
+  'dns.soa_min_ttl': number
+  'dns.a_record_limit': number
+  'dns.udp_answer_limit': number
+  'dns.recursors': readonly HostPort[]
+  'dns.recursor_timeout': number
   'kv.value_bytes_max': number
   'sessions.ttl_min': number
   'sessions.ttl_factor': Config['sessions']['ttlFactor']
@@ -213,6 +222,70 @@ export const SETTINGS: { readonly [Path in SettingPath]: Setting<SettingValues[P
     doc: 'Domain the DNS interface answers for, besides "consul".',
     reloadable: false,
     read: (config) => config.dns.domain,
+  },
+  'dns.only_passing': {
+    kind: flag(),
+    default: 'false',
+    flag: null,
+    doc: 'Whether instances with a warning are left out of answers, as critical ones always are.',
+    reloadable: true,
+    read: (config) => config.dns.onlyPassing,
+  },
+  'dns.node_ttl': {
+    kind: timeToLive(),
+    default: '0s',
+    flag: null,
+    doc: 'How long resolvers may keep answers about nodes.',
+    reloadable: true,
+    read: (config) => config.dns.ttls.node,
+  },
+  'dns.service_ttl': {
+    kind: timesToLive(),
+    default: '{}, which means 0s',
+    flag: null,
+    doc: 'How long resolvers may keep answers about services, by name; the longest matching beginning counts. In the environment: "web=5s,*=1s".',
+    reloadable: true,
+    read: (config) => config.dns.ttls.service,
+  },
+  'dns.soa_min_ttl': {
+    kind: timeToLive(),
+    default: '0s',
+    flag: null,
+    doc: 'How long resolvers may keep that a name does not exist.',
+    reloadable: true,
+    read: (config) => config.dns.ttls.negative,
+  },
+  'dns.a_record_limit': {
+    kind: integer(0, 1000),
+    default: '0',
+    flag: null,
+    doc: 'Most addresses of a service in one answer, drawn anew for each answer; 0 = all.',
+    reloadable: true,
+    read: (config) => config.dns.addressesMax,
+  },
+  'dns.udp_answer_limit': {
+    kind: integer(0, 1000),
+    default: '0',
+    flag: null,
+    doc: 'Most records in an answer over UDP to a client without EDNS; if there are more, the answer says that it was cut. 0 = as many as fit.',
+    reloadable: true,
+    read: (config) => config.dns.udpAnswersMax,
+  },
+  'dns.recursors': {
+    kind: list(resolverAddress()),
+    default: '[], which means that other names are refused',
+    flag: null,
+    doc: 'Resolvers that are asked, in this order, for names outside of the domain. Only clients with a private address are served so.',
+    reloadable: true,
+    read: (config) => config.dns.recursors,
+  },
+  'dns.recursor_timeout': {
+    kind: duration('100ms', '30s'),
+    default: '2s',
+    flag: null,
+    doc: 'How long each of them may take to answer.',
+    reloadable: true,
+    read: (config) => config.dns.recursorTimeoutMs,
   },
   'kv.value_bytes_max': {
     kind: integer(1_024, 4 * 1024 * 1024),

@@ -35,7 +35,26 @@ export interface Config {
   readonly dataDir: string
   readonly mesh: { readonly listen: HostPort; readonly advertise: HostPort | null }
   readonly http: { readonly listen: HostPort }
-  readonly dns: { readonly listen: HostPort; readonly domain: string }
+  readonly dns: {
+    readonly listen: HostPort
+    readonly domain: string
+    readonly onlyPassing: boolean
+    /** How long answers may be kept, in seconds. Default 0. */
+    readonly ttls: {
+      readonly node: number
+      /** By name of the service, or the beginning of one and "*". */
+      readonly service: Readonly<Record<string, number>>
+      readonly negative: number
+    }
+    /** Most addresses of a service in one answer; 0 = all, the default. */
+    readonly addressesMax: number
+    /** Most answers over UDP without EDNS; 0 = as many as fit, the default. */
+    readonly udpAnswersMax: number
+    /** Asked for names outside of the domain. Default none. */
+    readonly recursors: readonly HostPort[]
+    /** Default 2 s for each. */
+    readonly recursorTimeoutMs: number
+  }
   readonly kv: {
     /** Largest value of a key in bytes. 1 KiB to 4 MiB, default 512 KiB. */
     readonly valueBytesMax: number

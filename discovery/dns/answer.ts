@@ -1,223 +1,283 @@
-import { isIPv4, isIPv6 } from 'node:net'
-import type { Question, Answer as ResourceRecord } from 'dns-packet'
 import type { Catalog, CatalogInstance, CatalogNode } from '../catalog/types.ts'
-import { addressToHex, hexToAddress } from './address.ts'
-import { type Lookup, parseName, type Zone } from './name.ts'
+import { hexToAddress } from './address.ts'
+import { InstanceChooser } from './instances.ts'
+import { type Domains, type ParsedName, parseName, type Reading } from './name.ts'
+import { NameIndex } from './name-index.ts'
+import { CLASS_ANY, CLASS_IN, type DnsAnswer, EXTENDED, empty, type ResourceRecord } from './records.ts'
+import { isReverseName, reverseAddress } from './reverse.ts'
+import {
+  addressRecords,
+  aliases,
+  isName,
+  nodeName,
+  pushAddress,
+  type RecordScope,
+  type Sections,
+  srvRecords,
+} from './service-records.ts'
+import { serviceTtls, type Ttls } from './ttl.ts'
 
-/** Response codes this server gives. */
-export type Rcode = 'NOERROR' | 'FORMERR' | 'SERVFAIL' | 'NXDOMAIN' | 'NOTIMP' | 'REFUSED'
+/** What names are answered, and how. */
+export interface Zone extends Domains {
+  readonly ttls: Ttls
+  /** Instances with a warning are left out too. */
+  readonly onlyPassing: boolean
+  /** Most addresses of a service in one answer, drawn anew for each; 0 = all. */
+  readonly addressesMax: number
+}
 
-/** The sections of an answer. A record whose name is the question's own is about the name that was asked. */
-export interface DnsAnswer {
-  readonly rcode: Rcode
-  readonly authoritative: boolean
-  readonly answers: readonly ResourceRecord[]
-  readonly authorities: readonly ResourceRecord[]
-  readonly additionals: readonly ResourceRecord[]
+/** What somebody wants to know. */
+export interface Question {
+  readonly name: string
+  /** Its name in upper case, such as "A"; `TYPE65` for one that has none here. */
+  readonly type: string
+  readonly class: number
 }
 
 /** Name servers listed for the zone. */
 const NAME_SERVERS_MAX = 3
-/** Answers are a snapshot of facts that change: nobody keeps them. */
-const TTL = 0
+/** Length of a chain of aliases that is followed. */
+const ALIASES_MAX = 3
+const NOTHING: Sections = { answers: [], additionals: [] }
+/** Transfers and other questions that are no questions about one name (RFC 5936, 6895 §3.1). */
+const META_TYPES: readonly string[] = ['TYPE249', 'TYPE250', 'TYPE251', 'TYPE252', 'TYPE253', 'TYPE254']
 
 /**
- * Answers one question out of the catalogue: a pure view, but for the order of the instances, which `random` (in [0, 1))
- * draws. Instances with a critical check are left out, those with a warning stay (Consul's default).
+ * Answers questions out of the catalogue: a pure view, but for the order of the instances, which `random` (in [0, 1)) draws.
+ * Instances with a critical check, their own or one of their node, are left out.
  */
-export function answer(question: Question, catalog: Catalog, zone: Zone, random: () => number): DnsAnswer {
-  const type = String(question.type)
-  if (type === 'AXFR' || type === 'IXFR') return empty('NOTIMP')
-  if (question.class !== undefined && question.class !== 'IN' && question.class !== 'ANY')
-    return empty('REFUSED')
-  const lookup = parseName(question.name, zone)
-  if (lookup === null) return empty('REFUSED')
+export class DnsView {
+  readonly #catalog: Catalog
+  readonly #zone: Zone
+  readonly #random: () => number
+  readonly #names: NameIndex
+  readonly #chooser: InstanceChooser
+  readonly #ttlOf: (service: string) => number
 
-  const scope: Scope = { name: question.name, type, domain: lookup.domain, catalog, zone, random }
-  const found = resolve(lookup, scope)
-  if (found === null || found.answers.length === 0) {
-    const rcode = found === null ? 'NXDOMAIN' : 'NOERROR'
-    return { ...empty(rcode), authoritative: true, authorities: [soa(lookup.domain, scope)] }
+  constructor(catalog: Catalog, zone: Zone, random: () => number) {
+    this.#catalog = catalog
+    this.#zone = zone
+    this.#random = random
+    this.#names = new NameIndex(catalog)
+    this.#chooser = new InstanceChooser(catalog, this.#names, zone.onlyPassing)
+    this.#ttlOf = serviceTtls(zone.ttls.service)
   }
-  return { rcode: 'NOERROR', authoritative: true, authorities: [], ...found }
-}
 
-/** An answer of nothing but a code. */
-export function empty(rcode: Rcode): DnsAnswer {
-  return { rcode, authoritative: false, answers: [], authorities: [], additionals: [] }
-}
-
-interface Scope {
-  readonly name: string
-  readonly type: string
-  readonly domain: string
-  readonly catalog: Catalog
-  readonly zone: Zone
-  readonly random: () => number
-}
-
-interface Found {
-  readonly answers: readonly ResourceRecord[]
-  readonly additionals: readonly ResourceRecord[]
-}
-
-const NOTHING: Found = { answers: [], additionals: [] }
-
-/** Null if the name does not exist; no answers if it has no record of the type. */
-function resolve(lookup: Lookup, scope: Scope): Found | null {
-  switch (lookup.kind) {
-    case 'apex':
-      return apex(scope)
-    case 'service':
-      return service(lookup.service, lookup.tag, scope)
-    case 'node':
-      return node(lookup.node, scope)
-    case 'address': {
-      const address = hexToAddress(lookup.hex)
-      return address === null
-        ? null
-        : { answers: addresses(scope.name, [address], scope.type), additionals: [] }
+  answer(question: Question): DnsAnswer {
+    if (META_TYPES.includes(question.type)) return empty('NOTIMP')
+    if (question.class !== CLASS_IN && question.class !== CLASS_ANY) return empty('REFUSED')
+    const parsed = parseName(question.name, this.#zone)
+    if (parsed === null) {
+      if (isReverseName(question.name)) return this.#reverse(question)
+      return { ...empty('REFUSED', { code: EXTENDED.notAuthoritative, text: '' }), elsewhere: true }
     }
-    case 'between':
-      return NOTHING
-    case 'unknown':
-      return null
+    const scope = this.#scope(question, parsed.domain)
+    const found = this.#resolve(parsed, scope)
+    if (found === null) return this.#noSuchName(parsed, scope)
+    if (found.answers.length === 0) return this.#negative('NOERROR', scope)
+    return this.#followed({ rcode: 'NOERROR', authoritative: true, authorities: [], ...found }, question)
   }
-}
 
-function apex(scope: Scope): Found {
-  const answers: ResourceRecord[] = []
-  const additionals: ResourceRecord[] = []
-  if (wants(scope, 'SOA')) answers.push(soa(scope.name, scope))
-  if (wants(scope, 'NS')) {
-    const servers = scope.catalog
-      .nodes()
-      .filter((candidate) => candidate.alive && isName(nodeName(candidate, scope)))
-    for (const server of servers.slice(0, NAME_SERVERS_MAX)) {
-      const target = nodeName(server, scope)
-      answers.push({ name: scope.name, type: 'NS', ttl: TTL, data: target })
-      additionals.push(...addresses(target, [server.record.address], 'ANY'))
+  #scope({ name, type }: Question, domain: string): RecordScope {
+    return { name, type, domain, datacenter: this.#zone.datacenter, nodeTtl: this.#zone.ttls.node }
+  }
+
+  /** The first reading that has records; else none, if one of them exists; else null. */
+  #resolve({ readings }: ParsedName, scope: RecordScope): Sections | null {
+    let exists: Sections | null = null
+    for (const reading of readings) {
+      const found = this.#read(reading, scope)
+      if (found !== null && found.answers.length > 0) return found
+      exists ??= found
+    }
+    return exists
+  }
+
+  /** Null if the name does not exist; no answers if it has no record of the type. */
+  #read(reading: Reading, scope: RecordScope): Sections | null {
+    switch (reading.kind) {
+      case 'apex':
+        return this.#apex(scope)
+      case 'nameServer':
+        return { answers: this.#nameServers(scope).flatMap(({ addresses }) => addresses), additionals: [] }
+      case 'service':
+        return this.#service(reading.service, reading.tag, null, scope)
+      case 'onNode': {
+        const node = this.#names.node(reading.node)
+        return node === undefined ? null : this.#service(reading.service, reading.tag, node, scope)
+      }
+      case 'node':
+        return this.#node(reading.node, scope)
+      case 'aboveNode': {
+        const { node } = reading
+        return this.#names.node(node) === undefined && !this.#names.isAboveNode(node) ? null : NOTHING
+      }
+      case 'address':
+        return address(reading.hex, scope, this.#zone.ttls.node)
+      case 'between':
+        return NOTHING
     }
   }
-  return { answers, additionals }
-}
 
-function service(name: string, tag: string, scope: Scope): Found | null {
-  const healthy = instancesOf(name, scope.catalog).filter(
-    (instance) =>
-      instance.status !== 'critical' &&
-      (tag === '' || instance.service.tags.some((other) => other.toLowerCase() === tag)),
-  )
-  if (healthy.length === 0) return null
-  const instances = shuffle(healthy, scope.random)
-  if (scope.type === 'SRV') return srv(instances, scope)
+  #apex(scope: RecordScope): Sections {
+    const answers: ResourceRecord[] = []
+    const additionals: ResourceRecord[] = []
+    if (wants(scope, 'SOA')) answers.push(this.#soa(scope.name, scope.domain))
+    if (wants(scope, 'NS')) {
+      for (const { target, addresses } of this.#nameServers({ ...scope, type: 'ANY' })) {
+        answers.push({ name: scope.name, type: 'NS', ttl: scope.nodeTtl, data: target })
+        additionals.push(...addresses.map((record) => ({ ...record, name: target })))
+      }
+    }
+    return { answers, additionals }
+  }
 
-  const answers = addresses(scope.name, unique(instances.flatMap(addressesOf)), scope.type)
-  return { answers: answers.length > 0 ? answers : alias(instances.map(addressOf), scope), additionals: [] }
-}
+  /** The first nodes that are alive: every one of them answers. Their addresses are records of the name of the scope. */
+  #nameServers(scope: RecordScope): { readonly target: string; readonly addresses: ResourceRecord[] }[] {
+    const servers: { readonly target: string; readonly addresses: ResourceRecord[] }[] = []
+    for (const node of this.#catalog.nodes()) {
+      const target = nodeName(node, scope)
+      if (!node.alive || !isName(target)) continue
+      const addresses: ResourceRecord[] = []
+      pushAddress(addresses, scope.name, node.record.address, scope.type, scope.nodeTtl)
+      if (servers.push({ target, addresses }) === NAME_SERVERS_MAX) break
+    }
+    return servers
+  }
 
-function srv(instances: readonly CatalogInstance[], scope: Scope): Found {
-  const answers = new Map<string, ResourceRecord>()
-  const additionals = new Map<string, ResourceRecord>()
-  for (const instance of instances) {
-    const { port, weights } = instance.service
-    const target = targetOf(instance, scope)
-    if (target === null) continue
-    const weight = instance.status === 'warning' ? weights.warning : weights.passing
-    const data = { priority: 1, weight: Math.min(Math.max(weight, 0), 65535), port, target }
-    const key = `${target}:${port}`
-    if (!answers.has(key)) answers.set(key, { name: scope.name, type: 'SRV', ttl: TTL, data })
-    for (const record of addresses(target, addressesOf(instance), 'ANY')) {
-      additionals.set(JSON.stringify(record), record)
+  #service(service: string, tag: string, on: CatalogNode | null, scope: RecordScope): Sections | null {
+    const found = this.#chooser.choose(service, tag)
+    const here = ({ node }: CatalogInstance) => on === null || node.record.id === on.record.id
+    const healthy = on === null ? found.healthy : found.healthy.filter(here)
+    if (healthy.length === 0) {
+      const above = on === null && (found.aboveTag || (tag === '' && this.#names.isAboveService(service)))
+      return above ? NOTHING : null
+    }
+    const ttl = this.#ttlOf(service)
+    const instances = shuffle(healthy, this.#random)
+    if (scope.type === 'SRV') return srvRecords(instances, scope, ttl)
+    return {
+      answers: addressRecords(instances, scope, ttl, this.#zone.addressesMax),
+      additionals: [],
     }
   }
-  return { answers: [...answers.values()], additionals: [...additionals.values()] }
-}
 
-/** A name that leads to the instance: of its node, of its own IP address, or the name it was registered with. */
-function targetOf(instance: CatalogInstance, scope: Scope): string | null {
-  const address = addressOf(instance)
-  const hex = addressToHex(address)
-  const ofNode = nodeName(instance.node, scope)
-  if (address === instance.node.record.address && isName(ofNode)) return ofNode
-  if (hex !== null) return `${hex}.addr.${scope.zone.datacenter}.${scope.domain}`
-  return isName(address) ? address : null
-}
-
-function node(name: string, scope: Scope): Found | null {
-  const { catalog } = scope
-  const lower = (candidate: CatalogNode) => candidate.record.name.toLowerCase()
-  const found = catalog.node(name) ?? catalog.nodes().find((candidate) => lower(candidate) === name)
-  if (found === undefined) {
-    return catalog.nodes().some((candidate) => lower(candidate).endsWith(`.${name}`)) ? NOTHING : null
+  #node(name: string, scope: RecordScope): Sections | null {
+    const found = this.#names.node(name)
+    if (found === undefined) return this.#names.isAboveNode(name) ? NOTHING : null
+    const { address, meta } = found.record
+    const ttl = this.#zone.ttls.node
+    const answers: ResourceRecord[] = []
+    pushAddress(answers, scope.name, address, scope.type, ttl)
+    if (answers.length === 0) answers.push(...aliases([address], scope, ttl))
+    if (wants(scope, 'TXT')) {
+      for (const key of Object.keys(meta).sort()) {
+        const text = key.startsWith('rfc1035-') ? (meta[key] ?? '') : `${key}=${meta[key]}`
+        answers.push({ name: scope.name, type: 'TXT', ttl, data: characterStrings(text) })
+      }
+    }
+    return { answers, additionals: [] }
   }
-  const { address, meta } = found.record
-  const answers = addresses(scope.name, [address], scope.type)
-  if (answers.length === 0) answers.push(...alias([address], scope))
-  if (wants(scope, 'TXT')) {
-    for (const key of Object.keys(meta).sort()) {
-      const text = key.startsWith('rfc1035-') ? (meta[key] ?? '') : `${key}=${meta[key]}`
-      answers.push({ name: scope.name, type: 'TXT', ttl: TTL, data: characterStrings(text) })
+
+  /** Names of the nodes that have the address, else of the services that do. */
+  #reverse(question: Question): DnsAnswer {
+    const domain = this.#zone.domains[0] ?? ''
+    const scope = this.#scope(question, domain)
+    const hex = reverseAddress(question.name)
+    // A part of an address: there may be names below.
+    if (hex === null) return { ...this.#negative('NOERROR', scope), elsewhere: true }
+    const nodes = this.#names.nodesAt(hex).map((node) => nodeName(node, scope))
+    const services = this.#names.servicesAt(hex)
+    const targets =
+      nodes.length > 0 ? nodes : services.map((name) => `${name}.service.${scope.datacenter}.${domain}`)
+    if (targets.length === 0) return { ...this.#negative(this.#missing(), scope), elsewhere: true }
+    if (!wants(scope, 'PTR')) return this.#negative('NOERROR', scope)
+    const ttl = this.#zone.ttls.node
+    const answers = targets
+      .filter(isName)
+      .map((data): ResourceRecord => ({ name: question.name, type: 'PTR', ttl, data }))
+    return { rcode: 'NOERROR', authoritative: true, answers, authorities: [], additionals: [] }
+  }
+
+  /** Follows an alias as far as it leads to names of this zone, and says where it leaves it. */
+  #followed(answer: DnsAnswer, { type }: Question): DnsAnswer {
+    if (type !== 'A' && type !== 'AAAA') return answer
+    const answers = [...answer.answers]
+    for (let links = 1; links <= ALIASES_MAX; links++) {
+      const last = answers.at(-1)
+      if (last?.type !== 'CNAME') break
+      const parsed = parseName(last.data, this.#zone)
+      if (parsed === null) return { ...answer, answers, aliasOf: last.data }
+      const next = this.#resolve(
+        parsed,
+        this.#scope({ name: last.data, type, class: CLASS_IN }, parsed.domain),
+      )
+      if (next === null || next.answers.length === 0) break
+      answers.push(...next.answers)
+    }
+    return { ...answer, answers }
+  }
+
+  #noSuchName(parsed: ParsedName, scope: RecordScope): DnsAnswer {
+    const rcode = this.#missing()
+    if (rcode === 'SERVFAIL') {
+      const text = 'this node has not exchanged its catalogue with another yet'
+      return empty(rcode, { code: EXTENDED.notReady, text })
+    }
+    const reason = this.#unhealthy(parsed)
+    const answer = this.#negative(rcode, scope)
+    return reason === null ? answer : { ...answer, reason: { code: EXTENDED.other, text: reason } }
+  }
+
+  /** A node that has just started knows only itself: it cannot say what does not exist. */
+  #missing(): 'NXDOMAIN' | 'SERVFAIL' {
+    return this.#catalog.synced ? 'NXDOMAIN' : 'SERVFAIL'
+  }
+
+  /** Says that there are instances, but none that may be answered with. */
+  #unhealthy({ readings }: ParsedName): string | null {
+    for (const reading of readings) {
+      if (reading.kind !== 'service' && reading.kind !== 'onNode') continue
+      const { all } = this.#chooser.choose(reading.service, reading.tag)
+      if (all.length > 0) return `no instance of ${reading.service} is healthy, of ${all.length}`
+    }
+    return null
+  }
+
+  #negative(rcode: 'NOERROR' | 'NXDOMAIN' | 'SERVFAIL', { domain }: RecordScope): DnsAnswer {
+    if (rcode === 'SERVFAIL') return empty(rcode)
+    return { ...empty(rcode), authoritative: true, authorities: [this.#soa(domain, domain)] }
+  }
+
+  #soa(name: string, domain: string): ResourceRecord {
+    return {
+      name,
+      type: 'SOA',
+      ttl: this.#zone.ttls.negative,
+      data: {
+        mname: `ns.${domain}`,
+        rname: `hostmaster.${domain}`,
+        serial: this.#catalog.index % 2 ** 32,
+        refresh: 3600,
+        retry: 600,
+        expire: 86400,
+        minimum: this.#zone.ttls.negative,
+      },
     }
   }
-  return { answers, additionals: [] }
 }
 
-function instancesOf(name: string, catalog: Catalog): readonly CatalogInstance[] {
-  const exact = catalog.instances(name)
-  if (exact.length > 0) return exact
-  const others = [...catalog.services().keys()].filter((other) => other.toLowerCase() === name)
-  return others.flatMap((other) => catalog.instances(other))
-}
-
-function wants(scope: Scope, type: string): boolean {
+function wants(scope: RecordScope, type: string): boolean {
   return scope.type === type || scope.type === 'ANY'
 }
 
-function addressOf({ service, node }: CatalogInstance): string {
-  return service.address === '' ? node.record.address : service.address
-}
-
-/** Its address, and the one of the other IP version if one is registered for it. */
-function addressesOf(instance: CatalogInstance): string[] {
-  const main = addressOf(instance)
-  const { lan_ipv4: v4, lan_ipv6: v6 } = instance.service.taggedAddresses
-  const result = [main]
-  if (!isIPv4(main) && v4 !== undefined && isIPv4(v4.address)) result.push(v4.address)
-  if (!isIPv6(main) && v6 !== undefined && isIPv6(v6.address)) result.push(v6.address)
-  return result
-}
-
-function addresses(name: string, list: readonly string[], type: string): ResourceRecord[] {
-  const records: ResourceRecord[] = []
-  for (const address of list) {
-    if (isIPv4(address) && (type === 'A' || type === 'ANY'))
-      records.push({ name, type: 'A', ttl: TTL, data: address })
-    if (isIPv6(address) && (type === 'AAAA' || type === 'ANY')) {
-      // The codec knows no zone index.
-      records.push({ name, type: 'AAAA', ttl: TTL, data: address.replace(/%.*$/, '') })
-    }
-  }
-  return records
-}
-
-/** A CNAME to the first address that is a name: there can be only one at a name (RFC 2181 §10.1). */
-function alias(list: readonly string[], scope: Scope): ResourceRecord[] {
-  if (!['A', 'AAAA', 'CNAME', 'ANY'].includes(scope.type)) return []
-  const target = list.find((address) => !isIPv4(address) && !isIPv6(address) && isName(address))
-  return target === undefined ? [] : [{ name: scope.name, type: 'CNAME', ttl: TTL, data: target }]
-}
-
-function nodeName({ record }: CatalogNode, scope: Scope): string {
-  return `${record.name}.node.${scope.zone.datacenter}.${scope.domain}`
-}
-
-/** True if the text fits the wire format: labels of 1 to 63 bytes, 253 in all. */
-function isName(text: string): boolean {
-  return (
-    Buffer.byteLength(text) <= 253 &&
-    text.split('.').every((label) => label !== '' && Buffer.byteLength(label) <= 63)
-  )
+/** The address that a name spells. */
+function address(hex: string, scope: RecordScope, ttl: number): Sections | null {
+  const spelt = hexToAddress(hex)
+  if (spelt === null) return null
+  const answers: ResourceRecord[] = []
+  pushAddress(answers, scope.name, spelt, scope.type, ttl)
+  return { answers, additionals: [] }
 }
 
 /** TXT data comes in strings of at most 255 bytes (RFC 1035 §3.3). */
@@ -228,36 +288,15 @@ function characterStrings(text: string): Buffer[] {
   return strings.length === 0 ? [Buffer.alloc(0)] : strings
 }
 
-function soa(name: string, { domain, catalog }: Scope): ResourceRecord {
-  return {
-    name,
-    type: 'SOA',
-    ttl: TTL,
-    data: {
-      mname: `ns.${domain}`,
-      rname: `hostmaster.${domain}`,
-      serial: catalog.index % 2 ** 32,
-      refresh: 3600,
-      retry: 600,
-      expire: 86400,
-      minimum: 0,
-    },
-  }
-}
-
-function unique(list: readonly string[]): string[] {
-  return [...new Set(list)]
-}
-
 /** Fisher–Yates. */
-function shuffle<T>(list: readonly T[], random: () => number): T[] {
+function shuffle<T>(list: readonly T[], random: () => number): readonly T[] {
+  if (list.length < 2) return list
   const result = [...list]
   for (let i = result.length - 1; i > 0; i--) {
     const j = Math.floor(random() * (i + 1))
-    const [a, b] = [result[i], result[j]]
-    if (a === undefined || b === undefined) continue
-    result[i] = b
-    result[j] = a
+    const swapped = result[i] as T
+    result[i] = result[j] as T
+    result[j] = swapped
   }
   return result
 }

@@ -1,5 +1,5 @@
 /** Stable codes of the errors of discovery/dns. A code is never reused for another meaning. */
-export type DnsErrorCode = 'DNS_PORT_IN_USE' | 'DNS_LISTEN_FAILED'
+export type DnsErrorCode = 'DNS_PORT_IN_USE' | 'DNS_LISTEN_FAILED' | 'DNS_RECURSOR_IS_SELF'
 
 /** An expected failure of the DNS server; the message is a sentence for the operator. */
 export class DnsError extends Error {
@@ -27,4 +27,12 @@ export function listenError(host: string, port: number, error: unknown): DnsErro
   return new DnsError('DNS_LISTEN_FAILED', `cannot listen for DNS on ${at}: ${why}; see dns.listen`, {
     cause: error,
   })
+}
+
+/** Says that this server would ask itself. */
+export function recursorIsSelf(host: string, port: number): DnsError {
+  return new DnsError(
+    'DNS_RECURSOR_IS_SELF',
+    `dns.recursors names ${host} port ${port}, which is this server itself: name the resolver to ask instead`,
+  )
 }

@@ -1,17 +1,38 @@
 import dgram from 'node:dgram'
 import { once } from 'node:events'
 import net, { type AddressInfo, isIPv6 } from 'node:net'
-import type { Question } from 'dns-packet'
 import type { Logger } from 'pino'
-import { Counter, type Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
 import type { Catalog } from '../catalog/types.ts'
-import { answer, type DnsAnswer, empty } from './answer.ts'
-import { listenError } from './errors.ts'
-import { respond, type Transport } from './message.ts'
-import type { Zone } from './name.ts'
+import { DnsView, type Zone } from './answer.ts'
+import { listenError, recursorIsSelf } from './errors.ts'
+import { answerBytesMax, encodeAnswer, encodeMalformed, RD, type Transport } from './message.ts'
+import { DnsMetrics } from './metrics.ts'
+import { type Query, readQuery } from './reader.ts'
+import { type DnsAnswer, empty, typeName } from './records.ts'
+import { completeAlias, forward, isAskedFor, unreachable } from './recursion.ts'
+import { Recursor, type RecursorAddress } from './recursor.ts'
+import { isOwnAddress } from './self.ts'
+import { serveConnection } from './tcp-connection.ts'
+import type { Ttls } from './ttl.ts'
+
+/** Settings that can change while the server runs. */
+export interface DnsSettings {
+  readonly ttls?: Ttls
+  /** Instances with a warning are left out too. Default false. */
+  readonly onlyPassing?: boolean
+  /** Most addresses of a service in one answer; 0 = all, the default. */
+  readonly addressesMax?: number
+  /** Most answers over UDP to a client without EDNS, TC set if there are more; 0 = as many as fit, the default. */
+  readonly udpAnswersMax?: number
+  /** Asked for what is not in the zone; default none, and it is refused. */
+  readonly recursors?: readonly RecursorAddress[]
+  /** How long each of them may take, in milliseconds. Default 2,000. */
+  readonly recursorTimeoutMs?: number
+}
 
 /** Settings of the DNS server. */
-export interface DnsServerOptions {
+export interface DnsServerOptions extends DnsSettings {
   /** One port for UDP and TCP; 0 = any free one. */
   readonly listen: { readonly host: string; readonly port: number }
   /** Domain of the cluster; names under `consul` are answered too. */
@@ -33,18 +54,18 @@ export interface DnsServerCollaborators {
 
 /** With port 0 the free TCP port may be taken for UDP: so often another is tried. */
 const PORT_ATTEMPTS = 5
-/** A client that asks and does not read is cut off here. */
-const UNREAD_BYTES_MAX = 1024 * 1024
 
 /** Answers DNS queries about services and nodes out of the catalogue, over UDP and TCP on one port. */
 export class DnsServer {
   readonly #options: DnsServerOptions
-  readonly #zone: Zone
-  readonly #catalog: Catalog
+  readonly #domains: readonly string[]
+  readonly #collaborators: DnsServerCollaborators
   readonly #log: Logger
-  readonly #random: () => number
-  readonly #queries: Counter<'transport' | 'rcode'> | null
+  readonly #metrics: DnsMetrics
   readonly #connections = new Set<net.Socket>()
+  #view: DnsView
+  #recursor: Recursor | null = null
+  #udpAnswersMax: number | undefined
   #udp: dgram.Socket | null = null
   #tcp: net.Server | null = null
   #starting: Promise<void> | null = null
@@ -52,22 +73,26 @@ export class DnsServer {
   constructor(options: DnsServerOptions, collaborators: DnsServerCollaborators) {
     const domain = options.domain.toLowerCase().replace(/^\.|\.$/g, '')
     this.#options = options
-    this.#zone = { domains: [...new Set([domain, 'consul'])], datacenter: options.datacenter }
-    this.#catalog = collaborators.catalog
+    this.#domains = [...new Set([domain, 'consul'])]
+    this.#collaborators = collaborators
     this.#log = collaborators.log
-    this.#random = collaborators.random ?? Math.random
-    this.#queries =
-      collaborators.metrics === undefined
-        ? null
-        : new Counter({
-            name: 'constellation_dns_queries_total',
-            help: 'DNS queries answered, by transport and response code.',
-            labelNames: ['transport', 'rcode'],
-            registers: [collaborators.metrics],
-          })
+    this.#metrics = new DnsMetrics(collaborators.metrics, {
+      recursionsInFlight: () => this.#recursor?.inFlight ?? 0,
+      connections: () => this.#connections.size,
+    })
+    this.#view = this.#viewOf(options)
+    this.#apply(options)
   }
 
-  /** Listens on both transports. @throws DnsError `DNS_PORT_IN_USE`, `DNS_LISTEN_FAILED`; then neither is open. */
+  /** Answers from now on by these settings. What recursors are being asked is given up. */
+  configure(settings: DnsSettings): void {
+    this.#view = this.#viewOf(settings)
+    this.#apply(settings)
+  }
+
+  /**
+   * Listens on both transports. @throws DnsError `DNS_PORT_IN_USE`, `DNS_LISTEN_FAILED`, `DNS_RECURSOR_IS_SELF`; then neither is open.
+   */
   start(): Promise<void> {
     this.#starting ??= this.#start().catch((error: unknown) => {
       this.#starting = null
@@ -78,6 +103,7 @@ export class DnsServer {
 
   /** Closes both transports and every connection. */
   async stop(): Promise<void> {
+    this.#recursor?.stop()
     if (this.#starting === null) return
     await this.#starting.catch(() => undefined)
     this.#starting = null
@@ -91,22 +117,56 @@ export class DnsServer {
     return { host: address, port }
   }
 
+  #viewOf(settings: DnsSettings): DnsView {
+    const zone: Zone = {
+      domains: this.#domains,
+      datacenter: this.#options.datacenter,
+      ttls: settings.ttls ?? { node: 0, service: {}, negative: 0 },
+      onlyPassing: settings.onlyPassing ?? false,
+      addressesMax: settings.addressesMax ?? 0,
+    }
+    return new DnsView(this.#collaborators.catalog, zone, this.#collaborators.random ?? Math.random)
+  }
+
+  #apply({ udpAnswersMax = 0, recursors = [], recursorTimeoutMs }: DnsSettings): void {
+    this.#udpAnswersMax = udpAnswersMax === 0 ? undefined : udpAnswersMax
+    const servers = this.#tcp === null ? recursors : this.#others(recursors)
+    this.#recursor?.stop()
+    const timeout = recursorTimeoutMs === undefined ? {} : { timeoutMs: recursorTimeoutMs }
+    this.#recursor = servers.length === 0 ? null : new Recursor({ servers, ...timeout }, { log: this.#log })
+  }
+
+  /** The recursors without this server itself. */
+  #others(recursors: readonly RecursorAddress[]): readonly RecursorAddress[] {
+    const own = this.address()
+    return recursors.filter((recursor) => {
+      const self = isOwnAddress(recursor, own)
+      if (self) this.#log.error({ recursor }, 'dns.recursors names this server itself: it is left out')
+      return !self
+    })
+  }
+
   async #start(): Promise<void> {
     const { host, port } = this.#options.listen
     for (let attempt = 1; ; attempt++) {
       try {
         await this.#listen(host, port)
-        return
+        break
       } catch (error) {
         await this.#close()
         const busy = (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
         if (!(busy && port === 0 && attempt < PORT_ATTEMPTS)) throw listenError(host, port, error)
       }
     }
+    const own = this.address()
+    const self = this.#options.recursors?.find((recursor) => isOwnAddress(recursor, own))
+    if (self === undefined) return
+    await this.#close()
+    throw recursorIsSelf(self.host, self.port)
   }
 
   async #listen(host: string, port: number): Promise<void> {
-    const tcp = net.createServer((socket) => this.#accept(socket))
+    const tcp = net.createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket))
     tcp.maxConnections = this.#options.maxConnections ?? 256
     this.#tcp = tcp
     tcp.listen(port, host)
@@ -120,10 +180,30 @@ export class DnsServer {
     await once(udp, 'listening')
     udp.on('error', (error) => this.#log.warn({ err: error }, 'DNS over UDP'))
     udp.on('message', (request, peer) => {
-      const response = this.#respond(request, 'udp')
-      // A lost answer is asked for again; a port of 0 (spoofed) cannot be sent to.
-      if (response !== null && peer.port !== 0) udp.send(response, peer.port, peer.address, () => undefined)
+      // A port of 0 (spoofed) cannot be sent to.
+      if (peer.port === 0) return
+      const response = this.#respond(request, 'udp', peer.address)
+      if (response instanceof Promise) void response.then((late) => this.#send(udp, late, peer))
+      else this.#send(udp, response, peer)
     })
+  }
+
+  /** A lost answer is asked for again. */
+  #send(udp: dgram.Socket, response: Buffer | null, peer: dgram.RemoteInfo): void {
+    if (response !== null && udp === this.#udp) udp.send(response, peer.port, peer.address, () => undefined)
+  }
+
+  #accept(socket: net.Socket): void {
+    const peer = socket.remoteAddress
+    if (peer === undefined) {
+      socket.destroy()
+      return
+    }
+    this.#connections.add(socket)
+    socket.on('close', () => this.#connections.delete(socket))
+    serveConnection(socket, this.#options.idleTimeoutMs ?? 10_000, (query) =>
+      this.#respond(query, 'tcp', peer),
+    )
   }
 
   async #close(): Promise<void> {
@@ -145,44 +225,57 @@ export class DnsServer {
     ])
   }
 
-  #respond(request: Buffer, transport: Transport): Buffer | null {
-    const result = respond(request, transport, (question) => this.#answer(question))
-    if (result === null) return null
-    this.#queries?.inc({ transport, rcode: result.rcode })
-    return result.response
+  #respond(request: Buffer, transport: Transport, peer: string): Buffer | null | Promise<Buffer | null> {
+    const query = readQuery(request)
+    if (query === null) return null
+    if ('refused' in query) {
+      this.#metrics.answered(transport, query.refused)
+      return encodeMalformed(query)
+    }
+    const recursor = this.#recursor !== null && isAskedFor(peer) ? this.#recursor : null
+    const bytesMax = answerBytesMax(query, transport, isLoopback(peer))
+    const finish = (answer: DnsAnswer): Buffer => {
+      this.#metrics.answered(transport, answer.rcode)
+      const limit = transport === 'udp' && query.edns === null ? this.#udpAnswersMax : undefined
+      return encodeAnswer(query, answer, {
+        bytesMax,
+        recursion: recursor !== null,
+        ...(limit === undefined ? {} : { answersMax: limit }),
+      })
+    }
+    const answer = this.#answer(query)
+    if (recursor === null || (query.flags & RD) === 0) return finish(answer)
+    if (answer.elsewhere === true) return this.#forward(query, recursor, bytesMax, transport, finish)
+    if (answer.aliasOf === undefined) return finish(answer)
+    return completeAlias(query, answer, recursor).then(finish)
   }
 
-  #answer(question: Question): DnsAnswer {
+  async #forward(
+    query: Query,
+    recursor: Recursor,
+    bytesMax: number,
+    transport: Transport,
+    finish: (answer: DnsAnswer) => Buffer,
+  ): Promise<Buffer> {
+    const response = await forward(query, recursor, bytesMax)
+    if (response === null) return finish(unreachable())
+    this.#metrics.forwarded(transport, response.readUInt16BE(2) & 0xf)
+    return response
+  }
+
+  #answer(query: Query): DnsAnswer {
+    if (query.edns !== null && query.edns.version !== 0) return empty('BADVERS')
+    const { name } = query
+    const type = typeName(query.type)
     try {
-      return answer(question, this.#catalog, this.#zone, this.#random)
+      return this.#view.answer({ name, type, class: query.class })
     } catch (error) {
-      this.#log.error({ err: error, name: question.name, type: question.type }, 'DNS query failed')
+      this.#log.error({ err: error, name, type }, 'DNS query failed')
       return empty('SERVFAIL')
     }
   }
+}
 
-  /** Serves queries, each behind two bytes of length, until the peer hangs up or falls silent (RFC 7766). */
-  #accept(socket: net.Socket): void {
-    this.#connections.add(socket)
-    // At most one query and its length wait here: complete ones are answered at once.
-    let received: Buffer = Buffer.alloc(0)
-    socket.on('close', () => this.#connections.delete(socket))
-    socket.on('error', () => socket.destroy())
-    socket.setTimeout(this.#options.idleTimeoutMs ?? 10_000, () => socket.destroy())
-    socket.on('data', (chunk: Buffer) => {
-      received = Buffer.concat([received, chunk])
-      while (received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) {
-        const end = 2 + received.readUInt16BE(0)
-        const response = this.#respond(received.subarray(2, end), 'tcp')
-        received = received.subarray(end)
-        if (response === null || socket.writableLength > UNREAD_BYTES_MAX) {
-          socket.destroy()
-          return
-        }
-        const length = Buffer.alloc(2)
-        length.writeUInt16BE(response.length)
-        socket.write(Buffer.concat([length, response]))
-      }
-    })
-  }
+function isLoopback(address: string): boolean {
+  return address.startsWith('127.') || address === '::1' || address.startsWith('::ffff:127.')
 }

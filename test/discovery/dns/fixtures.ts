@@ -19,7 +19,7 @@ export interface NodeSpec {
 /** A fixed catalogue. */
 export class FakeCatalog extends DerivedCatalog implements Catalog {
   readonly index = 42
-  readonly synced = true
+  synced = true
   readonly #nodes: readonly CatalogNode[]
   readonly #instances: readonly CatalogInstance[]
 
@@ -29,6 +29,7 @@ export class FakeCatalog extends DerivedCatalog implements Catalog {
     const nodes: CatalogNode[] = []
     const instances: CatalogInstance[] = []
     for (const spec of specs) {
+      const services = new Map<string, ServiceInstance>()
       const node: CatalogNode = {
         ...indexed,
         alive: spec.alive ?? true,
@@ -39,7 +40,7 @@ export class FakeCatalog extends DerivedCatalog implements Catalog {
           address: spec.address,
           version: { incarnation: 1, sequence: 1 },
           meta: spec.meta ?? {},
-          services: new Map(),
+          services,
           checks: new Map(),
         },
       }
@@ -57,6 +58,7 @@ export class FakeCatalog extends DerivedCatalog implements Catalog {
           taggedAddresses: {},
           ...part,
         }
+        services.set(service.id, service)
         instances.push({ ...indexed, node, service, checks: [], status: status ?? 'passing' })
       }
     }

@@ -5,12 +5,9 @@ import { once } from 'node:events'
 import net from 'node:net'
 import { promisify } from 'node:util'
 import packet, { type DecodedPacket, type Packet, type RecordType } from 'dns-packet'
-import fc from 'fast-check'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import t, { type Test } from 'tap'
-import { answer } from '../../../discovery/dns/answer.ts'
-import { respond } from '../../../discovery/dns/message.ts'
 import { DnsServer, type DnsServerOptions } from '../../../discovery/dns/server.ts'
 import { FakeCatalog } from './fixtures.ts'
 
@@ -124,9 +121,9 @@ t.test('an answer that does not fit is cut with TC; EDNS and TCP give more', asy
   t.equal(large.message.flag_tc, true)
   t.match(large.message.additionals, [{ type: 'OPT', udpPayloadSize: 1232 }])
 
-  const capped = await udp(port, query('many.service.consul', 'SRV', 65535))
-  t.ok(capped.bytes.length <= 4096, `${capped.bytes.length} bytes`)
-  t.equal(capped.message.flag_tc, true)
+  const whole = await udp(port, query('many.service.consul', 'SRV', 65535))
+  t.equal(whole.message.flag_tc, false, 'what is on this host gets as much as it takes')
+  t.equal(whole.message.answers?.length, 150)
 
   const fits = await udp(port, query('many.service.consul', 'A', 4096))
   t.equal(fits.message.flag_tc, false)
@@ -175,29 +172,6 @@ t.test('the wire: what is not a query this server serves', async (t) => {
   await once(mine, 'message', { signal: AbortSignal.timeout(5_000) })
   t.equal(got.length, 1, 'neither an answer nor a stub is answered')
   t.match(packet.decode(got[0] ?? Buffer.alloc(0)), { rcode: 'NOERROR' })
-})
-
-t.test('any bytes give an answer that can be read, or none', (t) => {
-  const resolve = (question: { name: string; type: RecordType }) =>
-    answer(question, catalog, { domains: ['consul'], datacenter: 'dc1' }, () => 0)
-  const good = query('web.service.consul', 'A', 1232)
-  const damaged = fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { maxLength: 6 }).map((edits) => {
-    const bytes = Buffer.from(good)
-    for (const [at, value] of edits) bytes[at] = value
-    return bytes
-  })
-  const random = fc.uint8Array({ maxLength: 80 }).map((bytes) => Buffer.from(bytes))
-  fc.assert(
-    fc.property(fc.oneof(damaged, random), (bytes) => {
-      const result = respond(bytes, 'udp', resolve)
-      if (result === null) return bytes.length < 12 || (bytes[2] ?? 0) >= 0x80
-      return (
-        packet.decode(result.response).flag_qr && result.response.readUInt16BE(0) === bytes.readUInt16BE(0)
-      )
-    }),
-    { numRuns: 2_000 },
-  )
-  t.end()
 })
 
 t.test('TCP connections are bounded and closed when idle', async (t) => {
