@@ -15,6 +15,9 @@ import { GossipCatalog } from '../discovery/catalog/gossip-catalog.ts'
 import { DnsServer } from '../discovery/dns/server.ts'
 import { GossipEvents } from '../discovery/events/gossip-events.ts'
 import { CheckRunner } from '../discovery/health/runner.ts'
+import { announcement } from '../discovery/keyring/announcement.ts'
+import { ClusterKeyring } from '../discovery/keyring/cluster-keyring.ts'
+import { RingStore } from '../discovery/keyring/ring-store.ts'
 import { SwimMembership } from '../discovery/membership/swim-membership.ts'
 import { readClusterKey } from '../discovery/mesh/cluster-key.ts'
 import { Libp2pMesh } from '../discovery/mesh/libp2p-mesh.ts'
@@ -115,7 +118,8 @@ export class Agent {
     metrics.setDefaultLabels({ node: name })
     collectDefaultMetrics({ register: metrics })
 
-    const mesh = await this.#createMesh(metrics)
+    const ring = await this.#openRing()
+    const mesh = await this.#createMesh(metrics, ring)
     const facts = ({ clusterId, feed }: Pick<ConsensusStatus, 'clusterId' | 'feed'>) =>
       packFacts({
         version: VERSION,
@@ -124,6 +128,7 @@ export class Agent {
         bootstrapExpect: config.cluster.bootstrapExpect,
         clusterId,
         fedBy: feed === undefined ? null : (feed.feeder ?? ''),
+        keys: announcement(ring.ring),
       })
     const membership = new SwimMembership(
       {
@@ -171,6 +176,11 @@ export class Agent {
       log: this.#logger('catalog'),
       metrics,
     })
+    const keyring = new ClusterKeyring({}, { store: ring, mesh, membership, log: this.#logger('keyring') })
+    ring.onChange(() => {
+      mesh.setKeys(ring.keys())
+      this.#announce()
+    })
     const health = new CheckRunner(
       { dataDir: config.dataDir },
       { local: catalog.local, log: this.#logger('health'), metrics },
@@ -216,6 +226,7 @@ export class Agent {
         declared,
         health,
         events,
+        keyring,
         leases,
         traefik,
         readiness,
@@ -241,6 +252,7 @@ export class Agent {
     const stopAnnouncing = client.onStatus(this.#announce)
     this.#parts.push({ name: 'announcements', stop: async () => stopAnnouncing() })
     this.#announce()
+    await this.#startPart('keyring', keyring)
     await this.#startPart('catalog', catalog)
     await this.#startPart('health', health)
     await this.#startPart('events', events)
@@ -304,11 +316,22 @@ export class Agent {
     await part.start()
   }
 
-  async #createMesh(metrics: Registry): Promise<Libp2pMesh> {
+  async #openRing(): Promise<RingStore> {
+    const { cluster, dataDir } = this.#config
+    const fileKey = cluster.keyFile === null ? null : await readClusterKey(cluster.keyFile)
+    return RingStore.open({ dataDir, fileKey }, { log: this.#logger('keyring') })
+  }
+
+  async #createMesh(metrics: Registry, ring: RingStore): Promise<Libp2pMesh> {
     const { cluster, dataDir, mesh: addresses } = this.#config
-    const keys = cluster.keyFile === null ? [] : [await readClusterKey(cluster.keyFile)]
     return Libp2pMesh.create(
-      { dataDir, clusterName: cluster.name, keys, listen: addresses.listen, advertise: addresses.advertise },
+      {
+        dataDir,
+        clusterName: cluster.name,
+        keys: ring.keys(),
+        listen: addresses.listen,
+        advertise: addresses.advertise,
+      },
       { log: this.#logger('mesh'), metrics },
     )
   }

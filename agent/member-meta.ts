@@ -1,4 +1,5 @@
 import type { PeerDirectory, PeerInfo } from '../consensus/formation.ts'
+import { KEYS_META } from '../discovery/keyring/announcement.ts'
 import type { Member, MemberMeta, Membership } from '../discovery/membership/types.ts'
 
 /** What an agent tells the others about itself along with its membership. */
@@ -13,6 +14,8 @@ export interface AgentFacts {
   readonly clusterId: string | null
   /** Id of the member that feeds it, '' while it looks for one; null unless it is a client. */
   readonly fedBy: string | null
+  /** What it says of its cluster keys; null while nothing was ever changed. */
+  readonly keys: string | null
 }
 
 /** Packs the facts into the few bytes that gossip carries. */
@@ -24,6 +27,7 @@ export function packFacts(facts: AgentFacts): MemberMeta {
     expect: String(facts.bootstrapExpect),
     cluster: facts.clusterId ?? '',
     ...(facts.fedBy === null ? {} : { fed: facts.fedBy }),
+    ...(facts.keys === null ? {} : { [KEYS_META]: facts.keys }),
   }
 }
 

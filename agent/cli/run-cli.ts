@@ -4,6 +4,7 @@ import { agentCommand } from './commands/agent.ts'
 import { cordonCommand, uncordonCommand } from './commands/cordon.ts'
 import { devCommand } from './commands/dev.ts'
 import { keygenCommand } from './commands/keygen.ts'
+import { keyringCommand } from './commands/keyring.ts'
 import { kvCommand } from './commands/kv.ts'
 import { leasesCommand } from './commands/leases.ts'
 import { lockCommand } from './commands/lock.ts'
@@ -64,6 +65,7 @@ function buildProgram(io: CliIo): Command {
     .addCommand(traefikCommand(io))
     .addCommand(validateCommand(io))
     .addCommand(keygenCommand(io))
+    .addCommand(keyringCommand(io))
     .addCommand(versionCommand(io))
   configure(program, io, [])
   return program

@@ -5,6 +5,7 @@ import type { DigestedCatalog } from '../../discovery/catalog/digest.ts'
 import type { Catalog, LocalCatalog } from '../../discovery/catalog/types.ts'
 import type { UserEvents } from '../../discovery/events/types.ts'
 import type { HealthRunner } from '../../discovery/health/types.ts'
+import type { Keys } from '../../discovery/keyring/types.ts'
 import type { Membership } from '../../discovery/membership/types.ts'
 import type { Config } from '../config/types.ts'
 import type { Backups } from '../snapshot/backups.ts'
@@ -63,6 +64,7 @@ export interface HttpCollaborators {
   readonly declared: { settled(): Promise<void> }
   readonly health: HealthRunner
   readonly events: UserEvents
+  readonly keyring: Keys
   readonly leases: { list(): readonly LeaseInfo[] }
   /** Null when the provider is not configured. */
   readonly traefik: TraefikView | null

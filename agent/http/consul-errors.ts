@@ -1,5 +1,6 @@
 import { ConsensusError, type ConsensusErrorCode } from '../../consensus/errors.ts'
 import { CatalogError, type CatalogErrorCode } from '../../discovery/catalog/errors.ts'
+import { KeyringError, type KeyringErrorCode } from '../../discovery/keyring/errors.ts'
 import { HttpError } from './errors.ts'
 
 /** What a client of the Consul dialect gets to see of an error. */
@@ -40,6 +41,19 @@ const CATALOG_STATUS: Readonly<Partial<Record<CatalogErrorCode, number>>> = {
   CAT_NOT_STARTED: 500,
 }
 
+/** Refusals of the keyring below /api/v1; in Consul's dialect each is a 500, as there. */
+const KEYRING_STATUS: Readonly<Record<KeyringErrorCode, number>> = {
+  KRG_UNKNOWN_KEY: 404,
+  KRG_NO_KEY: 409,
+  KRG_NOT_EVERYWHERE: 409,
+  KRG_STILL_NEEDED: 409,
+  KRG_PRIMARY: 409,
+  KRG_REMOVED: 409,
+  KRG_FULL: 409,
+  KRG_FILE: 500,
+  KRG_BAD_MESSAGE: 500,
+}
+
 /**
  * Translates any error into an answer. An error nobody foresaw becomes a bare 500: its text may name files or peers,
  * so it goes to the log and not to the client.
@@ -54,6 +68,9 @@ export function answerFor(error: unknown): ErrorAnswer {
   if (error instanceof CatalogError) {
     const status = CATALOG_STATUS[error.code]
     if (status !== undefined) return { status, text: error.message, code: error.code }
+  }
+  if (error instanceof KeyringError) {
+    return { status: KEYRING_STATUS[error.code], text: error.message, code: error.code }
   }
   const status = clientErrorStatus(error)
   if (status !== null && error instanceof Error) {

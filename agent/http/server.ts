@@ -18,6 +18,7 @@ import { installConsulParams } from './consul-params.ts'
 import { addEventRoutes } from './events.ts'
 import { installFailureReplies, sendFailure } from './failure-replies.ts'
 import { addHealthRoutes } from './health.ts'
+import { addKeyringRoutes } from './keyring.ts'
 import { addKvRoutes } from './kv.ts'
 import { addKvWatchRoutes } from './kv-watch.ts'
 import { closeLingering } from './lingering-close.ts'
@@ -134,6 +135,7 @@ function addRoutes(app: FastifyInstance, context: HttpContext): void {
   addEventRoutes(routes, context)
   addOperatorRoutes(routes, context)
   addAutopilotRoutes(routes, context)
+  addKeyringRoutes(routes, context)
   addSnapshotRoutes(routes, context)
   addApiRoutes(routes, context)
   addKvWatchRoutes(routes, context)

@@ -1,4 +1,4 @@
-import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { MeshError } from './errors.ts'
 
@@ -63,15 +63,45 @@ export async function readClusterKey(path: string): Promise<Uint8Array> {
   }
 }
 
-/** The keys of a cluster. The first signs; every one of them verifies, so that a key can be replaced step by step. */
-export class Keyring {
-  readonly #keys: readonly Uint8Array[]
+/** Keys of a ring that a proof can carry. */
+export const RING_KEYS_MAX = 8
 
+const SIGNATURE_BYTES = 32
+const FINGERPRINT_CHARS = 16
+
+/** Names a key without telling anything about it: 16 hexadecimal digits of a hash. For logs, answers and comparisons. */
+export function keyFingerprint(key: Uint8Array): string {
+  return createHash('sha256')
+    .update('constellation cluster key fingerprint\0')
+    .update(key)
+    .digest('hex')
+    .slice(0, FINGERPRINT_CHARS)
+}
+
+/**
+ * The keys of a cluster that proofs are made and judged with. A proof carries one signature for every key, and one that
+ * matches is enough: two nodes connect whenever they share any key, whichever of them is the primary of either.
+ */
+export class Keyring {
+  #keys: readonly Uint8Array[] = []
+
+  /** @throws MeshError `MSH_KEY_FILE` */
   constructor(keys: readonly Uint8Array[]) {
+    this.replace(keys)
+  }
+
+  /** Proves and judges with these from now on, the primary first. Connections that stand are not touched. @throws MeshError `MSH_KEY_FILE` */
+  replace(keys: readonly Uint8Array[]): void {
     for (const key of keys) {
       if (key.length !== CLUSTER_KEY_BYTES) {
         throw new MeshError('MSH_KEY_FILE', `a cluster key is ${CLUSTER_KEY_BYTES} bytes, not ${key.length}`)
       }
+    }
+    if (keys.length > RING_KEYS_MAX) {
+      throw new MeshError(
+        'MSH_KEY_FILE',
+        `there are ${keys.length} cluster keys, the limit is ${RING_KEYS_MAX}`,
+      )
     }
     this.#keys = keys.map((key) => Uint8Array.from(key))
   }
@@ -81,19 +111,22 @@ export class Keyring {
     return this.#keys.length > 0
   }
 
-  /** HMAC-SHA256 of the data under the first key. @throws MeshError `MSH_NO_KEY` */
+  /** One HMAC-SHA256 of the data under each key, the primary first. @throws MeshError `MSH_NO_KEY` */
   sign(data: Uint8Array): Uint8Array {
-    const key = this.#keys[0]
-    if (key === undefined) throw new MeshError('MSH_NO_KEY', 'there is no cluster key to sign with')
-    return createHmac('sha256', key).update(data).digest()
+    if (this.#keys.length === 0) throw new MeshError('MSH_NO_KEY', 'there is no cluster key to sign with')
+    return Buffer.concat(this.#keys.map((key) => createHmac('sha256', key).update(data).digest()))
   }
 
-  /** Whether any key made this signature. Tries them all, in time that does not depend on where they differ. */
-  verify(data: Uint8Array, signature: Uint8Array): boolean {
+  /** Whether any key made any of these signatures. Tries them all, in time that does not depend on where they differ. */
+  verify(data: Uint8Array, signatures: Uint8Array): boolean {
+    if (signatures.length % SIGNATURE_BYTES !== 0) return false
+    if (signatures.length > RING_KEYS_MAX * SIGNATURE_BYTES) return false
     let found = false
     for (const key of this.#keys) {
       const expected = createHmac('sha256', key).update(data).digest()
-      if (expected.length === signature.length && timingSafeEqual(expected, signature)) found = true
+      for (let at = 0; at < signatures.length; at += SIGNATURE_BYTES) {
+        if (timingSafeEqual(expected, signatures.subarray(at, at + SIGNATURE_BYTES))) found = true
+      }
     }
     return found
   }

@@ -21,7 +21,7 @@ export interface Libp2pMeshOptions {
   /** Where the identity of the node is kept. */
   readonly dataDir: string
   readonly clusterName: string
-  /** The cluster keys; the first signs, all verify. Empty: a node of its own, which neither listens nor dials. */
+  /** The cluster keys, the primary first; a peer that holds any of them is a member. Empty: a node of its own, which neither listens nor dials. */
   readonly keys: readonly Uint8Array[]
   /** Port 0 picks a free one. */
   readonly listen: MeshAddress
@@ -94,6 +94,14 @@ export class Libp2pMesh implements Mesh {
     this.#refusals = new Refusals(shared)
     this.#channels = new Channels({ limits: this.#limits }, shared)
     this.#gossip = new Gossip({ self: this.id, bytesMax: this.#limits.gossipBytesMax }, shared)
+  }
+
+  /**
+   * Proves membership with these keys from now on. Connections that stand are not touched.
+   * @throws MeshError `MSH_KEY_FILE`
+   */
+  setKeys(keys: readonly Uint8Array[]): void {
+    this.#keys.replace(keys)
   }
 
   get advertise(): string {

@@ -37,7 +37,8 @@ type Wire = ReturnType<typeof lpStream<MessageStream>>
 type Verdict = { readonly reason: RefusalReason; readonly text: string } | undefined
 
 const PROTOCOL = '/constellation/noise'
-const MESSAGE_BYTES_MAX = 256
+// A proof under each of eight keys, and some room.
+const MESSAGE_BYTES_MAX = 512
 // A peer that is already convinced may send its first frames behind its last proof message.
 const BUFFER_BYTES_MAX = 1024 * 1024
 const ACCEPTED = 1
@@ -48,7 +49,8 @@ const REFUSED = 0
  * ever spoken with a peer that does not hold the key of this cluster.
  *
  * Inside the encrypted connection each side sends three messages without waiting in between for the other's verdict:
- * a hello (nonce, cluster tag), then an HMAC over both peer ids, both nonces and its role, then its verdict. A side
+ * a hello (nonce, cluster tag), then HMACs over both peer ids, both nonces and its role, one for each key it holds, then
+ * its verdict. A side
  * judges only after it has sent its own proof, so that both operators learn what is wrong, and it waits for the other
  * side's verdict, so that neither sees a connection that the other is about to close.
  *

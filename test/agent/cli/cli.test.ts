@@ -39,6 +39,11 @@ const COMMANDS = [
   ['traefik'],
   ['validate'],
   ['keygen'],
+  ['keyring'],
+  ['keyring', 'list'],
+  ['keyring', 'install'],
+  ['keyring', 'use'],
+  ['keyring', 'remove'],
   ['version'],
 ]
 

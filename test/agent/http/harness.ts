@@ -12,6 +12,7 @@ import { GossipEvents } from '../../../discovery/events/gossip-events.ts'
 import { FakeNetwork } from '../../discovery/fake-mesh.ts'
 import { FakeConsensus } from './fake-consensus.ts'
 import { FakeCatalog, FakeHealth, FakeMembership } from './fake-discovery.ts'
+import { FakeKeyring } from './fake-keyring.ts'
 
 /** Settings of a node called n1. */
 export const CONFIG: Config = {
@@ -86,6 +87,7 @@ export function harness(
       declared: { settled: async () => {} },
       health,
       events,
+      keyring: new FakeKeyring(),
       leases: { list: () => [] },
       traefik: null,
       readiness: { ready: () => true, reasons: () => [], alive: () => true },

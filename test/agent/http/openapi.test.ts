@@ -10,6 +10,7 @@ import {
   AutopilotStateSchema,
 } from '../../../agent/http/autopilot.ts'
 import { EventSchema } from '../../../agent/http/events.ts'
+import { KeyringSchema } from '../../../agent/http/keyring.ts'
 import { RaftConfigurationSchema } from '../../../agent/http/operator.ts'
 import { PERMISSIONS } from '../../../agent/http/permissions.ts'
 import {
@@ -72,6 +73,14 @@ t.test('every route is described, with its permission', async (t) => {
   const expected = [
     'GET /v1/kv/*',
     'PUT /v1/event/fire/*',
+    'GET /api/v1/keyring',
+    'PUT /api/v1/keyring/install',
+    'PUT /api/v1/keyring/use',
+    'PUT /api/v1/keyring/remove',
+    'GET /v1/operator/keyring',
+    'POST /v1/operator/keyring',
+    'PUT /v1/operator/keyring',
+    'DELETE /v1/operator/keyring',
     'PUT /v1/kv/*',
     'PUT /v1/session/create',
     'PUT /v1/session/destroy/*',
@@ -198,6 +207,7 @@ t.test('answers are what their schemas say', async (t) => {
     ['/api/v1/services', ApiSchemas.services],
     ['/api/v1/leases', ApiSchemas.leases],
     ['/api/v1/raft', ApiSchemas.raft],
+    ['/api/v1/keyring', KeyringSchema],
   ] as const) {
     t.same([...Value.Errors(schema, (await app.inject(url)).json())], [], url)
   }

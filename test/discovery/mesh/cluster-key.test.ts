@@ -3,6 +3,7 @@ import t from 'tap'
 import {
   generateClusterKey,
   Keyring,
+  keyFingerprint,
   parseClusterKey,
   readClusterKey,
 } from '../../../discovery/mesh/cluster-key.ts'
@@ -50,14 +51,27 @@ t.test('a missing or damaged key file is named', async (t) => {
   await t.rejects(readClusterKey(`${dir}/big`), { code: 'MSH_KEY_FILE', message: 'too large' })
 })
 
-t.test('the first key signs, all keys verify', async (t) => {
+t.test('every key signs, every key verifies, and one they share is enough', async (t) => {
   const data = Buffer.from('data')
   const rotating = new Keyring([key(2), key(1)])
   const before = new Keyring([key(1)])
   t.ok(rotating.verify(data, before.sign(data)))
-  t.notOk(before.verify(data, rotating.sign(data)))
+  t.ok(before.verify(data, rotating.sign(data)))
+  t.same(before.sign(data), rotating.sign(data).subarray(32), 'the primary comes first')
+  const full = new Keyring(Array.from({ length: 8 }, (_, i) => key(i + 1)))
+  t.ok(before.verify(data, full.sign(data)))
+  t.notOk(before.verify(data, full.sign(data).subarray(0, 40)))
+  t.notOk(before.verify(data, new Uint8Array(0)))
+  t.notOk(
+    before.verify(data, Buffer.concat([new Uint8Array(256), before.sign(data)])),
+    'no more than a ring has',
+  )
   t.notOk(rotating.verify(data, new Keyring([key(3)]).sign(data)))
   t.notOk(rotating.verify(data, new Uint8Array(3)))
+  rotating.replace([key(4)])
+  t.notOk(rotating.verify(data, before.sign(data)))
+  t.match(keyFingerprint(key(1)), /^[0-9a-f]{16}$/)
+  t.not(keyFingerprint(key(1)), keyFingerprint(key(2)))
   t.notOk(new Keyring([]).usable)
   t.throws(() => new Keyring([]).sign(data), { code: 'MSH_NO_KEY' })
   t.throws(() => new Keyring([new Uint8Array(16)]), { code: 'MSH_KEY_FILE' })

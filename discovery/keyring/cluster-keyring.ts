@@ -1,0 +1,368 @@
+import type { Logger } from 'pino'
+import type { Member, Membership } from '../membership/types.ts'
+import { keyFingerprint, RING_KEYS_MAX } from '../mesh/cluster-key.ts'
+import type { Mesh, PeerId } from '../mesh/types.ts'
+import { readAnnouncement, shortFingerprint } from './announcement.ts'
+import { KeyringError } from './errors.ts'
+import { installed, nextVersion, primaryOf, type Ring, ringDigest, statement } from './ring.ts'
+import type { RingStore } from './ring-store.ts'
+import type { KeyringOrder, KeyringReport, KeyringResult, Keys, NodeKeys } from './types.ts'
+import {
+  decodePulled,
+  decodeRequest,
+  decodeStatus,
+  encodePulled,
+  encodeRequest,
+  encodeStatus,
+  type KeyringStatus,
+} from './wire.ts'
+
+/** Settings of {@link ClusterKeyring}. Durations in milliseconds. */
+export interface ClusterKeyringOptions {
+  /** How long one node may take to answer. Default 3,000. */
+  readonly answerTimeoutMs?: number
+  /** How often a random peer is asked whether it knows more. Default 60,000. */
+  readonly pullIntervalMs?: number
+}
+
+/** What {@link ClusterKeyring} works with. */
+export interface ClusterKeyringCollaborators {
+  readonly store: RingStore
+  readonly mesh: Mesh
+  readonly membership: Pick<Membership, 'members' | 'get' | 'local'>
+  readonly log: Logger
+  readonly random?: () => number
+}
+
+const CHANNEL = 'keyring'
+const ASKED_AT_ONCE_MAX = 16
+const NAMED_MAX = 20
+const PREFIX_CHARS_MIN = 8
+
+/** The answer of one member, or why there is none. */
+type Answer =
+  | { readonly member: Member; readonly status: KeyringStatus }
+  | { readonly member: Member; readonly problem: string }
+
+/**
+ * The cluster keys across all members. An operation goes to every member over the mesh, and each has it on disk before it
+ * answers. Whoever missed one learns of it from the next peer it connects to: rings merge, and the newer statement counts.
+ */
+export class ClusterKeyring implements Keys {
+  readonly #answerTimeoutMs: number
+  readonly #pullIntervalMs: number
+  readonly #with: ClusterKeyringCollaborators
+  readonly #random: () => number
+  #stopListening: (() => void)[] = []
+  #timer: NodeJS.Timeout | null = null
+  #running: AbortController | null = null
+  #ordering: Promise<unknown> = Promise.resolve()
+
+  constructor(options: ClusterKeyringOptions, collaborators: ClusterKeyringCollaborators) {
+    this.#answerTimeoutMs = options.answerTimeoutMs ?? 3000
+    this.#pullIntervalMs = options.pullIntervalMs ?? 60_000
+    this.#with = collaborators
+    this.#random = collaborators.random ?? Math.random
+    const { mesh } = collaborators
+    mesh.onRequest(CHANNEL, (_from, payload) => this.#answer(payload))
+    mesh.onMessage(CHANNEL, (from, payload) => this.#hint(from, payload))
+  }
+
+  /** Begins to exchange rings with every peer that connects. The mesh and the membership run. */
+  async start(): Promise<void> {
+    if (this.#running !== null) return
+    this.#running = new AbortController()
+    const { mesh, store } = this.#with
+    this.#stopListening = [
+      mesh.onPeer((event) => {
+        if (event.type === 'connected') this.#pullSoon(event.peer)
+      }),
+      store.onChange((ring) => this.#tell(ring)),
+    ]
+    for (const peer of mesh.connected()) this.#pullSoon(peer)
+    this.#timer = setInterval(() => this.#pullFromAnybody(), this.#pullIntervalMs).unref()
+  }
+
+  async stop(): Promise<void> {
+    this.#running?.abort(new Error('the agent stops'))
+    this.#running = null
+    for (const stop of this.#stopListening) stop()
+    this.#stopListening = []
+    if (this.#timer !== null) clearInterval(this.#timer)
+    this.#timer = null
+  }
+
+  // ---- the operations ------------------------------------------------------------------------------------------
+
+  async list(): Promise<KeyringReport> {
+    const { ring } = this.#with.store
+    const nodes = (await this.#gather()).nodes
+    const known = new Set(ring === null ? [] : installed(ring).map(({ fingerprint }) => fingerprint))
+    for (const node of nodes) if (node.source === 'answered') for (const key of node.keys) known.add(key)
+    const keys = [...known].map((fingerprint) => ({
+      fingerprint,
+      nodes: nodes.filter((node) => holds(node, fingerprint)).length,
+      primaryOn: nodes.filter((node) => hasPrimary(node, fingerprint)).length,
+    }))
+    return { primary: ring === null ? null : primaryOf(ring), keys, nodes }
+  }
+
+  install(key: Uint8Array, { force = false }: KeyringOrder = {}): Promise<KeyringResult> {
+    return this.#inTurn(async () => {
+      const ring = this.#ring()
+      const fingerprint = keyFingerprint(key)
+      const known = ring.entries.find((entry) => entry.fingerprint === fingerprint)
+      if (known !== undefined && known.key === null && !force) {
+        throw new KeyringError(
+          'KRG_REMOVED',
+          `key ${fingerprint} was removed from this cluster before; make a new one, or bring it back with --force`,
+        )
+      }
+      // Said again as it is known, for those who missed it.
+      if (known !== undefined && known.key !== null)
+        return await this.#order(statement(ring, known), fingerprint)
+      if (installed(ring).length >= RING_KEYS_MAX) {
+        throw new KeyringError(
+          'KRG_FULL',
+          `there are ${RING_KEYS_MAX} cluster keys already; remove one that is not used any more`,
+        )
+      }
+      const { version } = await this.#gather()
+      return await this.#order(statement(ring, { fingerprint, version, key }), fingerprint)
+    })
+  }
+
+  use(prefix: string, { force = false }: KeyringOrder = {}): Promise<KeyringResult> {
+    return this.#inTurn(async () => {
+      const ring = this.#ring()
+      const entry = this.#find(ring, prefix)
+      const { fingerprint } = entry
+      const { nodes, version } = await this.#gather()
+      const missing = nodes.filter((node) => !holds(node, fingerprint))
+      if (missing.length > 0 && !force) {
+        throw new KeyringError(
+          'KRG_NOT_EVERYWHERE',
+          `key ${fingerprint} cannot become the primary one yet, these nodes have not confirmed it: ${describe(missing)}. ` +
+            'Bring them back or let them leave, install the key once more, and try again. With --force they are left out: ' +
+            'once the old key is removed they cannot come back without the new one in cluster.key_file',
+        )
+      }
+      return await this.#order(statement(ring, entry, { fingerprint, version }), fingerprint)
+    })
+  }
+
+  remove(prefix: string, { force = false }: KeyringOrder = {}): Promise<KeyringResult> {
+    return this.#inTurn(async () => {
+      const ring = this.#ring()
+      const removedBefore = ring.entries.find(
+        (entry) => entry.key === null && matches(entry.fingerprint, prefix),
+      )
+      if (removedBefore !== undefined) {
+        return await this.#order(statement(ring, removedBefore), removedBefore.fingerprint)
+      }
+      const { fingerprint } = this.#find(ring, prefix)
+      if (primaryOf(ring) === fingerprint) {
+        throw new KeyringError(
+          'KRG_PRIMARY',
+          `key ${fingerprint} is the primary one; choose another with "constellation keyring use" first`,
+        )
+      }
+      const { nodes, version } = await this.#gather()
+      const needing = nodes.filter((node) => node.keys.length === 0 || hasPrimary(node, fingerprint))
+      if (needing.length > 0 && !force) {
+        throw new KeyringError(
+          'KRG_STILL_NEEDED',
+          `key ${fingerprint} cannot be removed yet, these nodes are not known to have another primary key: ${describe(needing)}. ` +
+            'Bring them back or let them leave, and try again. With --force they are left out: they cannot come back without the new key in cluster.key_file',
+        )
+      }
+      return await this.#order(statement(ring, { fingerprint, version, key: null }), fingerprint)
+    })
+  }
+
+  /** Operations of this node run one after the other, so that each is judged by what the one before left. */
+  #inTurn<T>(order: () => Promise<T>): Promise<T> {
+    const done = this.#ordering.then(order)
+    this.#ordering = done.catch(() => undefined)
+    return done
+  }
+
+  #ring(): Ring {
+    const { ring } = this.#with.store
+    if (ring === null) {
+      throw new KeyringError(
+        'KRG_NO_KEY',
+        'this node has no cluster key that could be changed: give it one with cluster.key_file',
+      )
+    }
+    return ring
+  }
+
+  #find(ring: Ring, prefix: string) {
+    const found = installed(ring).filter(({ fingerprint }) => matches(fingerprint, prefix))
+    const [entry] = found
+    if (entry === undefined || found.length > 1) {
+      const known = installed(ring).map(({ fingerprint }) => fingerprint)
+      throw new KeyringError(
+        'KRG_UNKNOWN_KEY',
+        `${found.length > 1 ? 'several keys have' : 'no installed key has'} the fingerprint ${JSON.stringify(prefix)}; installed are ${known.join(', ')}`,
+      )
+    }
+    return entry
+  }
+
+  /** Does it here, then everywhere. */
+  async #order(news: Ring, fingerprint: string): Promise<KeyringResult> {
+    const { store, membership } = this.#with
+    const digest = ringDigest(await store.merge(news))
+    const answers = await this.#askAll(encodeRequest({ op: 'merge', ring: news }))
+    const done = [membership.local().name]
+    const missing: { name: string; reason: string }[] = []
+    for (const answer of answers) {
+      const { name } = answer.member
+      if ('problem' in answer) missing.push({ name, reason: answer.problem })
+      else {
+        done.push(name)
+        // It knows more than this node, or less: the exchange that follows a difference settles it.
+        if (answer.status.digest !== digest) this.#pullSoon(answer.member.id)
+      }
+    }
+    this.#with.log.info(
+      { fingerprint, done: done.length, missing: missing.length },
+      'changed the cluster keys',
+    )
+    return { fingerprint, done: done.sort(), missing: missing.sort((a, b) => (a.name < b.name ? -1 : 1)) }
+  }
+
+  // ---- what the others have ------------------------------------------------------------------------------------
+
+  /** The keys of every member, and a version above all of theirs. */
+  async #gather(): Promise<{ readonly nodes: readonly NodeKeys[]; readonly version: number }> {
+    const { store, membership } = this.#with
+    const { id, name, status } = membership.local()
+    const ring = store.ring
+    const own: NodeKeys = {
+      id,
+      name,
+      status,
+      source: 'answered',
+      keys: ring === null ? [] : installed(ring).map(({ fingerprint }) => fingerprint),
+      problem: null,
+    }
+    const answers = await this.#askAll(encodeRequest({ op: 'status' }))
+    const versions = answers.map((answer) => ('status' in answer ? answer.status.nextVersion : 0))
+    const nodes = [own, ...answers.map(nodeKeys)].sort((a, b) => (a.name < b.name ? -1 : 1))
+    return { nodes, version: Math.max(ring === null ? 0 : nextVersion(ring), ...versions) }
+  }
+
+  /** Every member that has not left, the failed ones included, is asked; a bounded number at once. */
+  async #askAll(payload: Uint8Array): Promise<readonly Answer[]> {
+    const { mesh, membership } = this.#with
+    const members = membership.members().filter(({ id, status }) => id !== mesh.id && status !== 'left')
+    const answers: Answer[] = []
+    const waiting = [...members]
+    const ask = async () => {
+      for (let member = waiting.pop(); member !== undefined; member = waiting.pop()) {
+        answers.push(await this.#ask(member, payload))
+      }
+    }
+    await Promise.all(Array.from({ length: Math.min(ASKED_AT_ONCE_MAX, members.length) }, ask))
+    return answers
+  }
+
+  async #ask(member: Member, payload: Uint8Array): Promise<Answer> {
+    const { mesh } = this.#with
+    try {
+      const bytes = await mesh.request(member.id, CHANNEL, payload, { timeoutMs: this.#answerTimeoutMs })
+      return { member, status: decodeStatus(bytes) }
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error)
+      return { member, problem: member.status === 'failed' ? 'it has failed' : why }
+    }
+  }
+
+  // ---- exchange ------------------------------------------------------------------------------------------------
+
+  async #answer(payload: Uint8Array): Promise<Uint8Array> {
+    const { store } = this.#with
+    const request = decodeRequest(payload)
+    if (request.op === 'merge') return encodeStatus(await store.merge(request.ring))
+    if (request.op === 'status') return encodeStatus(store.ring)
+    const { ring } = store
+    return encodePulled(ring === null || ringDigest(ring) === request.digest ? null : ring)
+  }
+
+  /** This node has learnt something: whoever is connected hears that there is something to ask for. */
+  #tell(ring: Ring): void {
+    const { mesh } = this.#with
+    const digest = Buffer.from(ringDigest(ring))
+    for (const peer of mesh.connected()) mesh.send(peer, CHANNEL, digest)
+  }
+
+  #hint(from: PeerId, payload: Uint8Array): void {
+    const { ring } = this.#with.store
+    if (ring !== null && Buffer.from(payload).toString('latin1') !== ringDigest(ring)) this.#pullSoon(from)
+  }
+
+  #pullFromAnybody(): void {
+    const peers = this.#with.mesh.connected()
+    const peer = peers[Math.floor(this.#random() * peers.length)]
+    if (peer !== undefined) this.#pullSoon(peer)
+  }
+
+  #pullSoon(peer: PeerId): void {
+    this.#pull(peer).catch((error: unknown) => {
+      // It is asked again when it connects, and now and then.
+      this.#with.log.debug({ peer, err: error }, 'a peer did not tell its keyring')
+    })
+  }
+
+  async #pull(peer: PeerId): Promise<void> {
+    const { store, mesh } = this.#with
+    const signal = this.#running?.signal
+    if (signal === undefined || store.ring === null) return
+    const request = encodeRequest({ op: 'pull', digest: ringDigest(store.ring) })
+    const answer = await mesh.request(peer, CHANNEL, request, { timeoutMs: this.#answerTimeoutMs, signal })
+    const ring = decodePulled(answer)
+    if (ring !== null && !signal.aborted) await store.merge(ring)
+  }
+}
+
+function nodeKeys(answer: Answer): NodeKeys {
+  const { id, name, status, meta } = answer.member
+  const who = { id, name, status }
+  if ('status' in answer) return { ...who, source: 'answered', keys: answer.status.keys, problem: null }
+  const announced = readAnnouncement(meta)
+  return {
+    ...who,
+    source: announced === null ? 'unknown' : 'announced',
+    keys: announced?.keys ?? [],
+    problem: answer.problem,
+  }
+}
+
+function holds(node: NodeKeys, fingerprint: string): boolean {
+  return node.keys.some((key) => sameKey(key, fingerprint))
+}
+
+function hasPrimary(node: NodeKeys, fingerprint: string): boolean {
+  return sameKey(node.keys[0], fingerprint)
+}
+
+function sameKey(key: string | undefined, fingerprint: string): boolean {
+  return key === fingerprint || key === shortFingerprint(fingerprint)
+}
+
+function matches(fingerprint: string, prefix: string): boolean {
+  return prefix.length >= PREFIX_CHARS_MIN && fingerprint.startsWith(prefix)
+}
+
+function describe(nodes: readonly NodeKeys[]): string {
+  const shown = nodes.slice(0, NAMED_MAX).map(({ name, status, problem }) => {
+    const why = status === 'failed' ? 'failed' : (problem ?? 'has not taken it')
+    return `${name} (${why})`
+  })
+  return nodes.length > NAMED_MAX
+    ? `${shown.join(', ')} and ${nodes.length - NAMED_MAX} more`
+    : shown.join(', ')
+}

@@ -1,0 +1,214 @@
+import { join } from 'node:path'
+import { pino } from 'pino'
+import t, { type Test } from 'tap'
+import { announcement, KEYS_META } from '../../../discovery/keyring/announcement.ts'
+import { ClusterKeyring } from '../../../discovery/keyring/cluster-keyring.ts'
+import { RingStore } from '../../../discovery/keyring/ring-store.ts'
+import type { Member, MemberStatus } from '../../../discovery/membership/types.ts'
+import { keyFingerprint } from '../../../discovery/mesh/cluster-key.ts'
+import { type FakeMesh, FakeNetwork, until } from '../fake-mesh.ts'
+import { tempDir } from '../temp-dir.ts'
+
+const key = (n: number) => new Uint8Array(32).fill(n)
+const name = (n: number) => keyFingerprint(key(n))
+
+interface Node {
+  readonly id: string
+  readonly mesh: FakeMesh
+  readonly store: RingStore
+  readonly keys: ClusterKeyring
+}
+
+/** A cluster whose membership is a table of the test. */
+class Cluster {
+  readonly net = new FakeNetwork()
+  readonly nodes = new Map<string, Node>()
+  readonly statuses = new Map<string, MemberStatus>()
+  readonly announced = new Map<string, string | null>()
+  readonly #t: Test
+  readonly #dir: string
+
+  constructor(t: Test) {
+    this.#t = t
+    this.#dir = tempDir(t)
+  }
+
+  static async of(t: Test, ...ids: string[]): Promise<Cluster> {
+    const cluster = new Cluster(t)
+    for (const id of ids) await cluster.start(id)
+    return cluster
+  }
+
+  async start(id: string, fileKey = key(1)): Promise<Node> {
+    const log = pino({ level: 'silent' })
+    const store = await RingStore.open({ dataDir: join(this.#dir, id), fileKey }, { log })
+    const mesh = this.net.add(id)
+    const membership = {
+      members: () => [...this.nodes.keys()].map((each) => this.#member(each)),
+      get: (each: string) => this.#member(each),
+      local: () => this.#member(id),
+    }
+    const keys = new ClusterKeyring({ answerTimeoutMs: 500 }, { store, mesh, membership, log })
+    store.onChange((ring) => this.announced.set(id, announcement(ring)))
+    const node = { id, mesh, store, keys }
+    this.nodes.set(id, node)
+    this.statuses.set(id, 'alive')
+    await mesh.start()
+    await keys.start()
+    this.#t.teardown(() => keys.stop())
+    for (const other of this.nodes.values())
+      if (other !== node && other.mesh.running) await mesh.dial(other.mesh.advertise)
+    return node
+  }
+
+  async kill(id: string): Promise<void> {
+    const node = this.node(id)
+    await node.keys.stop()
+    await node.mesh.stop()
+    this.statuses.set(id, 'failed')
+  }
+
+  node(id: string): Node {
+    const node = this.nodes.get(id)
+    if (node === undefined) throw new Error(`no node ${id}`)
+    return node
+  }
+
+  keysOf(id: string): unknown[] {
+    return this.node(id)
+      .store.keys()
+      .map((bytes) => bytes[0])
+  }
+
+  #member(id: string): Member {
+    const text = this.announced.get(id) ?? null
+    return {
+      id,
+      name: id,
+      address: `${id}:7946`,
+      status: this.statuses.get(id) ?? 'alive',
+      incarnation: 1,
+      meta: text === null ? {} : { [KEYS_META]: text },
+    }
+  }
+}
+
+t.test('install, use and remove reach everybody', async (t) => {
+  const cluster = await Cluster.of(t, 'a', 'b', 'c')
+  const { keys } = cluster.node('b')
+  t.match(await keys.install(key(2)), { fingerprint: name(2), done: ['a', 'b', 'c'], missing: [] })
+  for (const id of ['a', 'b', 'c']) t.same(cluster.keysOf(id), [1, 2])
+  await t.rejects(keys.remove(name(1)), { code: 'KRG_PRIMARY' })
+  await keys.use(name(2).slice(0, 8))
+  for (const id of ['a', 'b', 'c']) t.same(cluster.keysOf(id), [2, 1])
+  t.match(await cluster.node('a').keys.list(), {
+    primary: name(2),
+    keys: [
+      { fingerprint: name(2), nodes: 3, primaryOn: 3 },
+      { fingerprint: name(1), nodes: 3, primaryOn: 0 },
+    ],
+  })
+  await cluster.node('c').keys.remove(name(1))
+  for (const id of ['a', 'b', 'c']) t.same(cluster.keysOf(id), [2])
+  await t.rejects(keys.install(key(1)), { code: 'KRG_REMOVED' })
+  await keys.install(key(1), { force: true })
+  for (const id of ['a', 'b', 'c']) t.same(cluster.keysOf(id), [2, 1])
+  await t.rejects(keys.use('0123456789abcdef'), { code: 'KRG_UNKNOWN_KEY' })
+  await t.rejects(keys.use(''), { code: 'KRG_UNKNOWN_KEY' })
+})
+
+t.test('a node that is down during install is named and blocks use, until it is back or left', async (t) => {
+  const cluster = await Cluster.of(t, 'a', 'b', 'c')
+  await cluster.kill('c')
+  const { keys } = cluster.node('a')
+  t.match(await keys.install(key(2)), { done: ['a', 'b'], missing: [{ name: 'c', reason: 'it has failed' }] })
+  await t.rejects(keys.use(name(2)), { code: 'KRG_NOT_EVERYWHERE', message: 'c (failed)' })
+  t.same(cluster.keysOf('a'), [1, 2], 'nothing has changed')
+  await cluster.start('c')
+  await until('c has learnt the key by itself', () => cluster.keysOf('c').length === 2)
+  await keys.use(name(2))
+  t.same(cluster.keysOf('c'), [2, 1])
+})
+
+t.test('a node that left blocks nothing, and --force leaves a failed one out', async (t) => {
+  const cluster = await Cluster.of(t, 'a', 'b', 'c')
+  await cluster.kill('c')
+  const { keys } = cluster.node('a')
+  await keys.install(key(2))
+  cluster.statuses.set('c', 'left')
+  await keys.use(name(2))
+  cluster.statuses.set('c', 'failed')
+  await t.rejects(keys.remove(name(1)), { code: 'KRG_STILL_NEEDED', message: 'c (failed)' })
+  await keys.remove(name(1), { force: true })
+  t.same(cluster.keysOf('b'), [2])
+})
+
+t.test(
+  'a node that confirmed before it died blocks neither use nor what follows from what it said',
+  async (t) => {
+    const cluster = await Cluster.of(t, 'a', 'b', 'c')
+    const { keys } = cluster.node('a')
+    await keys.install(key(2))
+    await cluster.kill('c')
+    const { nodes } = await keys.list()
+    t.match(nodes[2], { name: 'c', source: 'announced', keys: [name(1).slice(0, 8), name(2).slice(0, 8)] })
+    await keys.use(name(2))
+    await t.rejects(keys.remove(name(1)), { code: 'KRG_STILL_NEEDED' }, 'it still has the old one as primary')
+    await cluster.start('c')
+    await until('c follows', () => String(cluster.keysOf('c')) === '2,1')
+    await keys.remove(name(1))
+    t.same(cluster.keysOf('c'), [2])
+  },
+)
+
+t.test(
+  'a node that dies after it has written and before it answers has the key when it is back',
+  async (t) => {
+    const cluster = await Cluster.of(t, 'a', 'b')
+    const { keys } = cluster.node('a')
+    cluster.node('b').store.onChange(() => {
+      throw new Error('killed between the disk and the answer')
+    })
+    const result = await keys.install(key(2))
+    t.match(result, { done: ['a'], missing: [{ name: 'b' }] }, 'it has not confirmed')
+    await cluster.kill('b')
+    cluster.announced.delete('b')
+    await t.rejects(keys.use(name(2)), { code: 'KRG_NOT_EVERYWHERE' })
+    const { store } = await cluster.start('b')
+    t.equal(store.keys().length, 2, 'from its disk')
+    await keys.use(name(2))
+  },
+)
+
+t.test('a newcomer with an old key gets the ring, and what it brings does not undo a removal', async (t) => {
+  const cluster = await Cluster.of(t, 'a', 'b')
+  const { keys } = cluster.node('a')
+  await keys.install(key(2))
+  await keys.use(name(2))
+  await cluster.start('c')
+  await until('c has the ring', () => String(cluster.keysOf('c')) === '2,1')
+  await keys.remove(name(1))
+  await cluster.start('d')
+  await until('d has the ring', () => String(cluster.keysOf('d')) === '2')
+  for (const id of ['a', 'b', 'c']) t.same(cluster.keysOf(id), [2])
+})
+
+t.test('what one node learns goes on to those it is connected to', async (t) => {
+  const cluster = await Cluster.of(t, 'a', 'b', 'c')
+  cluster.net.cut('a', 'c')
+  const result = await cluster.node('a').keys.install(key(2))
+  t.same(result.done, ['a', 'b'])
+  await until('c has it from b', () => cluster.keysOf('c').length === 2)
+})
+
+t.test('a node without a cluster key says so', async (t) => {
+  const dir = tempDir(t)
+  const log = pino({ level: 'silent' })
+  const store = await RingStore.open({ dataDir: dir, fileKey: null }, { log })
+  const mesh = new FakeNetwork().add('a')
+  const self: Member = { id: 'a', name: 'a', address: 'a:1', status: 'alive', incarnation: 1, meta: {} }
+  const membership = { members: () => [self], get: () => self, local: () => self }
+  const keys = new ClusterKeyring({}, { store, mesh, membership, log })
+  t.match(await keys.list(), { primary: null, keys: [], nodes: [{ name: 'a', keys: [] }] })
+  await t.rejects(keys.install(key(2)), { code: 'KRG_NO_KEY' })
+})
