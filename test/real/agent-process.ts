@@ -10,6 +10,10 @@ export interface AgentSettings {
   /** What comes before `agent`: the file to run if the program is Node. */
   readonly programArgs?: readonly string[]
   readonly ports: { readonly http: number; readonly mesh: number; readonly dns: number }
+  /** Where it listens. Default 127.0.0.1. */
+  readonly host?: string
+  /** A command that runs the rest of its arguments, such as one that enters a network namespace. It must not fork. */
+  readonly launcher?: readonly string[]
   readonly dataDir: string
   readonly logFile: string
   /** Flags besides the name, the folder and the ports. */
@@ -52,6 +56,14 @@ export class AgentProcess {
     return this.#settings.dataDir
   }
 
+  get host(): string {
+    return this.#settings.host ?? '127.0.0.1'
+  }
+
+  get logFile(): string {
+    return this.#settings.logFile
+  }
+
   get running(): boolean {
     return this.#child !== null
   }
@@ -66,16 +78,19 @@ export class AgentProcess {
     return this.#exited
   }
 
-  start(): void {
+  /** `args`: flags for this run instead of those of the settings. */
+  start(args: readonly string[] = this.#settings.args): void {
     if (this.#child !== null) throw new Error(`${this.name} runs already`)
-    const { name, program, programArgs = [], ports, dataDir, logFile, args, env } = this.#settings
+    const { name, program, programArgs = [], ports, dataDir, logFile, env } = this.#settings
+    const [command = 'env', ...before] = [...(this.#settings.launcher ?? []), 'env']
     const log = openSync(logFile, 'a')
     // Nothing of the environment of the test, whose runner adds a preload to every Node it sees. The pipe ends the agent
     // when this process is killed.
     const variables = { PATH: process.env.PATH ?? '', CONSTELLATION_PARENT_PIPE: '1', ...env }
     const child = spawn(
-      'env',
+      command,
       [
+        ...before,
         '-i',
         ...Object.entries(variables).map(([key, value]) => `${key}=${value}`),
         program,
@@ -83,9 +98,9 @@ export class AgentProcess {
         'agent',
         ...['--node', name],
         ...['--data-dir', dataDir],
-        ...['--http', `127.0.0.1:${ports.http}`],
-        ...['--mesh', `127.0.0.1:${ports.mesh}`],
-        ...['--dns', `127.0.0.1:${ports.dns}`],
+        ...['--http', `${this.host}:${ports.http}`],
+        ...['--mesh', `${this.host}:${ports.mesh}`],
+        ...['--dns', `${this.host}:${ports.dns}`],
         ...['--log-format', 'json'],
         ...args,
       ],
@@ -123,11 +138,11 @@ export class AgentProcess {
   }
 
   ask(path: string, options?: Ask): Promise<Answer> {
-    return ask(this.ports.http, path, options)
+    return ask(this.ports.http, path, { host: this.host, ...options })
   }
 
   json<T>(path: string, options?: Ask): Promise<T> {
-    return askJson<T>(this.ports.http, path, options)
+    return askJson<T>(this.ports.http, path, { host: this.host, ...options })
   }
 
   status(): Promise<Status> {

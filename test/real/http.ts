@@ -15,6 +15,8 @@ export interface Ask {
   readonly method?: 'GET' | 'PUT' | 'DELETE' | 'POST'
   readonly body?: string
   readonly timeoutMs?: number
+  /** Default 127.0.0.1. */
+  readonly host?: string
 }
 
 /**
@@ -22,11 +24,11 @@ export interface Ask {
  * @throws Error when no answer came in time.
  */
 export function ask(port: number, path: string, options: Ask = {}): Promise<Answer> {
-  const { method = 'GET', body, timeoutMs = 5000 } = options
+  const { method = 'GET', body, timeoutMs = 5000, host = '127.0.0.1' } = options
   const started = performance.now()
   return new Promise((resolve, reject) => {
     const outgoing = httpRequest(
-      { host: '127.0.0.1', port, path, method, agent: false, signal: AbortSignal.timeout(timeoutMs) },
+      { host, port, path, method, agent: false, signal: AbortSignal.timeout(timeoutMs) },
       (incoming) => {
         const chunks: Buffer[] = []
         incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
