@@ -7,9 +7,11 @@ import { keygenCommand } from './commands/keygen.ts'
 import { keyringCommand } from './commands/keyring.ts'
 import { kvCommand } from './commands/kv.ts'
 import { leasesCommand } from './commands/leases.ts'
+import { forceLeaveCommand, leaveCommand } from './commands/leave.ts'
 import { lockCommand } from './commands/lock.ts'
 import { membersCommand } from './commands/members.ts'
 import { raftCommand } from './commands/raft.ts'
+import { rttCommand } from './commands/rtt.ts'
 import { servicesCommand } from './commands/services.ts'
 import { sessionCommand } from './commands/session.ts'
 import { snapshotCommand } from './commands/snapshot.ts'
@@ -52,6 +54,9 @@ function buildProgram(io: CliIo): Command {
     .addCommand(agentCommand(io))
     .addCommand(devCommand(io))
     .addCommand(membersCommand(io))
+    .addCommand(rttCommand(io))
+    .addCommand(leaveCommand(io))
+    .addCommand(forceLeaveCommand(io))
     .addCommand(cordonCommand(io))
     .addCommand(uncordonCommand(io))
     .addCommand(kvCommand(io))

@@ -51,6 +51,7 @@ export const ApiSchemas = {
       cordoned: Type.Boolean({ description: 'An operator has decided that it is not to vote' }),
       id: Type.String(),
       incarnation: Type.Integer(),
+      rttMs: nullableNumber,
       meta: Type.Record(Type.String(), Type.String()),
       http: Type.Optional(Type.String()),
       version: Type.Optional(Type.String()),
@@ -262,6 +263,7 @@ function nodes(context: HttpContext) {
     cordoned: cordoned.has(member.id),
     id: member.id,
     incarnation: member.incarnation,
+    rttMs: membership.rttMs(membership.local().id, member.id),
     meta: member.meta,
     ...(member.meta.http === undefined ? {} : { http: member.meta.http }),
     ...(member.meta.version === undefined ? {} : { version: member.meta.version }),
@@ -277,6 +279,7 @@ function nodes(context: HttpContext) {
       cordoned: cordoned.has(id),
       id,
       incarnation: 0,
+      rttMs: null,
       meta: {},
     }))
   return [...rows, ...strangers].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))

@@ -15,8 +15,10 @@ import { addDeclarationRoutes } from './catalog-declarations.ts'
 import type { HttpCollaborators, HttpContext } from './collaborators.ts'
 import { Connections, requireHost } from './connections.ts'
 import { installConsulParams } from './consul-params.ts'
+import { addCoordinateRoutes } from './coordinate.ts'
 import { addEventRoutes } from './events.ts'
 import { installFailureReplies, sendFailure } from './failure-replies.ts'
+import { addForceLeaveRoute } from './force-leave.ts'
 import { addHealthRoutes } from './health.ts'
 import { addKeyringRoutes } from './keyring.ts'
 import { addKvRoutes } from './kv.ts'
@@ -126,12 +128,14 @@ function addRoutes(app: FastifyInstance, context: HttpContext): void {
   addSessionRoutes(routes, context)
   addTransactionRoutes(routes, context)
   addAgentNodeRoutes(routes, context)
+  addForceLeaveRoute(routes, context)
   addAgentServiceRoutes(routes, context)
   addAgentCheckRoutes(routes, context)
   addCatalogRoutes(routes, context)
   addDeclarationRoutes(routes, context)
   addHealthRoutes(routes, context)
   addStatusRoutes(routes, context)
+  addCoordinateRoutes(routes, context)
   addEventRoutes(routes, context)
   addOperatorRoutes(routes, context)
   addAutopilotRoutes(routes, context)

@@ -5,6 +5,9 @@ export type MembershipErrorCode =
   | 'MBR_NOT_STARTED'
   | 'MBR_BAD_MESSAGE'
   | 'MBR_FILE_FAILED'
+  | 'MBR_UNKNOWN_MEMBER'
+  | 'MBR_MEMBER_LIVES'
+  | 'MBR_SELF'
 
 /** An expected failure of the membership; the message is a sentence for the operator. */
 export class MembershipError extends Error {

@@ -3,7 +3,7 @@ import type { Registry } from 'prom-client'
 import type { Mesh, PeerId } from '../mesh/types.ts'
 import type { Coordinate } from './core/coordinate.ts'
 import { isLive } from './core/member-table.ts'
-import { DEFAULT_TIMINGS, type SwimTimings } from './core/types.ts'
+import { DEFAULT_TIMINGS, type ForceLeaveRefusal, type SwimTimings } from './core/types.ts'
 import { MembershipError } from './errors.ts'
 import { MembershipFile } from './membership-file.ts'
 import { MembershipMetrics } from './metrics.ts'
@@ -118,6 +118,21 @@ export class SwimMembership implements Membership {
     this.#onLeaveAck = null
   }
 
+  /** @throws MembershipError `MBR_UNKNOWN_MEMBER`, `MBR_SELF` or `MBR_MEMBER_LIVES` */
+  forceLeave(member: string, options: { readonly prune?: boolean } = {}): void {
+    const running = this.#current()
+    const found = this.get(member) ?? this.members().find(({ name }) => name === member)
+    if (!found) throw unknownMember(member)
+    const prune = options.prune === true
+    const { refused, actions } = running.core.forceLeave(found.id, prune, this.#now())
+    if (refused) throw refusal(refused, found)
+    this.#log.warn(
+      { member: found.name, peer: found.id, address: found.address },
+      `${found.name} is ${prune ? 'forgotten' : 'declared left'} by an operator`,
+    )
+    running.perform(actions)
+  }
+
   members(): readonly Member[] {
     if (!this.#running) return []
     this.#sorted ??= [...this.#running.core.members()].sort(byName)
@@ -224,6 +239,24 @@ export class SwimMembership implements Membership {
     this.#transition = done.catch(() => undefined)
     return done
   }
+}
+
+function unknownMember(member: string): MembershipError {
+  return new MembershipError('MBR_UNKNOWN_MEMBER', `no member has the name or id ${JSON.stringify(member)}`)
+}
+
+function refusal(refused: ForceLeaveRefusal, { name, status }: Member): MembershipError {
+  if (refused === 'unknown') return unknownMember(name)
+  if (refused === 'self') {
+    return new MembershipError(
+      'MBR_SELF',
+      `${name} is this node: it leaves on its own with \`constellation leave\``,
+    )
+  }
+  return new MembershipError(
+    'MBR_MEMBER_LIVES',
+    `${name} is ${status}, not failed: a living member would refute it. Stop it, or let it leave on its own`,
+  )
 }
 
 function byName(a: Member, b: Member): number {

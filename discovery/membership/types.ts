@@ -26,6 +26,13 @@ export interface Membership {
   stop(): Promise<void>
   /** Tells the others that this node leaves on purpose and waits until some of them know. */
   leave(): Promise<void>
+  /**
+   * Declares a failed member left, for everybody: nobody looks for it any more, and its name is free. With `prune` it is not
+   * listed any more either; that can also be done to one that left. It comes back as it would from a failure.
+   * @param member its id or name
+   * @throws MembershipError `MBR_UNKNOWN_MEMBER`, `MBR_SELF`, `MBR_MEMBER_LIVES` for one that would refute it
+   */
+  forceLeave(member: string, options?: { readonly prune?: boolean }): void
   /** Everyone known, this node included, sorted by name. */
   members(): readonly Member[]
   get(id: PeerId): Member | undefined

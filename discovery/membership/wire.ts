@@ -103,7 +103,7 @@ function update(value: unknown): Update {
   const id = text(fields.id, ID_CHARS_MAX)
   const incarnation = count(fields.incarnation)
   const { status } = fields
-  if (status === 'left') return { status, id, incarnation }
+  if (status === 'left') return { status, id, incarnation, ...(fields.prune === true ? { prune: true } : {}) }
   if (status === 'suspect' || status === 'failed') {
     return { status, id, incarnation, from: text(fields.from, ID_CHARS_MAX) }
   }

@@ -12,6 +12,7 @@ export const PAGES = [
   'docs/api.md',
   'docs/compatibility.md',
   'docs/operations.md',
+  'docs/membership.md',
   'docs/patroni.md',
   'docs/simulation.md',
   'docs/failure-catalogue.md',

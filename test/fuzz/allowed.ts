@@ -14,6 +14,7 @@ export const ALLOWED_5XX: readonly (readonly [status: number, text: RegExp])[] =
   [500, /^Missing check '[\s\S]*' registration$/],
   [500, /^Check '[\s\S]*' is in critical state$/],
   [500, /^CheckID "[\s\S]*" does not have associated TTL$/],
+  [500, /^agent: No node found with name '[\s\S]*'$/],
   // A filter that cannot be used.
   [500, /^Failed to create boolean expression evaluator: [\s\S]+$/],
   // PUT /v1/catalog/register and deregister, and the same in a transaction.

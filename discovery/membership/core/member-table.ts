@@ -1,10 +1,12 @@
 import type { BroadcastQueue } from './broadcast-queue.ts'
+import { Departed, leftOf } from './departed.ts'
 import { sample } from './random.ts'
 import { Suspicion, suspicionMinMs } from './suspicion.ts'
 import type {
   AccusationUpdate,
   AliveUpdate,
   CoreContext,
+  ForceLeaveRefusal,
   LeftUpdate,
   MemberRecord,
   MemberState,
@@ -45,6 +47,7 @@ export class MemberTable {
   #live = 0
   readonly #byName = new Map<string, NodeId>()
   readonly #suspicions = new Map<NodeId, Suspicion>()
+  readonly #departed: Departed
   readonly #conflicts = new Set<string>()
   /** Newcomers whose name is held by a member that is not given up yet, by name. */
   readonly #waiting = new Map<string, { readonly update: AliveUpdate; readonly heardAt: number }>()
@@ -57,6 +60,7 @@ export class MemberTable {
     this.#queue = queue
     this.#selfId = self.id
     this.#self = this.#enter(self, now)
+    this.#departed = new Departed(ctx.timings.failedKeptMs)
     this.#byName.set(self.name, self.id)
     queue.push(aliveOf(self))
   }
@@ -126,8 +130,10 @@ export class MemberTable {
   }
 
   /** What a peer must be told when a message goes to it: that it is held for suspect, failed or left. */
-  verdictOn(id: NodeId): Update | undefined {
+  verdictOn(id: NodeId, now: number): Update | undefined {
     const member = this.#entries.get(id)?.member
+    const departed = this.#departed.get(id, now)
+    if (!member && departed) return leftOf(id, departed)
     if (!member || member.id === this.#selfId || member.status === 'alive') return undefined
     if (member.status === 'left') return { status: 'left', id, incarnation: member.incarnation }
     return { status: member.status, id, incarnation: member.incarnation, from: this.#selfId }
@@ -147,6 +153,19 @@ export class MemberTable {
     this.#set({ ...self, status: 'left', incarnation: update.incarnation }, now)
     this.#queue.push(update)
     return update
+  }
+
+  /**
+   * Declares a failed member left, for everybody; one that left may still be pruned. A living one would refute it, so that
+   * is refused. Null when done.
+   */
+  forceLeave(id: NodeId, prune: boolean, now: number): ForceLeaveRefusal | null {
+    const member = this.get(id)
+    if (!member) return 'unknown'
+    if (id === this.#selfId) return 'self'
+    if (isLive(member)) return 'living'
+    this.#left(leftOf(id, { incarnation: member.incarnation, prune }), now)
+    return null
   }
 
   /** What this node says about itself. */
@@ -212,11 +231,25 @@ export class MemberTable {
   #alive(update: AliveUpdate, now: number): void {
     const known = this.get(update.id)
     if (known && update.incarnation <= known.incarnation) return
+    if (this.#isGone(update, now)) return
     if (!this.#claimName(update, now)) return
     if (!known && this.#isFull(update)) return
     this.#endSuspicion(update.id)
+    this.#departed.forget(update.id)
     this.#set({ ...update, status: 'alive' }, now)
     this.#queue.push(update)
+  }
+
+  /** True if this is older than what is known of a node that is gone. Whoever still believes it is told. */
+  #isGone(update: AliveUpdate, now: number): boolean {
+    const departed = this.#departed.get(update.id, now)
+    if (!departed || update.incarnation > departed.incarnation) return false
+    this.#queue.push(leftOf(update.id, departed))
+    if (departed.unlisted && !this.#byName.has(update.name) && !this.#isFull(update)) {
+      this.#departed.forget(update.id)
+      this.#set({ ...update, status: 'left', incarnation: departed.incarnation }, now)
+    }
+    return true
   }
 
   #suspect(update: AccusationUpdate, now: number): void {
@@ -260,10 +293,19 @@ export class MemberTable {
   }
 
   #left(update: LeftUpdate, now: number): void {
-    const known = this.get(update.id)
-    if (!known || update.incarnation < known.incarnation || known.status === 'left') return
-    this.#endSuspicion(update.id)
-    this.#set({ ...known, status: 'left', incarnation: update.incarnation }, now)
+    const { id, incarnation } = update
+    const known = this.get(id)
+    const prune = update.prune === true
+    if (!known) {
+      // Overtook the news that it lives, or is a prune that others have yet to hear of.
+      const news = this.#departed.remember(id, { incarnation, prune, unlisted: !prune, at: now })
+      if (news && prune) this.#queue.push(update)
+      return
+    }
+    if (incarnation < known.incarnation || (known.status === 'left' && !prune)) return
+    this.#endSuspicion(id)
+    if (known.status !== 'left') this.#set({ ...known, status: 'left', incarnation }, now)
+    if (prune) this.#forget({ ...known, status: 'left', incarnation }, now, true)
     this.#queue.push(update)
     this.#admitWaiting(known.name, now)
   }
@@ -283,7 +325,13 @@ export class MemberTable {
     // Never met: remembered as the sender does, so that every node lists the same, and for no longer than there.
     const { leftKeptMs, failedKeptMs, membersMax } = this.#ctx.timings
     const keptMs = member.status === 'left' ? leftKeptMs : failedKeptMs
+    const departed = this.#departed.get(id, now)
+    if (departed && !departed.unlisted && incarnation <= departed.incarnation) {
+      if (departed.prune) this.#queue.push(leftOf(id, departed))
+      return false
+    }
     if (ageMs >= keptMs || this.#byName.has(member.name) || this.#entries.size >= membersMax) return false
+    this.#departed.forget(id)
     this.#set({ ...member }, now - ageMs)
     return false
   }
@@ -336,8 +384,9 @@ export class MemberTable {
     return true
   }
 
-  #forget(member: MemberRecord, now: number): void {
+  #forget(member: MemberRecord, now: number, prune = false): void {
     if (member.status !== 'left') this.#set({ ...member, status: 'left' }, now)
+    this.#departed.remember(member.id, { incarnation: member.incarnation, prune, unlisted: false, at: now })
     this.#leave(member.id)
     this.#endSuspicion(member.id)
     this.#queue.drop(member.id)

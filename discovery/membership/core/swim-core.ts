@@ -8,6 +8,7 @@ import { Prober } from './prober.ts'
 import type {
   CoreContext,
   DialOutcome,
+  ForceLeaveRefusal,
   MemberRecord,
   NodeId,
   SwimAction,
@@ -240,6 +241,17 @@ export class SwimCore {
     return this.#drain()
   }
 
+  /** Declares a failed member left for everybody; `prune` forgets it entirely. `refused` says why not, or is null. */
+  forceLeave(
+    id: NodeId,
+    prune: boolean,
+    now: number,
+  ): { refused: ForceLeaveRefusal | null; actions: SwimAction[] } {
+    this.#now = now
+    const refused = this.#table.forceLeave(id, prune, now)
+    return { refused, actions: this.#drain() }
+  }
+
   setMeta(meta: Readonly<Record<string, string>>, now: number): SwimAction[] {
     this.#now = now
     if (!this.#left) this.#table.setMeta(meta, now)
@@ -287,7 +299,7 @@ export class SwimCore {
   #news(to: NodeId, about?: NodeId): Update[] {
     const first: Update[] = []
     for (const id of about === undefined ? [to] : [to, about]) {
-      const verdict = this.#table.verdictOn(id)
+      const verdict = this.#table.verdictOn(id, this.#now)
       if (verdict) first.push(verdict)
     }
     return first.concat(this.#takeQueued())

@@ -35,11 +35,16 @@ export interface AccusationUpdate {
   readonly from: NodeId
 }
 
-/** "I leave on purpose." Said first by the member itself, with an incarnation of its own. */
+/**
+ * "I leave on purpose." Said first by the member itself, with an incarnation of its own; or by an operator of a member that
+ * failed, with the incarnation it failed with, so that it is refuted by a member that lives after all.
+ */
 export interface LeftUpdate {
   readonly status: 'left'
   readonly id: NodeId
   readonly incarnation: number
+  /** Nobody is to list it any more. */
+  readonly prune?: true
 }
 
 /** One piece of news about one member, spread by piggybacking (SWIM §4.1). */
@@ -73,6 +78,9 @@ export type SwimMessage =
 
 /** How an attempt to connect ended. `refused`: nobody listens there, or somebody else does. `failed`: it proves nothing. */
 export type DialOutcome = 'connected' | 'refused' | 'failed'
+
+/** Why a member cannot be forced to leave. */
+export type ForceLeaveRefusal = 'unknown' | 'self' | 'living'
 
 /** What the driver has to do, in this order. */
 export type SwimAction =

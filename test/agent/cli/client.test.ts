@@ -172,6 +172,65 @@ n3    learner  -        -      -    -          -      -                   id3
   t.equal(await print('traefik'), '{\n  "http": {\n    "routers": {}\n  }\n}\n')
 })
 
+t.test('members --detailed, rtt, leave and force-leave', async (t) => {
+  const coord = (x: number) => ({ Vec: [x, 0, 0, 0, 0, 0, 0, 0], Height: 0.0005, Adjustment: 0, Error: 0.1 })
+  const stub = await stubAgent({
+    'GET /api/v1/nodes': {
+      body: JSON.stringify([
+        {
+          name: 'n1',
+          address: 'a:1',
+          status: 'alive',
+          role: 'leader',
+          version: '1',
+          rttMs: 0,
+          http: 'a:2',
+          incarnation: 3,
+          id: 'id1',
+        },
+        {
+          name: 'n2',
+          address: 'b:1',
+          status: 'failed',
+          role: 'voter',
+          version: '1',
+          rttMs: null,
+          incarnation: 4,
+          id: 'id2',
+        },
+      ]),
+    },
+    'GET /api/v1/status': { body: '{"node":"n1"}' },
+    'GET /v1/coordinate/nodes': {
+      body: JSON.stringify([
+        { Node: 'n1', Segment: '', Coord: coord(0) },
+        { Node: 'n2', Segment: '', Coord: coord(0.01) },
+      ]),
+    },
+    'PUT /v1/agent/leave': { body: '' },
+    'PUT /v1/agent/force-leave/n%2F2': { body: '' },
+    'PUT /v1/agent/force-leave/n2?prune': { body: '' },
+    'PUT /v1/agent/force-leave/n1': { status: 400, body: 'n1 is alive, not failed\n' },
+  })
+  t.teardown(() => stub.close())
+  const run = (...args: string[]) => runInProcess([...args, '--http-addr', stub.address])
+  t.equal(
+    (await run('members', '--detailed')).out,
+    `NODE  ADDRESS  STATUS  ROLE    VERSION  RTT     HTTP  INCARNATION  ID
+n1    a:1      alive   leader  1        0.00ms  a:2   3            id1
+n2    b:1      failed  voter   1        -       -     4            id2
+`,
+  )
+  t.equal((await run('rtt', 'n2')).out, 'n2 <-> n1: 11.000 ms (estimated)\n')
+  t.equal((await run('rtt', 'n1', 'n2', '--json')).out, '{"from":"n1","to":"n2","rttMs":11}\n')
+  t.equal((await run('rtt', 'n1', 'n1')).out, 'n1 <-> n1: 0.000 ms (estimated)\n')
+  t.match(await run('rtt', 'n1', 'n9'), { code: 1, err: /no network coordinate of "n9" is known/ })
+  t.equal((await run('leave')).out, `the agent at ${stub.address} leaves\n`)
+  t.equal((await run('force-leave', 'n/2')).out, 'declared left: n/2\n')
+  t.equal((await run('force-leave', 'n2', '--prune')).out, 'forgotten: n2\n')
+  t.match(await run('force-leave', 'n1'), { code: 1, err: /answered 400: n1 is alive, not failed\n$/ })
+})
+
 t.test('clients and who feeds them', async (t) => {
   const raft = JSON.parse(RAFT) as Record<string, unknown>
   const feed = { feeder: 'n3', feederId: 'id3', lag: 4, restarts: 1 }

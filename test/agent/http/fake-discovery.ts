@@ -13,6 +13,7 @@ import type {
 } from '../../../discovery/catalog/types.ts'
 import type { CheckDefinition, HealthRunner } from '../../../discovery/health/types.ts'
 import { type Coordinate, distanceS } from '../../../discovery/membership/core/coordinate.ts'
+import { MembershipError } from '../../../discovery/membership/errors.ts'
 import type { Member, Membership } from '../../../discovery/membership/types.ts'
 import { DerivedCatalog } from '../../discovery/derived-catalog.ts'
 
@@ -265,6 +266,14 @@ export class FakeMembership implements Membership {
     return member('peer-1', 'n1', '10.0.0.1:7946', 'alive')
   }
   setMeta(): void {}
+  /** What was asked for, in order. */
+  readonly forced: string[] = []
+  forceLeave(member: string, { prune = false } = {}): void {
+    const known = this.#members.find(({ id, name }) => id === member || name === member)
+    if (!known) throw new MembershipError('MBR_UNKNOWN_MEMBER', `no member is ${member}`)
+    if (known.status === 'alive') throw new MembershipError('MBR_MEMBER_LIVES', `${member} is alive`)
+    this.forced.push(prune ? `${member} prune` : member)
+  }
   /** Where the members are; nowhere until a test puts them somewhere. */
   readonly places = new Map<string, Coordinate>()
   coordinate(id: string): Coordinate | null {

@@ -144,6 +144,8 @@ export class FakeMembership implements Membership {
     this.set(this.#self, { meta })
   }
 
+  forceLeave(): void {}
+
   rttMs(): null {
     return null
   }

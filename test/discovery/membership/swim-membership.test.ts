@@ -172,6 +172,30 @@ t.test('meta travels, and has a limit', async (t) => {
   )
 })
 
+t.test('a failed member can be made to leave, by name or id; a living one not', async (t) => {
+  const net = new FakeNetwork()
+  const dir = tempDir(t)
+  const a = await agent(t, net, 'a', { dataDir: dir, name: 'one' })
+  const b = await agent(t, net, 'b', { dataDir: dir, name: 'two', join: ['a:7946'] })
+  const c = await agent(t, net, 'c', { dataDir: dir, name: 'three', join: ['a:7946'] })
+  await until('formed', () => [a, b, c].every((x) => statuses(x).length === 3))
+  t.throws(() => a.membership.forceLeave('nobody'), { code: 'MBR_UNKNOWN_MEMBER', message: /"nobody"/ })
+  t.throws(() => a.membership.forceLeave('one'), { code: 'MBR_SELF', message: /constellation leave/ })
+  t.throws(() => a.membership.forceLeave('two'), {
+    code: 'MBR_MEMBER_LIVES',
+    message: /two is alive, not failed/,
+  })
+  await c.membership.stop()
+  await c.mesh.stop()
+  await until('failed', () => [a, b].every((x) => x.membership.get('c')?.status === 'failed'))
+  a.membership.forceLeave('three')
+  await until('left', () => [a, b].every((x) => x.membership.get('c')?.status === 'left'))
+  b.membership.forceLeave('c', { prune: true })
+  await until('forgotten', () => [a, b].every((x) => statuses(x).length === 2))
+  t.throws(() => a.membership.forceLeave('c'), { code: 'MBR_UNKNOWN_MEMBER' })
+  t.ok(b.lines.some((l) => l.level === 40 && l.msg === 'three is forgotten by an operator'))
+})
+
 t.test('round trips are estimated between any two members', async (t) => {
   const net = new FakeNetwork()
   const dir = tempDir(t)
