@@ -200,11 +200,18 @@ export class FakeMesh implements Mesh {
   }
 }
 
+const fakeKeys = new Map<PeerId, KeyObject>()
+const FAKE_KEYS_MAX = 1000
+
 /** The key of a node with a short name in place of a peer id: drawn from the name, so that everybody knows every public key. */
 function fakePrivateKey(id: PeerId): KeyObject {
+  const known = fakeKeys.get(id)
+  if (known) return known
   const seed = hash('sha256', `fake identity ${id}`, 'buffer')
   const key = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), seed])
-  return createPrivateKey({ key, format: 'der', type: 'pkcs8' })
+  const made = createPrivateKey({ key, format: 'der', type: 'pkcs8' })
+  if (fakeKeys.size < FAKE_KEYS_MAX) fakeKeys.set(id, made)
+  return made
 }
 
 function signedBytes(context: string, payload: Uint8Array): Uint8Array {

@@ -1,5 +1,8 @@
 import { parseArgs } from 'node:util'
 import fc from 'fast-check'
+import { CATALOG_PROPERTIES, floodCatalog, hurtCatalog } from './decoders/catalog.ts'
+import { MESH_PROPERTIES } from './decoders/mesh.ts'
+import type { NamedProperty } from './decoders/property.ts'
 import { hurtLeader } from './decoders/proposals.ts'
 import { STATE_PROPERTIES } from './decoders/state.ts'
 import { TEXT_PROPERTIES } from './decoders/texts.ts'
@@ -21,6 +24,7 @@ const HELP = `Sends inputs no client should send to every route that the server 
 
 Examples:
   npm run fuzz -- --minutes 30 --seed 7
+  npm run fuzz -- --classes decoders --minutes 20
   npm run fuzz -- --routes /v1/session --classes bodies --runs 1000 --minutes 1
 
 Exit code 0: nothing found; 1: something was, with the seed of its pass and the bytes that show it; 64: wrong usage.
@@ -28,6 +32,14 @@ Exit code 0: nothing found; 1: something was, with the seed of its pass and the 
 
 const DECODERS = 'decoders'
 const DECODER_RUNS = 20
+const FLOOD = 5000
+const FLOOD_BYTES_MAX = 2 * 1024 * 1024
+const DECODER_PROPERTIES: readonly NamedProperty[] = [
+  ...STATE_PROPERTIES,
+  ...TEXT_PROPERTIES,
+  ...MESH_PROPERTIES,
+  ...CATALOG_PROPERTIES,
+]
 const USAGE = 64
 
 interface Settings {
@@ -42,6 +54,8 @@ interface Settings {
 interface Result {
   passes: number
   requests: number
+  /** Inputs of decoders. */
+  decoded: number
   readonly statuses: Record<string, number>
   readonly findings: string[]
 }
@@ -56,13 +70,15 @@ function positive(text: string, flag: string): number {
 }
 
 async function run({ ms, seed, runs, classes, routes }: Settings): Promise<Result> {
-  const result: Result = { passes: 0, requests: 0, statuses: {}, findings: [] }
+  const result: Result = { passes: 0, requests: 0, decoded: 0, statuses: {}, findings: [] }
   const signal = AbortSignal.timeout(Math.ceil(ms))
   while (!signal.aborted && result.findings.length === 0) {
     const now = seed + result.passes++
     process.stderr.write(`pass ${result.passes}, seed ${now}, ${result.requests} requests so far\n`)
     await routesPass(result, { seed: now, runs, classes, routes, signal })
-    if (classes.includes(DECODERS)) await decodersPass(result, { seed: now, numRuns: runs * DECODER_RUNS })
+    if (classes.includes(DECODERS)) {
+      await decodersPass(result, { seed: now, numRuns: runs * DECODER_RUNS, signal })
+    }
   }
   return result
 }
@@ -91,13 +107,23 @@ async function routesPass(
 
 async function decodersPass(
   result: Result,
-  options: { readonly seed: number; readonly numRuns: number },
+  options: { readonly seed: number; readonly numRuns: number; readonly signal: AbortSignal },
 ): Promise<void> {
-  for (const { name, property } of [...STATE_PROPERTIES, ...TEXT_PROPERTIES]) {
+  for (const { name, property } of DECODER_PROPERTIES) {
+    if (options.signal.aborted) return
     const details = await fc.check(property, options)
+    result.decoded += details.numRuns
     if (details.failed) result.findings.push(`${name}: ${fc.defaultReportMessage(details)}`)
   }
-  await hurtLeader(options).catch((error: Error) => result.findings.push(error.message))
+  for (const hurt of [hurtLeader, hurtCatalog]) {
+    await hurt(options).catch((error: Error) => result.findings.push(error.message))
+    result.decoded += options.numRuns
+  }
+  try {
+    floodCatalog({ messages: FLOOD, bytesMax: FLOOD_BYTES_MAX })
+  } catch (error) {
+    result.findings.push((error as Error).message)
+  }
 }
 
 async function main(args: string[]): Promise<number> {
@@ -131,13 +157,15 @@ async function main(args: string[]): Promise<number> {
     classes,
     routes: values.routes,
   })
-  const { passes, requests, statuses, findings } = result
+  const { passes, requests, decoded, statuses, findings } = result
   if (values.json) process.stdout.write(`${JSON.stringify(result, null, 2)}\n`)
   else {
     const answers = Object.entries(statuses).map(
       ([status, count]) => `${count} × ${status === '0' ? 'waited' : status}`,
     )
-    process.stdout.write(`${passes} passes, ${requests} requests: ${answers.join(', ')}\n`)
+    process.stdout.write(
+      `${passes} passes, ${requests} requests: ${answers.join(', ')}; ${decoded} inputs of decoders\n`,
+    )
     for (const finding of findings) process.stdout.write(`WRONG ${finding}\n`)
     process.stdout.write(findings.length === 0 ? 'nothing found\n' : 'FAILED\n')
   }
