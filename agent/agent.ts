@@ -38,6 +38,7 @@ import { Backups } from './snapshot/backups.ts'
 import { BackupMetrics } from './snapshot/metrics.ts'
 import { SnapshotSchedule } from './snapshot/schedule.ts'
 import { setLevel } from './telemetry/log.ts'
+import type { LogFeed } from './telemetry/log-feed.ts'
 
 /** Leases the cluster always has a holder for. */
 const LEASES = ['dns_writer', 'lb_leader']
@@ -48,6 +49,8 @@ const STOP_MS_MAX = 9000
 /** What the agent works with, besides its configuration. */
 export interface AgentCollaborators {
   readonly log: Logger
+  /** The lines of `log` for those who follow it over HTTP. */
+  readonly logFeed?: LogFeed
   /** Storage failed or an invariant broke: the process must end. */
   readonly onFatal: (error: Error) => void
   /** Somebody asked over HTTP that the agent leaves. */
@@ -215,6 +218,7 @@ export class Agent {
     )
     const backupMetrics = new BackupMetrics(metrics)
 
+    const { logFeed } = this.#collaborators
     const http = buildHttpServer(
       { config, version: VERSION },
       {
@@ -232,6 +236,7 @@ export class Agent {
         readiness,
         log: this.#logger('http'),
         metrics,
+        ...(logFeed === undefined ? {} : { logFeed }),
         operations: {
           leave: async () => this.#collaborators.onLeave(),
           reload: this.#collaborators.onReload,

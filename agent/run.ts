@@ -4,6 +4,7 @@ import { diffReloadable } from './config/reload.ts'
 import type { Config } from './config/types.ts'
 import { SystemdNotifier, takeSystemdEnvironment } from './systemd-notify.ts'
 import { createLogger } from './telemetry/log.ts'
+import { LogFeed } from './telemetry/log-feed.ts'
 
 const STATUS_MS = 10_000
 
@@ -12,7 +13,8 @@ const STATUS_MS = 10_000
  * Resolves with the exit code of the process: 0 after an orderly stop, 1 when the agent could not start or had to give up.
  */
 export async function runAgent(config: Config, options: { reload: () => Config }): Promise<number> {
-  const log = createLogger({ level: config.log.level, format: config.log.format })
+  const logFeed = new LogFeed()
+  const log = createLogger({ level: config.log.level, format: config.log.format, feed: logFeed })
   const notifier = new SystemdNotifier(takeSystemdEnvironment(), { logger: log })
   let current = config
   let exitCode = 0
@@ -30,6 +32,7 @@ export async function runAgent(config: Config, options: { reload: () => Config }
   }
   const agent = new Agent(config, {
     log,
+    logFeed,
     onFatal: () => {
       exitCode = 1
       finish()

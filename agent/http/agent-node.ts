@@ -37,7 +37,7 @@ export function addAgentNodeRoutes(routes: RouteTable, context: HttpContext): vo
           SessionTTLMin: config.sessions.ttlMinMs * NANOSECONDS_PER_MS,
         },
         DebugConfig: {},
-        Coord: null,
+        Coord: coordinateJson(membership.coordinate(member.id)),
         Member: memberJson(member, memberOptions),
         Stats: stats(context),
         Meta: { 'consul-network-segment': '', ...config.node.meta },
@@ -113,6 +113,13 @@ export function addAgentNodeRoutes(routes: RouteTable, context: HttpContext): vo
       return sendEmpty(reply)
     },
   })
+}
+
+/** Where this node is in the network, as Consul shows it; null before it has measured anything. */
+function coordinateJson(place: ReturnType<HttpContext['membership']['coordinate']>) {
+  if (place === null) return null
+  const { vec, error, adjustment, height } = place
+  return { Adjustment: adjustment, Error: error, Height: height, Vec: vec }
 }
 
 /** Two levels of strings: that is all `consul info` can print. */

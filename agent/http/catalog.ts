@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { Catalog, CatalogInstance, CatalogSelector } from '../../discovery/catalog/types.ts'
 import { instanceFilter, nodeMetaFilter } from './catalog-filters.ts'
-import type { HttpContext } from './collaborators.ts'
+import type { CatalogContext } from './collaborators.ts'
 import { DATACENTER, nodeIdOf, nodeJson, nodeServiceJson, serviceNodeJson } from './consul-shapes.ts'
 import { badRequest } from './errors.ts'
 import { requestFilter } from './filter/request-filter.ts'
@@ -30,7 +30,7 @@ const NODE_ID_PREFIX_MIN = 2
 const TAG_QUERY = { tag: 'Tag the instance must have; repeatable' }
 
 /** Nodes and services of the cluster: /v1/catalog/* (Consul catalog API). Works without a leader. */
-export function addCatalogRoutes(routes: RouteTable, context: HttpContext): void {
+export function addCatalogRoutes(routes: RouteTable, context: CatalogContext): void {
   const { catalog } = context
   routes.add({
     method: 'GET',
@@ -90,7 +90,7 @@ export function addCatalogRoutes(routes: RouteTable, context: HttpContext): void
   addNodeRoutes(routes, context)
 }
 
-function addServiceRoute(routes: RouteTable, context: HttpContext): void {
+function addServiceRoute(routes: RouteTable, context: CatalogContext): void {
   const { catalog } = context
   routes.add({
     method: 'GET',
@@ -115,7 +115,7 @@ function addServiceRoute(routes: RouteTable, context: HttpContext): void {
   })
 }
 
-function addNodeRoutes(routes: RouteTable, context: HttpContext): void {
+function addNodeRoutes(routes: RouteTable, context: CatalogContext): void {
   const { catalog } = context
   const read = (
     request: FastifyRequest,

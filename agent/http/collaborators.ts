@@ -9,6 +9,7 @@ import type { Keys } from '../../discovery/keyring/types.ts'
 import type { Membership } from '../../discovery/membership/types.ts'
 import type { Config } from '../config/types.ts'
 import type { Backups } from '../snapshot/backups.ts'
+import type { LogFeed } from '../telemetry/log-feed.ts'
 import type { ParkingLot } from './blocking.ts'
 import type { Authorizer } from './permissions.ts'
 
@@ -71,6 +72,8 @@ export interface HttpCollaborators {
   readonly readiness: Readiness
   readonly log: Logger
   readonly metrics: Registry
+  /** The lines of the log as they are written. */
+  readonly logFeed?: LogFeed
   readonly operations: Operations
   /** Who may do what. Everybody may do everything when absent. */
   readonly authorizer?: Authorizer
@@ -83,3 +86,6 @@ export interface HttpContext extends HttpCollaborators {
   /** Where blocking queries wait. */
   readonly parking: ParkingLot
 }
+
+/** What endpoint groups that only read the catalogue are given. */
+export type CatalogContext = Omit<HttpContext, 'catalog'> & { readonly catalog: Catalog }

@@ -1,6 +1,7 @@
 /** Stable codes of the errors the HTTP interface raises itself. A code is never reused for another meaning. */
 export type HttpErrorCode =
   | 'HTTP_BAD_REQUEST'
+  | 'HTTP_ACL_DISABLED'
   | 'HTTP_FORBIDDEN'
   | 'HTTP_NOT_FOUND'
   | 'HTTP_METHOD_NOT_ALLOWED'

@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import type { Catalog, CheckStatus, NodeCheck } from '../../discovery/catalog/types.ts'
 import { instanceFilter, nodeMetaFilter } from './catalog-filters.ts'
-import type { HttpContext } from './collaborators.ts'
+import type { CatalogContext } from './collaborators.ts'
 import { checkJson, serviceEntryJson } from './consul-shapes.ts'
 import { badRequest } from './errors.ts'
 import { requestFilter } from './filter/request-filter.ts'
@@ -27,7 +27,7 @@ const TRUE: ReadonlySet<string> = new Set(['', '1', 't', 'T', 'true', 'TRUE', 'T
 const FALSE: ReadonlySet<string> = new Set(['0', 'f', 'F', 'false', 'FALSE', 'False'])
 
 /** Health of nodes and services: /v1/health/* (Consul health API). Works without a leader. */
-export function addHealthRoutes(routes: RouteTable, context: HttpContext): void {
+export function addHealthRoutes(routes: RouteTable, context: CatalogContext): void {
   const { catalog } = context
   routes.add({
     method: 'GET',
@@ -107,7 +107,7 @@ export function addHealthRoutes(routes: RouteTable, context: HttpContext): void 
   })
 }
 
-function addServiceRoute(routes: RouteTable, context: HttpContext): void {
+function addServiceRoute(routes: RouteTable, context: CatalogContext): void {
   const { catalog } = context
   routes.add({
     method: 'GET',

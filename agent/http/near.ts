@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { CatalogNode } from '../../discovery/catalog/types.ts'
 import type { PeerId } from '../../discovery/mesh/types.ts'
-import type { HttpContext } from './collaborators.ts'
+import type { CatalogContext } from './collaborators.ts'
 import { firstParam } from './query.ts'
 
 /** Something that is on a node of the catalogue. */
@@ -13,7 +13,7 @@ type Placed = { readonly node: CatalogNode }
  * last; those that are as near keep their order. Nothing is sorted from a node that is unknown.
  */
 export function nearestFirst(
-  context: HttpContext,
+  context: CatalogContext,
   request: FastifyRequest,
 ): <T extends Placed>(items: readonly T[]) => readonly T[] {
   const near = firstParam(request.query, 'near') ?? ''
@@ -34,7 +34,7 @@ export function nearestFirst(
 }
 
 function originOf(
-  { catalog, membership }: HttpContext,
+  { catalog, membership }: CatalogContext,
   request: FastifyRequest,
   near: string,
 ): PeerId | null {

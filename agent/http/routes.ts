@@ -18,7 +18,7 @@ export type ResponseSpec =
 
 /** One route: what it does, what it needs, how it is described and what answers it. */
 export interface RouteSpec {
-  readonly method: 'GET' | 'PUT' | 'DELETE' | readonly ('GET' | 'PUT' | 'POST')[]
+  readonly method: 'GET' | 'PUT' | 'DELETE' | readonly ('GET' | 'PUT' | 'POST' | 'DELETE')[]
   /** May end in `*`, which then stands for the rest of the path, slashes included. */
   readonly url: string
   readonly permission: Permission

@@ -265,7 +265,15 @@ export const SelfSchema = Type.Object({
     SessionTTLMin: Type.Integer({ description: 'Nanoseconds' }),
   }),
   DebugConfig: Type.Object({}),
-  Coord: Type.Null(),
+  Coord: Type.Union([
+    Type.Object({
+      Adjustment: Type.Number(),
+      Error: Type.Number(),
+      Height: Type.Number(),
+      Vec: Type.Array(Type.Number()),
+    }),
+    Type.Null(),
+  ]),
   Member: MemberSchema,
   Stats: Type.Record(Type.String(), Type.Record(Type.String(), Type.String())),
   Meta,

@@ -3,9 +3,12 @@ import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import { type FastifyInstance, fastify, LogController } from 'fastify'
 import { Counter, type Registry } from 'prom-client'
 import type { Config } from '../config/types.ts'
+import { addAccessControlRoutes } from './access-control.ts'
 import { addAgentCheckRoutes } from './agent-checks.ts'
+import { addAgentMonitorRoutes } from './agent-monitor.ts'
 import { addAgentNodeRoutes } from './agent-node.ts'
 import { addAgentServiceRoutes } from './agent-services.ts'
+import { addAgentTelemetryRoutes } from './agent-telemetry.ts'
 import { addApiRoutes } from './api.ts'
 import { addAutopilotRoutes } from './autopilot.ts'
 import { ParkingLot } from './blocking.ts'
@@ -15,6 +18,7 @@ import { addDeclarationRoutes } from './catalog-declarations.ts'
 import type { HttpCollaborators, HttpContext } from './collaborators.ts'
 import { Connections, requireHost } from './connections.ts'
 import { installConsulParams } from './consul-params.ts'
+import { ConsulCatalog } from './consul-service.ts'
 import { addCoordinateRoutes } from './coordinate.ts'
 import { addEventRoutes } from './events.ts'
 import { installFailureReplies, sendFailure } from './failure-replies.ts'
@@ -29,10 +33,12 @@ import { addOpsRoutes } from './ops.ts'
 import { allowAll, enforcePermissions } from './permissions.ts'
 import { routableUrl } from './raw-path.ts'
 import { RouteTable } from './routes.ts'
+import { addServiceMeshRoutes } from './service-mesh.ts'
 import { addSessionRoutes } from './session.ts'
 import { addSnapshotRoutes } from './snapshot.ts'
 import { addStatusRoutes } from './status.ts'
 import { addTransactionRoutes } from './txn.ts'
+import { addUsageRoutes } from './usage.ts'
 
 /** Bounds of the server; every one has a default. */
 export interface HttpLimits {
@@ -131,15 +137,21 @@ function addRoutes(app: FastifyInstance, context: HttpContext): void {
   addForceLeaveRoute(routes, context)
   addAgentServiceRoutes(routes, context)
   addAgentCheckRoutes(routes, context)
-  addCatalogRoutes(routes, context)
+  addAgentTelemetryRoutes(routes, context)
+  addAgentMonitorRoutes(routes, context)
+  addAccessControlRoutes(routes)
+  const shown = { ...context, catalog: new ConsulCatalog(context.catalog, context.membership) }
+  addCatalogRoutes(routes, shown)
   addDeclarationRoutes(routes, context)
-  addHealthRoutes(routes, context)
+  addHealthRoutes(routes, shown)
+  addServiceMeshRoutes(routes, shown)
   addStatusRoutes(routes, context)
   addCoordinateRoutes(routes, context)
   addEventRoutes(routes, context)
   addOperatorRoutes(routes, context)
   addAutopilotRoutes(routes, context)
   addKeyringRoutes(routes, context)
+  addUsageRoutes(routes, context)
   addSnapshotRoutes(routes, context)
   addApiRoutes(routes, context)
   addKvWatchRoutes(routes, context)

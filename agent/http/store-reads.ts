@@ -3,7 +3,7 @@ import type { Consistency } from '../../consensus/client.ts'
 import type { CatalogSelector } from '../../discovery/catalog/types.ts'
 import { parseGoDuration } from '../../discovery/health/duration.ts'
 import { DEFAULT_WAIT_MS, MAX_WAIT_MS } from './blocking.ts'
-import type { HttpContext } from './collaborators.ts'
+import type { CatalogContext } from './collaborators.ts'
 import { badRequest } from './errors.ts'
 import { firstParam, hasParam } from './query.ts'
 import { clientSignal, renderJson, sendJsonText } from './replies.ts'
@@ -120,7 +120,7 @@ export function setContactHeaders(reply: FastifyReply, state: ContactState): voi
  * `stale` whatever was asked. A change that leaves the body as it was does not wake the client.
  */
 export async function sendCatalogRead(
-  context: HttpContext,
+  context: CatalogContext,
   request: FastifyRequest,
   reply: FastifyReply,
   read: {

@@ -2,6 +2,7 @@ import { fstatSync } from 'node:fs'
 import { type DestinationStream, type Logger, pino, symbols } from 'pino'
 import pinoPretty from 'pino-pretty'
 import type { Config } from '../config/types.ts'
+import type { LogFeed } from './log-feed.ts'
 
 /** Where lines go: process.stdout or anything with its `write`. */
 export interface LogStream {
@@ -16,6 +17,8 @@ export interface LogOptions {
   readonly level: Config['log']['level']
   readonly format: Config['log']['format']
   readonly journalStream?: string | undefined
+  /** Is given every line that is written. */
+  readonly feed?: LogFeed
 }
 
 /** Names under which secrets would reach a log, at the top of the logged object and up to two levels below. */
@@ -63,6 +66,7 @@ export function createLogger(options: LogOptions, stream: LogStream = process.st
     write(line) {
       const text = render(line)
       stream.write(journal ? withPriority(text, this.lastLevel) : text)
+      options.feed?.publish(line, this.lastLevel)
     },
   }
   return pino(

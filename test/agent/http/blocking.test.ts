@@ -179,7 +179,7 @@ t.test('the catalogue: wakes for a change of the body only', async (t) => {
   t.equal((await stranger).status, 200)
   t.equal(h.catalog.watching, 2, 'an unrelated change woke nobody')
   await service(['v1', 'v2'])
-  t.same(JSON.parse((await names).body), { web: ['v1', 'v2'] })
+  t.same(JSON.parse((await names).body), { consul: [], web: ['v1', 'v2'] })
   t.equal((await instances).index, h.catalog.index)
 })
 

@@ -47,8 +47,8 @@ t.test('reads of the catalogue', async (t) => {
     (await json('/v1/catalog/nodes?node-meta=zone:b')).map((node: { Node: string }) => node.Node),
     ['n2'],
   )
-  t.same(await json('/v1/catalog/services'), { db: [], web: ['a', 'v1', 'v2'] })
-  t.same(await json('/v1/catalog/services?node-meta=zone:a'), { web: ['a', 'v1'] })
+  t.same(await json('/v1/catalog/services'), { consul: [], db: [], web: ['a', 'v1', 'v2'] })
+  t.same(await json('/v1/catalog/services?node-meta=zone:a'), { consul: [], web: ['a', 'v1'] })
   t.same(await json('/v1/catalog/services?node-meta=zone:a&node-meta=zone:b'), {})
 
   const ids = async (url: string) => (await json(url)).map((each: { ServiceID: string }) => each.ServiceID)
@@ -69,11 +69,11 @@ t.test('reads of the catalogue', async (t) => {
   t.equal((await app.inject('/v1/catalog/service/')).body, 'Missing service name')
 
   const node = await json('/v1/catalog/node/n2')
-  t.same(Object.keys(node.Services), ['web2', 'db'])
+  t.same(Object.keys(node.Services), ['consul', 'db', 'web2'])
   t.equal((await json(`/v1/catalog/node/${node.Node.ID.slice(0, 12)}`)).Node.Node, 'n2')
   t.same(
     (await json('/v1/catalog/node-services/n2')).Services.map((each: { ID: string }) => each.ID),
-    ['web2', 'db'],
+    ['consul', 'db', 'web2'],
   )
 })
 
