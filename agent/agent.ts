@@ -14,6 +14,7 @@ import { LevelStore } from '../consensus/storage/level-store.ts'
 import { GossipCatalog } from '../discovery/catalog/gossip-catalog.ts'
 import { DnsServer } from '../discovery/dns/server.ts'
 import { GossipEvents } from '../discovery/events/gossip-events.ts'
+import { ResultStore } from '../discovery/health/result-store.ts'
 import { CheckRunner } from '../discovery/health/runner.ts'
 import { announcement } from '../discovery/keyring/announcement.ts'
 import { ClusterKeyring } from '../discovery/keyring/cluster-keyring.ts'
@@ -169,9 +170,11 @@ export class Agent {
     this.#consensus = consensus
     const { client } = consensus
 
+    const results = new ResultStore({ dataDir: config.dataDir }, { log: this.#logger('health') })
+    await results.load()
     const catalog = new GossipCatalog(
       { name, address: mesh.advertise, meta: config.node.meta, dataDir: config.dataDir },
-      { mesh, membership, log: this.#logger('catalog'), metrics },
+      { mesh, membership, log: this.#logger('catalog'), metrics, lastResult: (id) => results.get(id) },
     )
     const declared = new DeclaredNodes({
       client,
@@ -184,9 +187,10 @@ export class Agent {
       mesh.setKeys(ring.keys())
       this.#announce()
     })
+    const { dockerSocket, scripts } = config.checks
     const health = new CheckRunner(
-      { dataDir: config.dataDir },
-      { local: catalog.local, log: this.#logger('health'), metrics },
+      { dataDir: config.dataDir, dockerSocket, scripts: scripts === 'on' },
+      { local: catalog.local, catalog: catalog.store, results, log: this.#logger('health'), metrics },
     )
     const events = new GossipEvents({ mesh, local: catalog.local, log: this.#logger('events'), metrics })
     const leases = new LeaseKeeper(

@@ -91,7 +91,7 @@ async function bundleProgram(entry: string, outfile: string): Promise<void> {
     minifyWhitespace: true,
     legalComments: 'inline',
     logLevel: 'warning',
-    plugins: [embedAddon()],
+    plugins: [embedAddon(), leaveOut()],
   })
 }
 
@@ -106,6 +106,20 @@ function embedAddon(): Plugin {
         resolveDir: import.meta.dirname,
         loader: 'js',
       }))
+    },
+  }
+}
+
+/** Packages that dockerode names for what this program never asks of it: engines behind SSH, and building images. */
+const LEFT_OUT = /^(?:ssh2|@grpc\/proto-loader)$/
+
+/** Puts an empty module in place of packages that are not used, the first of them with native libraries of its own. */
+function leaveOut(): Plugin {
+  return {
+    name: 'leave-out',
+    setup(context) {
+      context.onResolve({ filter: LEFT_OUT }, ({ path }) => ({ path, namespace: 'left-out' }))
+      context.onLoad({ filter: /.*/, namespace: 'left-out' }, () => ({ contents: 'module.exports = {}' }))
     },
   }
 }

@@ -133,6 +133,11 @@ function assemble(
       ttlMinMs: get('sessions.ttl_min') ?? 10_000,
       ttlFactor: get('sessions.ttl_factor') ?? 2,
     },
+    checks: {
+      scripts: get('checks.scripts') ?? 'off',
+      dockerSocket: get('checks.docker_socket') ?? '/var/run/docker.sock',
+      deregisterMinMs: get('checks.deregister_min') ?? 60_000,
+    },
     log: { level: get('log.level') ?? 'info', format: get('log.format') ?? 'auto' },
     snapshots: snapshots(found, absolute(get('data_dir') ?? defaultDataDir(env), env), env, warnings),
     providers: {

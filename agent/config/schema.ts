@@ -47,6 +47,9 @@ export interface SettingValues {
   'kv.value_bytes_max': number
   'sessions.ttl_min': number
   'sessions.ttl_factor': Config['sessions']['ttlFactor']
+  'checks.scripts': Config['checks']['scripts']
+  'checks.docker_socket': string
+  'checks.deregister_min': number
   'log.level': Config['log']['level']
   'log.format': Config['log']['format']
   'snapshots.every': number
@@ -310,6 +313,30 @@ export const SETTINGS: { readonly [Path in SettingPath]: Setting<SettingValues[P
     doc: 'A session made over /v1/session on this node ends when it was not renewed for its TTL times this. Consul has 2, and Patroni counts on it.',
     reloadable: false,
     read: (config) => config.sessions.ttlFactor,
+  },
+  'checks.scripts': {
+    kind: oneOf(['off', 'on']),
+    default: 'off',
+    flag: null,
+    doc: 'Whether checks may run programs (`ScriptArgs`, `DockerContainerID`): whoever may register a service then runs programs as the agent. Off, those known from before are critical.',
+    reloadable: false,
+    read: (config) => config.checks.scripts,
+  },
+  'checks.docker_socket': {
+    kind: path(),
+    default: '/var/run/docker.sock',
+    flag: null,
+    doc: 'Socket of the Docker engine that runs checks in containers.',
+    reloadable: false,
+    read: (config) => config.checks.dockerSocket,
+  },
+  'checks.deregister_min': {
+    kind: duration('1s', '8760h'),
+    default: '1m',
+    flag: null,
+    doc: 'Least value of `DeregisterCriticalServiceAfter`; shorter ones are raised to it.',
+    reloadable: false,
+    read: (config) => config.checks.deregisterMinMs,
   },
   'log.level': {
     kind: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace']),

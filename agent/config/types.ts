@@ -66,6 +66,15 @@ export interface Config {
     /** A session ends when it was not renewed for its TTL times this. 1 or 2, default 2. */
     readonly ttlFactor: 1 | 2
   }
+  /** Checks of this node and its services. */
+  readonly checks: {
+    /** Whether registrations over HTTP may bring programs to run: as scripts, or in containers. Default off. */
+    readonly scripts: 'off' | 'on'
+    /** Socket of the Docker engine that runs checks in containers. */
+    readonly dockerSocket: string
+    /** Least time a service stays critical before it is deregistered for it. At least 1 s, default 1 minute. */
+    readonly deregisterMinMs: number
+  }
   readonly log: {
     readonly level: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace'
     readonly format: 'auto' | 'json' | 'pretty'

@@ -131,7 +131,11 @@ function register(context: HttpContext, fields: Fields): void {
   const name = fields.string('Name')
   if (name === '') throw badRequest('Missing check name')
   const serviceId = fields.string('ServiceID')
-  const definition = parseCheck(fields, { id: name, name, serviceId, badStatus: 'Bad check status' })
+  const definition = parseCheck(
+    fields,
+    { id: name, name, serviceId, badStatus: 'Bad check status' },
+    context.config.checks,
+  )
   const record = local.record()
   if (serviceId !== '' && !record.services.has(serviceId)) {
     throw notFound(`ServiceID "${serviceId}" does not exist`)

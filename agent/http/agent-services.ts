@@ -55,7 +55,7 @@ export function addAgentServiceRoutes(routes: RouteTable, context: HttpContext):
     responses: { 200: { description: 'Registered' }, ...ERRORS },
     bodyLimit: REGISTRATION_BYTES_MAX,
     handler: async (request, reply) => {
-      const definition = parseService(new Fields(bodyJson(request), 'the body'))
+      const definition = parseService(new Fields(bodyJson(request), 'the body'), context.config.checks)
       const flag = firstParam(request.query, 'replace-existing-checks')
       register(context, definition, flag !== undefined && flag !== 'false' && flag !== '0')
       await keepRegistrations(context)

@@ -1,28 +1,17 @@
 import type { CheckStatus, HealthCheck } from '../../discovery/catalog/types.ts'
+import { catalogCheck } from '../../discovery/health/check-state.ts'
 import { formatGoDuration } from '../../discovery/health/duration.ts'
-import type { CheckDefinition, CheckKind } from '../../discovery/health/types.ts'
+import { defaultTimeoutMs } from '../../discovery/health/polled-check.ts'
+import { OUTPUT_CHARS_MAX } from '../../discovery/health/probe.ts'
+import type { CheckDefinition, CheckKind, CheckThresholds } from '../../discovery/health/types.ts'
+import type { Config } from '../config/types.ts'
+import { invalidCheck, parseKind } from './check-kinds.ts'
 import { badRequest } from './errors.ts'
 import type { Fields } from './fields.ts'
 
-/** Timeout of a check that names none (Consul's). */
-const DEFAULT_TIMEOUT_MS = 10_000
 /** Shorter intervals are raised to it, as Consul does. */
 const INTERVAL_MIN_MS = 1_000
-
-/** Consul's kinds of checks that this agent does not run: field → what to call it. */
-const UNSUPPORTED: readonly (readonly [field: string, kind: string])[] = [
-  ['ScriptArgs', 'script'],
-  ['Args', 'script'],
-  ['Script', 'script'],
-  ['DockerContainerID', 'Docker'],
-  ['GRPC', 'gRPC'],
-  ['UDP', 'UDP'],
-  ['H2PING', 'H2PING'],
-  ['OSService', 'OS service'],
-  ['AliasService', 'alias'],
-  ['AliasNode', 'alias'],
-  ['TCPUseTLS', 'TCP with TLS'],
-]
+const COUNT_MAX = 1_000_000
 
 /** What a check is called when its registration does not say. */
 export interface CheckDefaults {
@@ -37,19 +26,23 @@ export interface CheckDefaults {
  * The definition of a check from the fields of its registration.
  * @throws HttpError 400 `Invalid check: …` with Consul's texts where it has them.
  */
-export function parseCheck(fields: Fields, defaults: CheckDefaults): CheckDefinition {
+export function parseCheck(
+  fields: Fields,
+  defaults: CheckDefaults,
+  config: Config['checks'],
+): CheckDefinition {
   const initialStatus = parseStatus(fields.string('Status') || 'critical')
   if (initialStatus === null) throw badRequest(defaults.badStatus)
-  const kind = parseKind(fields)
-  const polled = kind.type !== 'ttl'
   const intervalMs = fields.durationMs('Interval')
-  if (polled && (intervalMs === undefined || intervalMs < 0)) {
-    throw invalid('Interval must be > 0 for Script, HTTP, H2PING, TCP, UDP or OSService checks')
+  if (intervalMs !== undefined && fields.has('TTL')) {
+    throw invalidCheck('Interval and TTL cannot both be specified')
   }
-  if (!polled && intervalMs !== undefined) throw invalid('Interval and TTL cannot both be specified')
+  const kind = parseKind(fields, config.scripts === 'on')
+  checkInterval(kind, intervalMs)
   const timeoutMs = fields.durationMs('Timeout')
-  if (timeoutMs !== undefined && timeoutMs < 0) throw invalid('Timeout must not be negative')
+  if (timeoutMs !== undefined && timeoutMs < 0) throw invalidCheck('Timeout must not be negative')
   const raisedMs = intervalMs === undefined ? 0 : Math.max(intervalMs, INTERVAL_MIN_MS)
+  const polled = kind.type !== 'ttl' && kind.type !== 'alias'
   return {
     id: fields.string('CheckID', 'ID') || defaults.id,
     name: fields.string('Name') || defaults.name,
@@ -58,25 +51,18 @@ export function parseCheck(fields: Fields, defaults: CheckDefaults): CheckDefini
     initialStatus,
     kind,
     intervalMs: raisedMs,
-    timeoutMs: timeoutMs ?? DEFAULT_TIMEOUT_MS,
+    timeoutMs: timeoutMs ?? (polled ? defaultTimeoutMs(kind) : 0),
     intervalText: intervalMs === undefined ? '' : formatGoDuration(raisedMs),
     timeoutText: timeoutMs === undefined ? '' : formatGoDuration(timeoutMs),
+    thresholds: parseThresholds(fields),
+    deregisterAfterMs: parseDeregisterAfter(fields, config),
+    outputMax: parseOutputMax(fields),
   }
 }
 
 /** The check as the catalogue shows it before its first result. */
 export function initialCheck(definition: CheckDefinition): HealthCheck {
-  return {
-    id: definition.id,
-    name: definition.name,
-    status: definition.initialStatus,
-    notes: definition.notes,
-    output: '',
-    serviceId: definition.serviceId,
-    type: definition.kind.type,
-    interval: definition.intervalText,
-    timeout: definition.timeoutText,
-  }
+  return catalogCheck(definition, { status: definition.initialStatus, output: '' })
 }
 
 /** A status by its name; null for anything else. */
@@ -84,46 +70,43 @@ export function parseStatus(text: string): CheckStatus | null {
   return text === 'passing' || text === 'warning' || text === 'critical' ? text : null
 }
 
-function parseKind(fields: Fields): CheckKind {
-  const unsupported = UNSUPPORTED.find(([field]) => fields.has(field))
-  if (unsupported !== undefined) {
-    throw invalid(`${unsupported[1]} checks are not supported; use HTTP, TCP or TTL`)
-  }
-  const given = ['HTTP', 'TCP', 'TTL'].filter((field) => fields.has(field))
-  if (given.length > 1)
-    throw invalid(`only one of HTTP, TCP and TTL may be given, not ${given.join(' and ')}`)
-  if (given[0] === 'HTTP') return httpKind(fields)
-  if (given[0] === 'TCP') return tcpKind(fields.string('TCP'))
-  const ttlMs = fields.durationMs('TTL')
-  if (ttlMs !== undefined && ttlMs > 0) return { type: 'ttl', ttlMs }
-  if (fields.has('Interval')) throw invalid('one of HTTP, TCP and TTL must be given')
-  throw invalid('TTL must be > 0 for TTL checks')
-}
-
-function httpKind(fields: Fields): CheckKind {
-  const url = fields.string('HTTP')
-  const parsed = URL.canParse(url) ? new URL(url) : null
-  if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:') {
-    throw invalid('HTTP must be an http or https URL')
-  }
-  const method = fields.string('Method') || 'GET'
-  if (!/^[A-Za-z]+$/.test(method)) throw invalid('Method must be the name of an HTTP method')
-  return {
-    type: 'http',
-    url,
-    method,
-    headers: fields.stringLists('Header'),
-    body: fields.string('Body'),
-    tlsSkipVerify: fields.boolean('TLSSkipVerify'),
+function checkInterval(kind: CheckKind, intervalMs: number | undefined): void {
+  if (kind.type === 'alias') {
+    if (intervalMs !== undefined) throw invalidCheck('Interval cannot be set for Alias checks')
+  } else if (kind.type !== 'ttl' && (intervalMs === undefined || intervalMs < 0)) {
+    throw invalidCheck('Interval must be > 0 for Script, HTTP, H2PING, TCP, UDP or OSService checks')
   }
 }
 
-function tcpKind(address: string): CheckKind {
-  const port = Number(/:(\d{1,5})$/.exec(address)?.[1] ?? 0)
-  if (port < 1 || port > 65_535) throw invalid('TCP must be host:port')
-  return { type: 'tcp', address }
+function parseThresholds(fields: Fields): CheckThresholds {
+  const count = (name: string): number => {
+    const value = fields.integer(name) ?? 0
+    if (value < 0 || value > COUNT_MAX) {
+      throw invalidCheck(`${name} must be a whole number from 0 to ${COUNT_MAX}`)
+    }
+    return value
+  }
+  const thresholds = {
+    successBeforePassing: count('SuccessBeforePassing'),
+    failuresBeforeWarning: count('FailuresBeforeWarning'),
+    failuresBeforeCritical: count('FailuresBeforeCritical'),
+  }
+  if (thresholds.failuresBeforeWarning > thresholds.failuresBeforeCritical) {
+    throw invalidCheck("FailuresBeforeWarning can't be higher than FailuresBeforeCritical")
+  }
+  return thresholds
 }
 
-function invalid(reason: string): Error {
-  return badRequest(`Invalid check: ${reason}`)
+/** A time below the floor is raised to it, as Consul does: services must not come and go with a short fault. */
+function parseDeregisterAfter(fields: Fields, config: Config['checks']): number {
+  const afterMs = fields.durationMs('DeregisterCriticalServiceAfter')
+  if (afterMs === undefined) return 0
+  if (afterMs < 0) throw invalidCheck('DeregisterCriticalServiceAfter must not be negative')
+  return Math.max(afterMs, config.deregisterMinMs)
+}
+
+function parseOutputMax(fields: Fields): number {
+  const max = fields.integer('OutputMaxSize') ?? 0
+  if (max < 0) throw invalidCheck('MaxOutputMaxSize must be positive')
+  return max === 0 ? OUTPUT_CHARS_MAX : Math.min(max, OUTPUT_CHARS_MAX)
 }

@@ -1,5 +1,6 @@
 import type { ServiceInstance } from '../../discovery/catalog/types.ts'
 import type { CheckDefinition } from '../../discovery/health/types.ts'
+import type { Config } from '../config/types.ts'
 import { parseCheck } from './check-definition.ts'
 import { badRequest } from './errors.ts'
 import type { Fields } from './fields.ts'
@@ -21,11 +22,11 @@ export interface ServiceDefinition {
  * Reads the body of a service registration.
  * @throws HttpError 400 with Consul's texts.
  */
-export function parseService(fields: Fields): ServiceDefinition {
+export function parseService(fields: Fields, config: Config['checks']): ServiceDefinition {
   const name = fields.string('Name')
   if (name === '') throw badRequest('Missing service name')
   const service = parseInstance(fields, name)
-  return { service, checks: parseChecks(fields, service) }
+  return { service, checks: parseChecks(fields, service, config) }
 }
 
 /** The instance in a registration, without its checks. @throws HttpError 400 with Consul's texts */
@@ -51,18 +52,22 @@ export function parseInstance(fields: Fields, name: string): ServiceInstance {
   }
 }
 
-function parseChecks(fields: Fields, service: ServiceInstance): CheckDefinition[] {
+function parseChecks(fields: Fields, service: ServiceInstance, config: Config['checks']): CheckDefinition[] {
   const single = fields.object('Check')
   const given = [...(single === undefined ? [] : [single]), ...fields.objects('Checks')].filter(
     (check) => !check.empty,
   )
   const checks = given.map((check, i) =>
-    parseCheck(check, {
-      id: given.length === 1 ? `service:${service.id}` : `service:${service.id}:${i + 1}`,
-      name: `Service '${service.name}' check`,
-      serviceId: service.id,
-      badStatus: "Status for checks must 'passing', 'warning', 'critical'",
-    }),
+    parseCheck(
+      check,
+      {
+        id: given.length === 1 ? `service:${service.id}` : `service:${service.id}:${i + 1}`,
+        name: `Service '${service.name}' check`,
+        serviceId: service.id,
+        badStatus: "Status for checks must 'passing', 'warning', 'critical'",
+      },
+      config,
+    ),
   )
   if (new Set(checks.map(({ id }) => id)).size < checks.length) {
     throw badRequest('Invalid check: two checks have the same CheckID')

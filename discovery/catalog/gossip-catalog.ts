@@ -3,7 +3,7 @@ import type { Registry } from 'prom-client'
 import type { Membership } from '../membership/types.ts'
 import type { Mesh } from '../mesh/types.ts'
 import { digestNumber } from './digest.ts'
-import { LocalRecord } from './local-record.ts'
+import { type LastResult, LocalRecord } from './local-record.ts'
 import { CatalogMetrics } from './metrics.ts'
 import { hostOf } from './node-view.ts'
 import { readMeta } from './shapes.ts'
@@ -29,6 +29,8 @@ export interface GossipCatalogCollaborators {
   readonly membership: Membership & { readonly hasSeeds?: boolean }
   readonly log: Logger
   readonly metrics?: Registry
+  /** What a check of this node found last in the run before; without it every check is critical until it has run. */
+  readonly lastResult?: LastResult
   readonly now?: () => number
   readonly random?: () => number
 }
@@ -52,7 +54,8 @@ export class GossipCatalog {
     this.#options = { ...options, meta: readMeta(options.meta, 'the meta of this node') }
     this.#membership = membership
     this.#now = collaborators.now ?? (() => performance.now())
-    this.local = new LocalRecord(options, { log })
+    const { lastResult } = collaborators
+    this.local = new LocalRecord(options, { log, ...(lastResult === undefined ? {} : { lastResult }) })
     this.store = new CatalogStore({ membership, log })
     const metrics = new CatalogMetrics(collaborators.metrics, {
       nodes: () => this.store.nodes().length,

@@ -17,6 +17,9 @@ export interface LocalIdentity {
   readonly incarnation: number
 }
 
+/** What the check with this id found last, in the run of the agent before; undefined if that is not known. */
+export type LastResult = (id: string) => Pick<HealthCheck, 'status' | 'output'> | undefined
+
 /** Characters all outputs may share, so that a node with many checks still has room for their results. */
 const OUTPUTS_CHARS_MAX = 128 * 1024
 const OUTPUT_CHARS_MIN = 128
@@ -26,19 +29,29 @@ export class LocalRecord implements LocalCatalog {
   readonly #file: ServicesFile
   readonly #listeners = new Set<(record: NodeRecord) => void>()
   readonly #bytes = new Map<string, number>()
+  readonly #lastResult: LastResult
   #record: NodeRecord | null = null
   #bytesTotal = 0
 
-  constructor(options: { readonly dataDir: string }, collaborators: { readonly log: Logger }) {
+  constructor(
+    options: { readonly dataDir: string },
+    collaborators: { readonly log: Logger; readonly lastResult?: LastResult },
+  ) {
     this.#file = new ServicesFile(options, collaborators)
+    this.#lastResult = collaborators.lastResult ?? (() => undefined)
   }
 
   /**
-   * Loads what was registered in earlier runs. Their checks stand as critical until the runner replaces them.
+   * Loads what was registered in earlier runs. Their checks stand as they did last, or as critical if that is not known,
+   * until the runner replaces them.
    * @throws CatalogError `CAT_FILE_DAMAGED` or `CAT_FILE_FAILED`
    */
   async open(identity: LocalIdentity): Promise<void> {
-    const { services, checks } = await this.#file.load()
+    const { services, checks: kept } = await this.#file.load()
+    const checks = this.#withLastResults(
+      kept,
+      [...services, ...kept].map(sizeOf).reduce((a, b) => a + b, 0),
+    )
     const { id, name, address, meta, incarnation } = identity
     this.#bytes.clear()
     this.#bytesTotal = 0
@@ -59,6 +72,19 @@ export class LocalRecord implements LocalCatalog {
   record(): NodeRecord {
     if (!this.#record) throw new CatalogError('CAT_NOT_STARTED', 'the catalogue has not started')
     return this.#record
+  }
+
+  /** @param bytes of everything without the outputs */
+  #withLastResults(kept: readonly HealthCheck[], bytes: number): readonly HealthCheck[] {
+    const outputChars = outputCharsMax(kept.length)
+    let bytesLeft = LIMITS.recordBytes - bytes
+    return kept.map((check) => {
+      const last = this.#lastResult(check.id)
+      if (last === undefined) return check
+      const output = last.output.slice(0, outputChars)
+      bytesLeft -= sizeOf(output)
+      return readCheck({ ...check, status: last.status, output: bytesLeft > 0 ? output : '' })
+    })
   }
 
   /** Adds or replaces an instance. @throws CatalogError `CAT_INVALID` or `CAT_TOO_LARGE`; nothing is changed. */

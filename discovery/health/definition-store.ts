@@ -1,7 +1,8 @@
 import { mkdir, open, readFile, rename } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { decodeDefinitions, ShapeError } from './definition-codec.ts'
 import { HealthError } from './errors.ts'
-import type { CheckDefinition, CheckKind } from './types.ts'
+import type { CheckDefinition } from './types.ts'
 
 const FORMAT = 1
 
@@ -33,7 +34,7 @@ export class DefinitionStore {
       })
     }
     try {
-      return decode(JSON.parse(text))
+      return decodeDefinitions(JSON.parse(text), FORMAT)
     } catch (error) {
       // The parser quotes the text around the fault, and headers with secrets may be in it: say only what is wrong.
       const what = error instanceof ShapeError ? error.message : 'not valid JSON'
@@ -88,85 +89,4 @@ export class DefinitionStore {
       })
     }
   }
-}
-
-/** What is wrong with the file, in words that hold none of its values. */
-class ShapeError extends Error {}
-
-type Json = Readonly<Record<string, unknown>>
-
-function decode(file: unknown): CheckDefinition[] {
-  const { format, checks } = object(file, 'the file')
-  if (format !== FORMAT) throw new ShapeError(`"format" is not ${FORMAT}`)
-  if (!Array.isArray(checks)) throw new ShapeError('"checks" is not a list')
-  return checks.map((check: unknown, at) => decodeDefinition(object(check, `checks[${at}]`), `checks[${at}]`))
-}
-
-function decodeDefinition(from: Json, at: string): CheckDefinition {
-  const status = text(from, 'initialStatus', at)
-  if (status !== 'passing' && status !== 'warning' && status !== 'critical') {
-    throw new ShapeError(`${at}.initialStatus is not passing, warning or critical`)
-  }
-  return {
-    id: text(from, 'id', at),
-    name: text(from, 'name', at),
-    notes: text(from, 'notes', at),
-    serviceId: text(from, 'serviceId', at),
-    initialStatus: status,
-    kind: decodeKind(object(from.kind, `${at}.kind`), `${at}.kind`),
-    intervalMs: duration(from, 'intervalMs', at),
-    timeoutMs: duration(from, 'timeoutMs', at),
-    intervalText: text(from, 'intervalText', at),
-    timeoutText: text(from, 'timeoutText', at),
-  }
-}
-
-function decodeKind(from: Json, at: string): CheckKind {
-  switch (from.type) {
-    case 'ttl':
-      return { type: 'ttl', ttlMs: duration(from, 'ttlMs', at) }
-    case 'tcp':
-      return { type: 'tcp', address: text(from, 'address', at) }
-    case 'http': {
-      const headers = object(from.headers, `${at}.headers`)
-      for (const values of Object.values(headers)) {
-        if (!Array.isArray(values) || !values.every((value) => typeof value === 'string')) {
-          throw new ShapeError(`${at}.headers is not an object of lists of text`)
-        }
-      }
-      if (typeof from.tlsSkipVerify !== 'boolean')
-        throw new ShapeError(`${at}.tlsSkipVerify is not true or false`)
-      return {
-        type: 'http',
-        url: text(from, 'url', at),
-        method: text(from, 'method', at),
-        headers: headers as Readonly<Record<string, readonly string[]>>,
-        body: text(from, 'body', at),
-        tlsSkipVerify: from.tlsSkipVerify,
-      }
-    }
-    default:
-      throw new ShapeError(`${at}.type is not http, tcp or ttl`)
-  }
-}
-
-function object(value: unknown, at: string): Json {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new ShapeError(`${at} is not an object`)
-  }
-  return value as Json
-}
-
-function text(from: Json, field: string, at: string): string {
-  const value = from[field]
-  if (typeof value !== 'string') throw new ShapeError(`${at}.${field} is not text`)
-  return value
-}
-
-function duration(from: Json, field: string, at: string): number {
-  const value = from[field]
-  if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) {
-    throw new ShapeError(`${at}.${field} is not a number of milliseconds`)
-  }
-  return value
 }

@@ -1,13 +1,13 @@
 import http from 'node:http'
 import https from 'node:https'
 import type { CheckStatus } from '../catalog/types.ts'
-import { type ProbeResult, reason } from './probe.ts'
-import type { CheckKind } from './types.ts'
+import { tlsSettings } from './address.ts'
+import { type ProbeLimits, type ProbeResult, reason } from './probe.ts'
+import type { CheckKind, TlsTarget } from './types.ts'
 
 /** An HTTP check as defined in the contract. */
 export type HttpKind = Extract<CheckKind, { type: 'http' }>
 
-const BODY_BYTES_MAX = 4096
 const REDIRECTS_MAX = 10
 
 /** Go's client drops these when a redirect leaves the host: they are meant for the first target only. */
@@ -15,10 +15,10 @@ const SENSITIVE_HEADERS: ReadonlySet<string> = new Set(['authorization', 'cookie
 
 /**
  * Sends one request, as Consul's HTTP check does: 2xx passing, 429 warning, anything else critical. Up to 10 redirects
- * are followed, at most 4 KiB of the body is read and then the connection is closed.
- * Never rejects. An aborted `signal` ends it: critical before the headers came, else by their status.
+ * are followed unless that is disabled, of the body no more than the output may hold is read, and then the connection is closed.
+ * Never rejects. An aborted signal ends it: critical before the headers came, else by their status.
  */
-export async function probeHttp(kind: HttpKind, signal: AbortSignal): Promise<ProbeResult> {
+export async function probeHttp(kind: HttpKind, { signal, outputMax }: ProbeLimits): Promise<ProbeResult> {
   let method = kind.method === '' ? 'GET' : kind.method.toUpperCase()
   let body = kind.body
   const label = `HTTP ${method} ${redactUrl(kind.url)}`
@@ -27,11 +27,11 @@ export async function probeHttp(kind: HttpKind, signal: AbortSignal): Promise<Pr
     let url = new URL(kind.url)
     let headers = requestHeaders(kind.headers)
     for (let hop = 0; ; hop++) {
-      const response = await send(url, { method, headers, body, insecure: kind.tlsSkipVerify, signal })
+      const response = await send(url, { method, headers, body, tls: kind, signal })
       const status = response.statusCode ?? 0
-      const target = redirectTarget(response, url)
+      const target = kind.disableRedirects ? null : redirectTarget(response, url)
       if (target === null) {
-        const text = await readBody(response)
+        const text = await readBody(response, outputMax)
         const phrase = `${status} ${response.statusMessage || (http.STATUS_CODES[status] ?? '')}`.trim()
         return { status: verdict(status), output: `${label}: ${phrase} Output: ${text}` }
       }
@@ -93,7 +93,7 @@ interface SendOptions {
   readonly method: string
   readonly headers: Headers
   readonly body: string
-  readonly insecure: boolean
+  readonly tls: TlsTarget
   readonly signal: AbortSignal
 }
 
@@ -110,7 +110,7 @@ function send(url: URL, options: SendOptions): Promise<http.IncomingMessage> {
     headers,
     signal: options.signal,
     agent: false,
-    rejectUnauthorized: !options.insecure,
+    ...(url.protocol === 'https:' ? tlsSettings(options.tls, url.hostname.replace(/^\[|\]$/g, '')) : {}),
   }
   return new Promise((resolve, reject) => {
     const request = url.protocol === 'https:' ? https.request(url, settings) : http.request(url, settings)
@@ -129,19 +129,19 @@ function send(url: URL, options: SendOptions): Promise<http.IncomingMessage> {
   })
 }
 
-/** Up to 4 KiB of the body; what came so far if it breaks off or the time is up. */
-function readBody(response: http.IncomingMessage): Promise<string> {
+/** The body up to that many bytes; what came so far if it breaks off or the time is up. */
+function readBody(response: http.IncomingMessage, bytesMax: number): Promise<string> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = []
     let size = 0
     const finish = () => {
       response.destroy()
-      resolve(Buffer.concat(chunks).subarray(0, BODY_BYTES_MAX).toString('utf8'))
+      resolve(Buffer.concat(chunks).subarray(0, bytesMax).toString('utf8'))
     }
     response.on('data', (chunk: Buffer) => {
       chunks.push(chunk)
       size += chunk.length
-      if (size >= BODY_BYTES_MAX) finish()
+      if (size >= bytesMax) finish()
     })
     response.once('end', finish)
     response.once('close', finish)

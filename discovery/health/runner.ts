@@ -1,87 +1,83 @@
 import type { Logger } from 'pino'
-import { Counter, Gauge, type Registry } from 'prom-client'
-import type { CheckStatus, HealthCheck, LocalCatalog } from '../catalog/types.ts'
+import type { Registry } from 'prom-client'
+import type { CheckStatus, LocalCatalog } from '../catalog/types.ts'
+import { AliasCheck, type AliasSource } from './alias-check.ts'
+import { CheckState } from './check-state.ts'
 import { DefinitionStore } from './definition-store.ts'
-import { formatGoDuration } from './duration.ts'
-import { probeHttp } from './http-probe.ts'
-import { cutOutput, type ProbeResult } from './probe.ts'
-import { probeTcp } from './tcp-probe.ts'
-import { systemTimers, type Timer, type Timers } from './timers.ts'
+import { PolledCheck } from './polled-check.ts'
+import { ProbeQueue, type ProbeQueueOptions } from './probe-queue.ts'
+import { type Probe, type ProberOptions, systemProbe } from './prober.ts'
+import { type KeptResult, ResultStore } from './result-store.ts'
+import { RunnerMetrics } from './runner-metrics.ts'
+import { systemTimers, type Timers } from './timers.ts'
+import { TtlCheck } from './ttl-check.ts'
 import type { CheckDefinition, HealthRunner } from './types.ts'
 
 /** Settings of the runner. */
-export interface CheckRunnerOptions {
-  /** Where `checks.json` lives. */
+export interface CheckRunnerOptions extends ProberOptions {
+  /** Where `checks.json` and `check-results.json` live. */
   readonly dataDir: string
-  /** Most probes under way at a time; the others wait their turn. Default 64. */
-  readonly maxConcurrent?: number
+  /** How many probes run at a time. */
+  readonly queue?: ProbeQueueOptions
 }
 
-/** What the runner works with. `timers` and `random` (in [0, 1)) default to the machine's. */
+/** What the runner works with. `timers`, `random` (in [0, 1)) and `probe` default to the machine's. */
 export interface CheckRunnerCollaborators {
   readonly local: LocalCatalog
+  /** What alias checks follow. */
+  readonly catalog: AliasSource
   readonly log: Logger
   readonly metrics?: Registry
+  /** Shared with the catalogue, so that its record begins with the results of the last run. Default: a store of its own. */
+  readonly results?: ResultStore
   readonly timers?: Timers
   readonly random?: () => number
+  readonly probe?: Probe
 }
 
-/** Timeout of a check that names none (Consul's default). */
-const TIMEOUT_MS_DEFAULT = 10_000
-const INTERVAL_MS_MIN = 1_000
-/** A run comes up to this share of its interval early or late, so that checks of one interval spread out. */
-const JITTER = 0.1
-/** A new output without a new status reaches the catalogue no sooner than this after the last write: each write is gossip. */
-const OUTPUT_WRITE_MS = 60_000
-
-/** A check that is being run, and its newest result. */
+/** A check that is being run: its newest result and what makes the results. */
 interface Entry {
-  readonly definition: CheckDefinition
-  status: CheckStatus
-  output: string
-  /** Output of the last report of a ttl check. */
-  reported: string
-  /** Next run, or expiry of a ttl check. */
-  timer: Timer | null
-  /** Pending write of an output that changed without the status. */
-  outputTimer: Timer | null
-  writtenAtMs: number
-  probe: AbortController | null
+  readonly state: CheckState
+  readonly driver: PolledCheck | TtlCheck | AliasCheck
 }
 
 /**
- * Runs the checks of this node (http, tcp, ttl) as Consul's agent does and writes their results into the node's own
- * catalogue record. A probe never overlaps itself, and one that hangs is ended by its timeout and delays no other.
+ * Runs the checks of this node as Consul's agent does and writes their results into the node's own catalogue record.
+ * A probe never overlaps itself, and one that hangs is ended by its timeout and delays no other.
  */
 export class CheckRunner implements HealthRunner {
   readonly #local: LocalCatalog
+  readonly #catalog: AliasSource
   readonly #log: Logger
   readonly #timers: Timers
   readonly #random: () => number
-  readonly #maxConcurrent: number
+  readonly #probe: Probe
+  readonly #queue: ProbeQueue
   readonly #store: DefinitionStore
-  readonly #runs: Counter<'type' | 'status'> | null
+  readonly #results: ResultStore
+  readonly #metrics: RunnerMetrics
   readonly #entries = new Map<string, Entry>()
-  /** Due and waiting for a free place. An entry is in it at most once, so its bound is the number of checks. */
-  readonly #due = new Set<Entry>()
-  #probing = 0
   #starting: Promise<void> | null = null
   #started = false
   #saved: Promise<void> = Promise.resolve()
 
   constructor(options: CheckRunnerOptions, collaborators: CheckRunnerCollaborators) {
-    this.#local = collaborators.local
-    this.#log = collaborators.log
+    const { local, catalog, log } = collaborators
+    this.#local = local
+    this.#catalog = catalog
+    this.#log = log
     this.#timers = collaborators.timers ?? systemTimers
     this.#random = collaborators.random ?? Math.random
-    this.#maxConcurrent = options.maxConcurrent ?? 64
+    this.#probe = collaborators.probe ?? systemProbe(options)
+    this.#queue = new ProbeQueue(options.queue ?? {}, { timers: this.#timers })
     this.#store = new DefinitionStore(options)
-    this.#runs = collaborators.metrics ? this.#register(collaborators.metrics) : null
+    this.#results = collaborators.results ?? new ResultStore(options, { log })
+    this.#metrics = new RunnerMetrics(collaborators.metrics, this.#queue)
   }
 
   /**
-   * Loads the definitions of the last run and begins. Checks keep the status the catalogue has of them until their
-   * first result, so a restart of the agent makes nothing flap; those of a service that is gone are dropped.
+   * Loads the definitions of the last run and begins. Checks keep the status they had then until their first result, so a
+   * restart of the agent makes nothing flap; those of a service that is gone are dropped.
    * @throws HealthError `HLT_FILE_DAMAGED`, `HLT_FILE_FAILED`.
    */
   start(): Promise<void> {
@@ -89,14 +85,21 @@ export class CheckRunner implements HealthRunner {
     return this.#starting
   }
 
-  /** Ends every probe and timer and waits until the definitions are on disk. Results that arrive later are dropped. */
+  /** Ends every probe and timer and waits until definitions and results are on disk. Results that arrive later are dropped. */
   async stop(): Promise<void> {
     if (this.#starting === null) return
     await this.#starting.catch(() => undefined)
+    const wasStarted = this.#started
     this.#started = false
-    for (const entry of this.#entries.values()) this.#halt(entry)
+    const results = this.#currentResults(true)
+    for (const entry of this.#entries.values()) halt(entry)
     this.#entries.clear()
     await this.flush().catch(() => undefined)
+    if (wasStarted) {
+      await this.#results.close(results).catch((error: unknown) => {
+        this.#log.warn({ err: error }, 'the results of the checks are not on disk')
+      })
+    }
     this.#starting = null
   }
 
@@ -106,18 +109,18 @@ export class CheckRunner implements HealthRunner {
    */
   put(definition: CheckDefinition): void {
     const previous = this.#entries.get(definition.id)
-    if (previous !== undefined) this.#halt(previous)
+    if (previous !== undefined) halt(previous)
     const entry = this.#entry(definition)
     this.#entries.set(definition.id, entry)
     if (!this.#started) return
     this.#save()
-    this.#begin(entry)
+    begin(entry)
   }
 
   remove(id: string): boolean {
     const entry = this.#entries.get(id)
     if (entry === undefined) return false
-    this.#halt(entry)
+    halt(entry)
     this.#entries.delete(id)
     this.#local.removeCheck(id)
     if (this.#started) this.#save()
@@ -125,23 +128,20 @@ export class CheckRunner implements HealthRunner {
   }
 
   definitions(): readonly CheckDefinition[] {
-    return [...this.#entries.values()].map((entry) => entry.definition)
+    return [...this.#entries.values()].map(({ state }) => state.definition)
   }
 
   report(id: string, status: CheckStatus, output: string): 'ok' | 'unknown' | 'not-ttl' {
     const entry = this.#entries.get(id)
     if (entry === undefined) return 'unknown'
-    const { kind } = entry.definition
-    if (kind.type !== 'ttl') return 'not-ttl'
-    entry.reported = cutOutput(output)
-    this.#apply(entry, { status, output })
-    if (this.#started) this.#armTtl(entry, kind.ttlMs)
+    if (!(entry.driver instanceof TtlCheck)) return 'not-ttl'
+    entry.driver.report(status, output, this.#started)
     return 'ok'
   }
 
   /** The newest output of a check; the catalogue may show an older one for up to a minute. Undefined if unknown. */
   output(id: string): string | undefined {
-    return this.#entries.get(id)?.output
+    return this.#entries.get(id)?.state.output
   }
 
   /** Resolves when every change so far is on disk. @throws HealthError `HLT_FILE_FAILED`. */
@@ -150,6 +150,7 @@ export class CheckRunner implements HealthRunner {
   }
 
   async #start(): Promise<void> {
+    await this.#results.load()
     const saved = await this.#store.load().catch((error: unknown) => {
       this.#starting = null
       throw error
@@ -173,145 +174,67 @@ export class CheckRunner implements HealthRunner {
     }
     this.#started = true
     if (before > 0 || dropped > 0) this.#save()
-    for (const entry of this.#entries.values()) this.#begin(entry)
+    for (const entry of this.#entries.values()) begin(entry)
   }
 
   #entry(definition: CheckDefinition): Entry {
     const known = this.#local.record().checks.get(definition.id)
     const same = known?.serviceId === definition.serviceId && known.type === definition.kind.type
-    return {
+    const state = new CheckState(
       definition,
-      status: same ? known.status : definition.initialStatus,
-      output: same ? known.output : '',
-      reported: same && definition.kind.type === 'ttl' ? known.output : '',
-      timer: null,
-      outputTimer: null,
-      writtenAtMs: Number.NEGATIVE_INFINITY,
-      probe: null,
-    }
-  }
-
-  #begin(entry: Entry): void {
-    this.#write(entry)
-    // The first result says what the check found: it does not wait for the minute to pass.
-    entry.writtenAtMs = Number.NEGATIVE_INFINITY
-    const { kind } = entry.definition
-    if (kind.type === 'ttl') this.#armTtl(entry, kind.ttlMs)
-    else this.#enqueue(entry)
-  }
-
-  #halt(entry: Entry): void {
-    entry.timer?.cancel()
-    entry.outputTimer?.cancel()
-    entry.probe?.abort(new Error('the check was removed'))
-    this.#due.delete(entry)
-  }
-
-  #armTtl(entry: Entry, ttlMs: number): void {
-    entry.timer?.cancel()
-    entry.timer = this.#timers.after(ttlMs, () => {
-      const output =
-        entry.reported === ''
-          ? 'TTL expired'
-          : `TTL expired (last output before timeout follows): ${entry.reported}`
-      this.#apply(entry, { status: 'critical', output })
-    })
-  }
-
-  #enqueue(entry: Entry): void {
-    this.#due.add(entry)
-    this.#drain()
-  }
-
-  #drain(): void {
-    for (const entry of this.#due) {
-      if (this.#probing >= this.#maxConcurrent) return
-      this.#due.delete(entry)
-      void this.#run(entry)
-    }
-  }
-
-  async #run(entry: Entry): Promise<void> {
-    const { kind, intervalMs, timeoutMs } = entry.definition
-    const startedAtMs = this.#timers.now()
-    const limitMs = timeoutMs > 0 ? timeoutMs : TIMEOUT_MS_DEFAULT
-    const probe = new AbortController()
-    entry.probe = probe
-    this.#probing += 1
-    const timeout = this.#timers.after(limitMs, () =>
-      probe.abort(new Error(`no answer within ${formatGoDuration(limitMs)}`)),
+      same ? known : { status: definition.initialStatus, output: '' },
+      {
+        local: this.#local,
+        log: this.#log,
+        timers: this.#timers,
+        onStatus: () => this.#results.save(() => this.#currentResults(false)),
+        onCriticalTooLong: (check) => this.#deregister(check),
+      },
     )
-    const result = await runProbe(kind, probe.signal)
-    timeout.cancel()
-    this.#probing -= 1
-    entry.probe = null
-    if (this.#entries.get(entry.definition.id) === entry && this.#started) {
-      this.#runs?.inc({ type: kind.type, status: result.status })
-      this.#apply(entry, result)
-      const spread = 1 - JITTER + 2 * JITTER * this.#random()
-      const periodMs = Math.max(intervalMs, INTERVAL_MS_MIN) * spread
-      const restMs = Math.max(periodMs - (this.#timers.now() - startedAtMs), 0)
-      entry.timer = this.#timers.after(restMs, () => this.#enqueue(entry))
-    }
-    this.#drain()
+    return { state, driver: this.#driver(state, same ? known.output : '') }
   }
 
-  /** Takes over a result: a new status is written at once, a new output when the last write is a minute old. */
-  #apply(entry: Entry, result: ProbeResult): void {
-    const output = cutOutput(result.output)
-    const changed = result.status !== entry.status
-    if (!changed && output === entry.output) return
-    if (changed) {
-      this.#log.info(
-        {
-          check: entry.definition.id,
-          service: entry.definition.serviceId,
-          from: entry.status,
-          to: result.status,
-        },
-        'check changed',
-      )
-    }
-    entry.status = result.status
-    entry.output = output
-    if (!this.#started) return
-    const waitMs = entry.writtenAtMs + OUTPUT_WRITE_MS - this.#timers.now()
-    if (changed || waitMs <= 0) this.#publish(entry)
-    else entry.outputTimer ??= this.#timers.after(waitMs, () => this.#publish(entry))
-  }
-
-  /** `#write` for callers that have nobody to throw to: a run or a timer. */
-  #publish(entry: Entry): void {
-    try {
-      this.#write(entry)
-    } catch (error) {
-      this.#log.error(
-        { err: error, check: entry.definition.id },
-        'the result of a check is not in the catalogue',
-      )
+  #driver(state: CheckState, reported: string): Entry['driver'] {
+    const { kind } = state.definition
+    switch (kind.type) {
+      case 'ttl':
+        return new TtlCheck({ ttlMs: kind.ttlMs, reported }, { state, timers: this.#timers })
+      case 'alias':
+        return new AliasCheck(kind, { state, catalog: this.#catalog, self: this.#local.record().name })
+      default:
+        return new PolledCheck(kind, state, {
+          timers: this.#timers,
+          random: this.#random,
+          queue: this.#queue,
+          probe: this.#probe,
+          onRun: (type, status) => this.#metrics.ran(type, status),
+        })
     }
   }
 
-  #write(entry: Entry): void {
-    entry.outputTimer?.cancel()
-    entry.outputTimer = null
-    const { definition } = entry
-    const { services, checks } = this.#local.record()
-    // Between the removal of a service and of its checks: a result must not bring the check back.
-    if (definition.serviceId !== '' && !services.has(definition.serviceId)) return
-    const check: HealthCheck = {
-      id: definition.id,
-      name: definition.name,
-      status: entry.status,
-      notes: definition.notes,
-      output: entry.output,
-      serviceId: definition.serviceId,
-      type: definition.kind.type,
-      interval: definition.intervalText,
-      timeout: definition.timeoutText,
+  /** A service whose check has been critical for as long as its registration allows goes, with all its checks. */
+  #deregister({ id, serviceId, deregisterAfterMs }: CheckDefinition): void {
+    this.#log.warn(
+      { service: serviceId, check: id, afterMs: deregisterAfterMs },
+      'deregistered a critical service',
+    )
+    for (const [other, entry] of this.#entries) {
+      if (entry.state.definition.serviceId !== serviceId) continue
+      halt(entry)
+      this.#entries.delete(other)
     }
-    entry.writtenAtMs = this.#timers.now()
-    if (!sameCheck(checks.get(check.id), check)) this.#local.putCheck(check)
+    this.#local.removeService(serviceId)
+    this.#metrics.deregistered()
+    this.#save()
+  }
+
+  #currentResults(stopping: boolean): readonly KeptResult[] {
+    return [...this.#entries.values()].map(({ state, driver }) => ({
+      id: state.definition.id,
+      status: state.status,
+      output: state.output,
+      ...(stopping && driver instanceof TtlCheck ? { validMs: driver.restMs } : {}),
+    }))
   }
 
   #save(): void {
@@ -320,48 +243,14 @@ export class CheckRunner implements HealthRunner {
       this.#log.error({ err: error }, 'check definitions are not on disk'),
     )
   }
-
-  #register(metrics: Registry): Counter<'type' | 'status'> {
-    const probing = () => this.#probing
-    const due = () => this.#due.size
-    const registers = [metrics]
-    new Gauge({
-      name: 'constellation_health_probes',
-      help: 'Health probes under way.',
-      registers,
-      collect() {
-        this.set(probing())
-      },
-    })
-    new Gauge({
-      name: 'constellation_health_probes_waiting',
-      help: 'Health probes that are due and wait for a free place.',
-      registers,
-      collect() {
-        this.set(due())
-      },
-    })
-    return new Counter({
-      name: 'constellation_health_runs_total',
-      help: 'Finished runs of health checks by type and result.',
-      labelNames: ['type', 'status'],
-      registers,
-    })
-  }
 }
 
-async function runProbe(kind: CheckDefinition['kind'], signal: AbortSignal): Promise<ProbeResult> {
-  switch (kind.type) {
-    case 'http':
-      return probeHttp(kind, signal)
-    case 'tcp':
-      return probeTcp(kind.address, signal)
-    case 'ttl':
-      throw new Error('a ttl check is reported, not run')
-  }
+function begin({ state, driver }: Entry): void {
+  state.begin()
+  driver.start()
 }
 
-function sameCheck(a: HealthCheck | undefined, b: HealthCheck): boolean {
-  if (a === undefined) return false
-  return (Object.keys(b) as (keyof HealthCheck)[]).every((key) => a[key] === b[key])
+function halt({ state, driver }: Entry): void {
+  driver.stop()
+  state.end()
 }

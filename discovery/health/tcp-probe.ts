@@ -1,25 +1,26 @@
-import { connect } from 'node:net'
-import { type ProbeResult, reason } from './probe.ts'
+import { connect, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import { splitHostPort, tlsSettings } from './address.ts'
+import { type ProbeLimits, type ProbeResult, reason } from './probe.ts'
+import type { CheckKind } from './types.ts'
 
-/** "host:port", "[v6]:port" split in two; null if it is neither. */
-export function splitHostPort(address: string): { readonly host: string; readonly port: number } | null {
-  const match = /^(?:\[([^\]]+)\]|([^:]*)):([0-9]{1,5})$/.exec(address)
-  if (match === null) return null
-  const port = Number(match[3])
-  return port > 0 && port < 65536 ? { host: match[1] ?? (match[2] || 'localhost'), port } : null
-}
+/** A TCP check. */
+export type TcpKind = Extract<CheckKind, { type: 'tcp' }>
 
 /**
- * Connects and hangs up: passing if the connection was accepted, else critical (Consul's TCP check).
- * Never rejects. An aborted `signal` ends it as critical with the reason of the abort.
+ * Connects and hangs up: passing if the connection was accepted, with TLS if its handshake succeeded, else critical
+ * (Consul's TCP check). Never rejects. An aborted signal ends it as critical with the reason of the abort.
  */
-export function probeTcp(address: string, signal: AbortSignal): Promise<ProbeResult> {
+export function probeTcp(kind: TcpKind, { signal }: Pick<ProbeLimits, 'signal'>): Promise<ProbeResult> {
+  const { address } = kind
   const target = splitHostPort(address)
   if (target === null) {
     return Promise.resolve({ status: 'critical', output: `TCP connect ${address}: want "host:port"` })
   }
   return new Promise((resolve) => {
-    const socket = connect(target)
+    const socket: Socket = kind.useTls
+      ? connectTls({ ...target, ...tlsSettings(kind, target.host) })
+      : connect(target)
     const finish = (result: ProbeResult) => {
       signal.removeEventListener('abort', onAbort)
       socket.destroy()
@@ -29,7 +30,10 @@ export function probeTcp(address: string, signal: AbortSignal): Promise<ProbeRes
       finish({ status: 'critical', output: `TCP connect ${address}: ${reason(error)}` })
     const onAbort = () => fail(signal.reason)
     socket.on('error', fail)
-    socket.once('connect', () => finish({ status: 'passing', output: `TCP connect ${address}: Success` }))
+    socket.once(kind.useTls ? 'secureConnect' : 'connect', () =>
+      finish({ status: 'passing', output: `TCP connect ${address}: Success` }),
+    )
+    socket.once('close', () => fail(new Error('the connection was closed')))
     signal.addEventListener('abort', onAbort, { once: true })
     if (signal.aborted) onAbort()
   })

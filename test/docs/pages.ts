@@ -10,6 +10,7 @@ export const PAGES = [
   'docs/guide.md',
   'docs/configuration.md',
   'docs/api.md',
+  'docs/health-checks.md',
   'docs/compatibility.md',
   'docs/operations.md',
   'docs/membership.md',

@@ -80,7 +80,10 @@ export class Subject {
     local.onChange((record) => store.put(record, 0))
     store.put(local.record(), 0)
     store.start()
-    const checks = new CheckRunner({ dataDir: folder }, { local, log, timers: new FakeTimers() })
+    const checks = new CheckRunner(
+      { dataDir: folder },
+      { local, catalog: store, log, timers: new FakeTimers() },
+    )
     await checks.start()
     const server = harness({
       consensus: cluster.client(NODE),

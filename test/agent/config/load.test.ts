@@ -47,7 +47,7 @@ function refusal(yaml: string | Uint8Array | null, sources: Partial<ConfigSource
 const HOST_PORT = 'HOST:PORT or [IPV6]:PORT, port 0-65535 (0 = any free port)'
 const DIAL = 'HOST:PORT or [IPV6]:PORT, port 1-65535'
 const NAME = '1-63 of [A-Za-z0-9._-], starting with a letter or digit'
-const SECTIONS = 'node, cluster, data_dir, mesh, http, dns, kv, sessions, log, snapshots, providers'
+const SECTIONS = 'node, cluster, data_dir, mesh, http, dns, kv, sessions, checks, log, snapshots, providers'
 const KEY_FILE = 'a file made with `constellation keygen` that only this user or group can read'
 const NEEDS_KEY =
   'cluster.key_file: not set, and a cluster of more than one node needs a cluster key; make one with `constellation keygen > FILE; chmod 600 FILE`, the same for every node'
@@ -325,6 +325,7 @@ t.test('an empty configuration is one node on loopback', (t) => {
     snapshots: null,
     kv: { valueBytesMax: 524_288 },
     sessions: { ttlMinMs: 10_000, ttlFactor: 2 },
+    checks: { scripts: 'off', dockerSocket: '/var/run/docker.sock', deregisterMinMs: 60_000 },
     providers: { traefik: { entryPoints: [] } },
     file: null,
   }
@@ -392,6 +393,7 @@ log:     { level: debug, format: json }
 snapshots: { every: 1h30m, keep: 7, directory: backups }
 kv: { value_bytes_max: 4194304 }
 sessions: { ttl_min: 1s, ttl_factor: 1 }
+checks: { scripts: on, docker_socket: /run/docker.sock, deregister_min: 5m }
 providers: { traefik: { entry_points: [ websecure, web ] } }
 `)
   t.strictSame(config, {
@@ -427,6 +429,7 @@ providers: { traefik: { entry_points: [ websecure, web ] } }
     snapshots: { everyMs: 5_400_000, keep: 7, directory: join(dir, 'backups') },
     kv: { valueBytesMax: 4_194_304 },
     sessions: { ttlMinMs: 1_000, ttlFactor: 1 },
+    checks: { scripts: 'on', dockerSocket: '/run/docker.sock', deregisterMinMs: 300_000 },
     providers: { traefik: { entryPoints: ['websecure', 'web'] } },
     file: config.file,
   })

@@ -223,18 +223,34 @@ t.test('registrations that are refused', async (t) => {
     [{ Name: 'x', Check: { HTTP: 'ftp://a/', Interval: '1s' } }, /^Invalid check: HTTP/],
     [{ Name: 'x', Check: { TCP: 'nowhere', Interval: '1s' } }, /^Invalid check: TCP/],
     [{ Name: 'x', Check: { TTL: '10s', Interval: '1s' } }, /^Invalid check: Interval and TTL/],
-    [{ Name: 'x', Check: { TTL: '10s', TCP: 'a:1', Interval: '1s' } }, /^Invalid check: only one/],
+    [{ Name: 'x', Check: { HTTP: 'http://a/', TCP: 'a:1', Interval: '1s' } }, /^Invalid check: only one/],
     [{ Name: 'x', Check: { Notes: 'nothing to do' } }, 'Invalid check: TTL must be > 0 for TTL checks'],
     [{ Name: 'x', Check: { TTL: 'soon' } }, /^Request decode failed: TTL/],
     [
       { Name: 'x', Check: { TTL: '1s', Status: 'fine' } },
       "Status for checks must 'passing', 'warning', 'critical'",
     ],
+    [{ Name: 'x', Check: { OSService: 'sshd', Interval: '1s' } }, /OSService checks are not supported/],
+    [{ Name: 'x', Check: { Script: 'true', Interval: '1s' } }, /Script is no longer supported/],
+    [{ Name: 'x', Check: { args: ['true'], Interval: '1s' } }, /checks\.scripts/],
+    [{ Name: 'x', Check: { DockerContainerID: 'c', args: ['true'], Interval: '1s' } }, /checks\.scripts/],
+    [{ Name: 'x', Check: { GRPC: 'a', Interval: '1s' } }, /^Invalid check: GRPC must be host:port/],
+    [{ Name: 'x', Check: { UDP: 'a:1' } }, /^Invalid check: Interval must be > 0/],
+    [{ Name: 'x', Check: { H2PING: 'a', Interval: '1s' } }, /^Invalid check: H2PING must be host:port/],
     [
-      { Name: 'x', Check: { GRPC: 'a:1', Interval: '1s' } },
-      'Invalid check: gRPC checks are not supported; use HTTP, TCP or TTL',
+      { Name: 'x', Check: { AliasService: 'web', Interval: '1s' } },
+      'Invalid check: Interval cannot be set for Alias checks',
     ],
-    [{ Name: 'x', Check: { args: ['true'], Interval: '1s' } }, /script checks are not supported/],
+    [{ Name: 'x', Check: { AliasService: 'web', TTL: '1s' } }, /^Invalid check: only one of/],
+    [
+      { Name: 'x', Check: { TTL: '1s', OutputMaxSize: -1 } },
+      /^Invalid check: MaxOutputMaxSize must be positive/,
+    ],
+    [
+      { Name: 'x', Check: { TTL: '1s', FailuresBeforeWarning: 3, FailuresBeforeCritical: 2 } },
+      "Invalid check: FailuresBeforeWarning can't be higher than FailuresBeforeCritical",
+    ],
+    [{ Name: 'x', Check: { TTL: '1s', SuccessBeforePassing: -1 } }, /^Invalid check: SuccessBeforePassing/],
     [
       {
         Name: 'x',

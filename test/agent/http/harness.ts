@@ -43,6 +43,7 @@ export const CONFIG: Config = {
   },
   kv: { valueBytesMax: 524_288 },
   sessions: { ttlMinMs: 10_000, ttlFactor: 2 },
+  checks: { scripts: 'off', dockerSocket: '/nonexistent/docker.sock', deregisterMinMs: 60_000 },
   log: { level: 'info', format: 'auto' },
   snapshots: null,
   providers: { traefik: { entryPoints: [] } },

@@ -6,6 +6,9 @@ import type {
   NodeRecord,
   ServiceInstance,
 } from '../../../discovery/catalog/types.ts'
+import type { AliasSource } from '../../../discovery/health/alias-check.ts'
+import type { HttpKind } from '../../../discovery/health/http-probe.ts'
+import type { TcpKind } from '../../../discovery/health/tcp-probe.ts'
 import type { Timers } from '../../../discovery/health/timers.ts'
 import type { CheckDefinition } from '../../../discovery/health/types.ts'
 
@@ -50,6 +53,14 @@ export class FakeLocal implements LocalCatalog {
   status(id: string): string | undefined {
     return this.checks.get(id)?.status
   }
+}
+
+/** A catalogue that knows nobody. */
+export const EMPTY_CATALOG: AliasSource = {
+  synced: true,
+  node: () => undefined,
+  instancesOn: () => [],
+  onChange: () => () => {},
 }
 
 /** A clock that moves only when told to. */
@@ -121,18 +132,29 @@ export function definition(
     timeoutMs: 0,
     intervalText: part.kind.type === 'ttl' ? '' : '10s',
     timeoutText: '',
+    thresholds: { successBeforePassing: 0, failuresBeforeWarning: 0, failuresBeforeCritical: 0 },
+    deregisterAfterMs: 0,
+    outputMax: 4_096,
     ...part,
   }
 }
 
-export function httpKind(url: string, part: Partial<CheckDefinition['kind'] & { type: 'http' }> = {}) {
+/** What a check that does not speak of TLS has. */
+export const TLS_VERIFIED = { tlsSkipVerify: false, tlsServerName: '' }
+
+export function tcpKind(address: string, part: Partial<TcpKind> = {}): TcpKind {
+  return { type: 'tcp', address, useTls: false, ...TLS_VERIFIED, ...part }
+}
+
+export function httpKind(url: string, part: Partial<HttpKind> = {}): HttpKind {
   return {
-    type: 'http' as const,
+    type: 'http',
     url,
     method: '',
     headers: {},
     body: '',
-    tlsSkipVerify: false,
+    disableRedirects: false,
+    ...TLS_VERIFIED,
     ...part,
   }
 }

@@ -1,14 +1,13 @@
-import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import http, { type RequestListener } from 'node:http'
 import https from 'node:https'
 import net, { type AddressInfo } from 'node:net'
-import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { splitHostPort } from '../../../discovery/health/address.ts'
 import { probeHttp, redactUrl } from '../../../discovery/health/http-probe.ts'
 import { cutOutput } from '../../../discovery/health/probe.ts'
-import { probeTcp, splitHostPort } from '../../../discovery/health/tcp-probe.ts'
-import { httpKind } from './fixtures.ts'
+import { probeTcp } from '../../../discovery/health/tcp-probe.ts'
+import { certificate } from './certificate.ts'
+import { httpKind, tcpKind } from './fixtures.ts'
 
 async function listen(t: Test, server: http.Server | net.Server): Promise<number> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -22,7 +21,8 @@ async function listen(t: Test, server: http.Server | net.Server): Promise<number
 const serve = async (t: Test, handler: RequestListener) =>
   `http://127.0.0.1:${await listen(t, http.createServer(handler))}`
 
-const limit = () => AbortSignal.timeout(5_000)
+const limit = () => limits(AbortSignal.timeout(5_000))
+const limits = (signal: AbortSignal) => ({ signal, outputMax: 4_096 })
 
 t.test('an HTTP status decides: 2xx passing, 429 warning, else critical', async (t) => {
   const base = await serve(t, (request, response) => {
@@ -139,10 +139,10 @@ t.test(
       if (request.url === '/stall') response.writeHead(200).write('begin')
     })
     const abort = new AbortController()
-    const hanging = probeHttp(httpKind(`${base}/hang`), abort.signal)
+    const hanging = probeHttp(httpKind(`${base}/hang`), limits(abort.signal))
     abort.abort(new Error('no answer within 1s'))
     t.match(await hanging, { status: 'critical', output: /: no answer within 1s$/ })
-    t.match(await probeHttp(httpKind(`${base}/stall`), AbortSignal.timeout(200)), {
+    t.match(await probeHttp(httpKind(`${base}/stall`), limits(AbortSignal.timeout(200))), {
       status: 'passing',
       output: /200 OK Output: begin$/,
     })
@@ -150,38 +150,12 @@ t.test(
 )
 
 t.test('checks a certificate unless told not to', async (t) => {
-  const directory = t.testdir()
-  const [key, cert] = [join(directory, 'key.pem'), join(directory, 'cert.pem')]
-  try {
-    execFileSync(
-      'openssl',
-      [
-        'req',
-        '-x509',
-        '-newkey',
-        'ec',
-        '-pkeyopt',
-        'ec_paramgen_curve:P-256',
-        '-nodes',
-        '-days',
-        '1',
-        '-subj',
-        '/CN=localhost',
-        '-keyout',
-        key,
-        '-out',
-        cert,
-      ],
-      { stdio: 'ignore' },
-    )
-  } catch {
+  const files = certificate(t.testdir())
+  if (files === null) {
     t.comment('skipped: needs openssl to make a certificate')
     return
   }
-  const server = https.createServer(
-    { key: readFileSync(key), cert: readFileSync(cert) },
-    (_request, response) => response.end(),
-  )
+  const server = https.createServer(files, (_request, response) => response.end())
   const url = `https://127.0.0.1:${await listen(t, server)}/`
   t.match(await probeHttp(httpKind(url), limit()), { status: 'critical', output: /self.signed/ })
   t.match(await probeHttp(httpKind(url, { tlsSkipVerify: true }), limit()), { status: 'passing' })
@@ -190,14 +164,17 @@ t.test('checks a certificate unless told not to', async (t) => {
 t.test('a TCP check connects and hangs up', async (t) => {
   const server = net.createServer((socket) => socket.end())
   const port = await listen(t, server)
-  t.same(await probeTcp(`127.0.0.1:${port}`, limit()), {
+  t.same(await probeTcp(tcpKind(`127.0.0.1:${port}`), limit()), {
     status: 'passing',
     output: `TCP connect 127.0.0.1:${port}: Success`,
   })
   await new Promise((resolve) => server.close(resolve))
-  t.match(await probeTcp(`127.0.0.1:${port}`, limit()), { status: 'critical', output: /ECONNREFUSED/ })
-  t.match(await probeTcp('nonsense', limit()), { status: 'critical', output: /want "host:port"/ })
-  t.match(await probeTcp(`127.0.0.1:${port}`, AbortSignal.abort(new Error('over'))), {
+  t.match(await probeTcp(tcpKind(`127.0.0.1:${port}`), limit()), {
+    status: 'critical',
+    output: /ECONNREFUSED/,
+  })
+  t.match(await probeTcp(tcpKind('nonsense'), limit()), { status: 'critical', output: /want "host:port"/ })
+  t.match(await probeTcp(tcpKind(`127.0.0.1:${port}`), limits(AbortSignal.abort(new Error('over')))), {
     status: 'critical',
     output: /over$/,
   })

@@ -5,7 +5,18 @@ import { join } from 'node:path'
 import { Registry } from 'prom-client'
 import t, { type Test } from 'tap'
 import { CheckRunner } from '../../../discovery/health/runner.ts'
-import { definition, FakeLocal, FakeTimers, httpKind, memoryLog, service, until } from './fixtures.ts'
+import { tempDir } from '../temp-dir.ts'
+import {
+  definition,
+  EMPTY_CATALOG,
+  FakeLocal,
+  FakeTimers,
+  httpKind,
+  memoryLog,
+  service,
+  tcpKind,
+  until,
+} from './fixtures.ts'
 
 async function serve(t: Test, handler: RequestListener): Promise<string> {
   const server = http.createServer(handler)
@@ -22,10 +33,10 @@ function setup(t: Test, options: { dataDir?: string; maxConcurrent?: number; loc
   const timers = new FakeTimers()
   const { log, lines } = memoryLog()
   const metrics = new Registry()
-  const dataDir = options.dataDir ?? t.testdir()
+  const dataDir = options.dataDir ?? tempDir(t)
   const runner = new CheckRunner(
-    { dataDir, maxConcurrent: options.maxConcurrent ?? 64 },
-    { local, log, metrics, timers, random: () => 0.5 },
+    { dataDir, queue: { quickMax: options.maxConcurrent ?? 64 } },
+    { local, catalog: EMPTY_CATALOG, log, metrics, timers, random: () => 0.5 },
   )
   t.teardown(() => runner.stop())
   return { local, timers, lines, runner, metrics, dataDir, file: join(dataDir, 'checks.json') }
@@ -71,8 +82,8 @@ t.test('the interval varies by a tenth either way', async (t) => {
     const local = new FakeLocal()
     const timers = new FakeTimers()
     const runner = new CheckRunner(
-      { dataDir: t.testdir() },
-      { local, log: memoryLog().log, timers, random: () => random },
+      { dataDir: tempDir(t) },
+      { local, catalog: EMPTY_CATALOG, log: memoryLog().log, timers, random: () => random },
     )
     await runner.start()
     runner.put(definition({ id: 'web', kind: httpKind(url) }))
@@ -112,7 +123,7 @@ t.test('a hanging target is ended by its timeout, overlaps nothing and delays no
   t.equal(most, 1)
 })
 
-t.test('at most maxConcurrent probes at a time', async (t) => {
+t.test('of one target at most a quarter of the places', async (t) => {
   const waiting: (() => void)[] = []
   let open = 0
   let most = 0
@@ -124,7 +135,7 @@ t.test('at most maxConcurrent probes at a time', async (t) => {
       response.end()
     })
   })
-  const { local, runner, metrics } = setup(t, { maxConcurrent: 3 })
+  const { local, runner, metrics } = setup(t, { maxConcurrent: 12 })
   await runner.start()
   for (let i = 0; i < 8; i++) runner.put(definition({ id: `c${i}`, kind: httpKind(url) }))
   await until(() => open === 3)
@@ -169,7 +180,7 @@ t.test('a ttl check: reports, expiry, recovery', async (t) => {
   t.equal(local.status('app'), 'warning')
 
   t.equal(runner.report('none', 'passing', ''), 'unknown')
-  runner.put(definition({ id: 'tcp', kind: { type: 'tcp', address: '127.0.0.1:1' } }))
+  runner.put(definition({ id: 'tcp', kind: tcpKind('127.0.0.1:1') }))
   t.equal(runner.report('tcp', 'passing', ''), 'not-ttl')
   runner.put(definition({ id: 'warm', kind: ttl(5_000), initialStatus: 'passing' }))
   t.equal(local.status('warm'), 'passing')
@@ -262,7 +273,7 @@ t.test('registering again keeps the status; another kind starts anew', async (t)
   t.equal(local.writes.length, writes)
   runner.put({ ...app, name: 'renamed' })
   t.match(local.checks.get('app'), { name: 'renamed', status: 'passing', output: 'fine' })
-  runner.put(definition({ id: 'app', kind: { type: 'tcp', address: '127.0.0.1:1' } }))
+  runner.put(definition({ id: 'app', kind: tcpKind('127.0.0.1:1') }))
   t.match(local.checks.get('app'), { status: 'critical', type: 'tcp' })
 })
 

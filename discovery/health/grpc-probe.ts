@@ -1,0 +1,89 @@
+import { checkServerIdentity as checkIdentity, type PeerCertificate } from 'node:tls'
+import { splitHostPort, tlsSettings } from './address.ts'
+import { CHECK_METHOD, decodeHealthResponse, encodeHealthRequest, type ServingStatus } from './grpc-health.ts'
+import { type ProbeLimits, type ProbeResult, reason } from './probe.ts'
+import type { CheckKind } from './types.ts'
+
+/** A gRPC health check. */
+export type GrpcKind = Extract<CheckKind, { type: 'grpc' }>
+
+/** `host:port` and the service behind it; the service is "" for the server as a whole. */
+export function splitGrpcTarget(target: string): { readonly address: string; readonly service: string } {
+  const slash = target.indexOf('/')
+  if (slash < 0) return { address: target, service: '' }
+  return { address: target.slice(0, slash), service: target.slice(slash + 1) }
+}
+
+/**
+ * Asks the server for the health of a service (grpc.health.v1, Consul's gRPC check): SERVING is passing, everything else
+ * critical. Each run opens a connection of its own, so it also finds out whether that is still possible.
+ * Never rejects. An aborted signal ends it as critical with the reason of the abort.
+ */
+export async function probeGrpc(
+  kind: GrpcKind,
+  { signal }: Pick<ProbeLimits, 'signal'>,
+): Promise<ProbeResult> {
+  const label = `gRPC check ${kind.target}`
+  const { address, service } = splitGrpcTarget(kind.target)
+  const target = splitHostPort(address)
+  if (target === null)
+    return { status: 'critical', output: `${label}: want "host:port" or "host:port/service"` }
+  try {
+    const status = await ask(kind, target, service, signal)
+    if (status === 'SERVING') return { status: 'passing', output: `${label}: success` }
+    return { status: 'critical', output: `${label}: the service is ${status}` }
+  } catch (error) {
+    return { status: 'critical', output: `${label}: ${reason(signal.aborted ? signal.reason : error)}` }
+  }
+}
+
+async function ask(
+  kind: GrpcKind,
+  target: { readonly host: string; readonly port: number },
+  service: string,
+  signal: AbortSignal,
+): Promise<ServingStatus> {
+  // Loaded by the first check that needs it: it would double the start-up time of agents that have none.
+  const { Client, credentials } = await import('@grpc/grpc-js')
+  signal.throwIfAborted()
+  const { rejectUnauthorized, servername } = tlsSettings(kind, target.host)
+  const host = target.host.includes(':') ? `[${target.host}]` : target.host
+  const checkServerIdentity = (_name: string, certificate: PeerCertificate) =>
+    checkIdentity(servername ?? target.host, certificate)
+  const client = new Client(
+    `${host}:${target.port}`,
+    kind.useTls
+      ? credentials.createSsl(null, null, null, { rejectUnauthorized, checkServerIdentity })
+      : credentials.createInsecure(),
+    {
+      // A connection of its own, no proxy of the environment, and no second attempt behind our back.
+      'grpc.use_local_subchannel_pool': 1,
+      'grpc.enable_http_proxy': 0,
+      'grpc.enable_retries': 0,
+      'grpc.service_config_disable_resolution': 1,
+      'grpc.primary_user_agent': 'Consul Health Check',
+      // The library would send an IP address as the server name, which Node refuses; it wants some name.
+      ...(kind.useTls ? { 'grpc.ssl_target_name_override': servername ?? 'localhost' } : {}),
+      ...(kind.tlsServerName === '' ? {} : { 'grpc.default_authority': kind.tlsServerName }),
+    },
+  )
+  const { promise, resolve, reject } = Promise.withResolvers<ServingStatus>()
+  const call = client.makeUnaryRequest(
+    CHECK_METHOD,
+    encodeHealthRequest,
+    decodeHealthResponse,
+    service,
+    (error, status) => {
+      if (error) reject(error)
+      else resolve(status ?? 'UNKNOWN')
+    },
+  )
+  const onAbort = () => call.cancel()
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    return await promise
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+    client.close()
+  }
+}
