@@ -11,6 +11,7 @@ import { forceLeaveCommand, leaveCommand } from './commands/leave.ts'
 import { lockCommand } from './commands/lock.ts'
 import { membersCommand } from './commands/members.ts'
 import { raftCommand } from './commands/raft.ts'
+import { resolveCommand } from './commands/resolve.ts'
 import { rttCommand } from './commands/rtt.ts'
 import { servicesCommand } from './commands/services.ts'
 import { sessionCommand } from './commands/session.ts'
@@ -64,6 +65,7 @@ function buildProgram(io: CliIo): Command {
     .addCommand(sessionCommand(io))
     .addCommand(lockCommand(io))
     .addCommand(servicesCommand(io))
+    .addCommand(resolveCommand(io))
     .addCommand(leasesCommand(io))
     .addCommand(raftCommand(io))
     .addCommand(snapshotCommand(io))

@@ -6,6 +6,8 @@ import type { NamedProperty } from './decoders/property.ts'
 import { hurtLeader } from './decoders/proposals.ts'
 import { STATE_PROPERTIES } from './decoders/state.ts'
 import { TEXT_PROPERTIES } from './decoders/texts.ts'
+import { DNS_PROPERTIES } from './dns/parser.ts'
+import { hurtDnsServer } from './dns/sockets.ts'
 import { nameOf } from './operations.ts'
 import { CLASSES, findingText, fuzz } from './run.ts'
 import { Subject } from './subject.ts'
@@ -17,7 +19,7 @@ const HELP = `Sends inputs no client should send to every route that the server 
   --minutes M       how long (default 5)
   --seed S          draws the inputs (default 1); every pass takes the next seed
   --runs N          inputs of each class for each operation in one pass (default 50)
-  --classes a,b     only these classes of input: ${CLASSES.map(({ name }) => name).join(', ')}, decoders
+  --classes a,b     only these classes of input: ${CLASSES.map(({ name }) => name).join(', ')}, decoders, dns
   --routes TEXT     only operations whose name has this in it, such as "PUT /v1/kv"
   --json            print the result as JSON
   --help            print this
@@ -31,6 +33,7 @@ Exit code 0: nothing found; 1: something was, with the seed of its pass and the 
 `
 
 const DECODERS = 'decoders'
+const DNS = 'dns'
 const DECODER_RUNS = 20
 const FLOOD = 5000
 const FLOOD_BYTES_MAX = 2 * 1024 * 1024
@@ -79,6 +82,7 @@ async function run({ ms, seed, runs, classes, routes }: Settings): Promise<Resul
     if (classes.includes(DECODERS)) {
       await decodersPass(result, { seed: now, numRuns: runs * DECODER_RUNS, signal })
     }
+    if (classes.includes(DNS)) await dnsPass(result, { seed: now, numRuns: runs * DECODER_RUNS })
   }
   return result
 }
@@ -126,8 +130,21 @@ async function decodersPass(
   }
 }
 
+async function dnsPass(
+  result: Result,
+  options: { readonly seed: number; readonly numRuns: number },
+): Promise<void> {
+  for (const { name, property } of DNS_PROPERTIES) {
+    const details = await fc.check(property, options)
+    result.decoded += details.numRuns
+    if (details.failed) result.findings.push(`${name}: ${fc.defaultReportMessage(details)}`)
+  }
+  await hurtDnsServer(options).catch((error: Error) => result.findings.push(error.message))
+  result.decoded += options.numRuns
+}
+
 async function main(args: string[]): Promise<number> {
-  const all = [...CLASSES.map(({ name }) => name), DECODERS]
+  const all = [...CLASSES.map(({ name }) => name), DECODERS, DNS]
   const { values } = parseArgs({
     args,
     options: {
