@@ -19,6 +19,8 @@ export class MembershipMetrics {
   readonly dropped: Counter
   /** From a ping to the answer of its target, in seconds. */
   readonly rtt: Histogram
+  /** Pairs of nodes that claim one name. */
+  readonly conflicts: Counter
   /** Members given up as seen here. */
   readonly failures: Counter
 
@@ -38,6 +40,11 @@ export class MembershipMetrics {
     this.failures = new Counter({
       name: 'constellation_swim_failures_total',
       help: 'Members seen to fail',
+      registers,
+    })
+    this.conflicts = new Counter({
+      name: 'constellation_swim_name_conflicts_total',
+      help: 'Pairs of living nodes seen to claim one name',
       registers,
     })
     this.rtt = new Histogram({

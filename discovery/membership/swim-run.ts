@@ -66,7 +66,7 @@ export class SwimRun {
     const { mesh, log, random, now } = collaborators
     const self = { id: mesh.id, name, address, incarnation, meta }
     this.core = new SwimCore({ self, random, timings }, now())
-    this.#memberLog = new MemberLog(log)
+    this.#memberLog = new MemberLog(mesh.id, log)
     this.#timer = new DeadlineTimer({
       now,
       deadline: () => this.core.deadline,
@@ -180,6 +180,7 @@ export class SwimRun {
         mesh.forget(action.member.id)
         return
       case 'conflict':
+        metrics.conflicts.inc()
         this.#memberLog.conflict(action)
         return
       case 'full':

@@ -1,5 +1,6 @@
 import type { BroadcastQueue } from './broadcast-queue.ts'
 import { Departed, leftOf } from './departed.ts'
+import { NameClaims } from './name-claims.ts'
 import { sample } from './random.ts'
 import { Suspicion, suspicionMinMs } from './suspicion.ts'
 import type {
@@ -15,13 +16,9 @@ import type {
   Update,
 } from './types.ts'
 
-/** A claim to a name that was not repeated for this long is void: the claimant is gone. Above the interval of the exchange. */
-const CLAIM_KEPT_MS = 60_000
-const CONFLICTS_REMEMBERED_MAX = 256
 /** In a table of up to this many, all are looked at to pick some; in a larger one a few tries usually find them. */
 const SCANNED_MAX = 64
 const TRIES_PER_PICK = 6
-const WAITING_MAX = 64
 
 interface Entry {
   /** Its place in the list of all. */
@@ -48,9 +45,7 @@ export class MemberTable {
   readonly #byName = new Map<string, NodeId>()
   readonly #suspicions = new Map<NodeId, Suspicion>()
   readonly #departed: Departed
-  readonly #conflicts = new Set<string>()
-  /** Newcomers whose name is held by a member that is not given up yet, by name. */
-  readonly #waiting = new Map<string, { readonly update: AliveUpdate; readonly heardAt: number }>()
+  readonly #claims: NameClaims
   #fullReported = false
   /** When the next suspicion is due; null: to be found out. */
   #nextSuspicionAt: number | null = Number.POSITIVE_INFINITY
@@ -60,6 +55,7 @@ export class MemberTable {
     this.#queue = queue
     this.#selfId = self.id
     this.#self = this.#enter(self, now)
+    this.#claims = new NameClaims(ctx)
     this.#departed = new Departed(ctx.timings.failedKeptMs)
     this.#byName.set(self.name, self.id)
     queue.push(aliveOf(self))
@@ -116,6 +112,7 @@ export class MemberTable {
 
   /** Applies another node's full state. A remote `failed` only makes a living member suspect, so that it can refute. */
   merge(from: NodeId, entries: readonly SyncEntry[], now: number): boolean {
+    if (this.self.status !== 'left') this.#claims.testimony(this.self, this.#live, from, entries)
     let refuted = false
     for (const entry of entries) refuted = this.#mergeOne(from, entry, now) || refuted
     return refuted
@@ -346,32 +343,17 @@ export class MemberTable {
       this.#forget(holder, now)
       return true
     }
-    if (this.#waiting.has(update.name) || this.#waiting.size < WAITING_MAX) {
-      this.#waiting.set(update.name, { update, heardAt: now })
-    }
-    // A suspect is probably the newcomer's own former life: wait for the verdict before calling it a conflict.
-    if (holder.status === 'alive') this.#reportConflict(holder, update)
+    this.#claims.wait(update, now)
+    // A suspect is probably the newcomer's own former life: wait for the verdict before calling it a conflict. Who is right
+    // about the name of this node itself shows in what the others list.
+    if (holder.status === 'alive' && holder.id !== this.#selfId)
+      this.#claims.report(holder.name, holder, update)
     return false
   }
 
   #admitWaiting(name: string, now: number): void {
-    const claim = this.#waiting.get(name)
-    if (!claim) return
-    this.#waiting.delete(name)
-    if (now - claim.heardAt < CLAIM_KEPT_MS) this.#alive(claim.update, now)
-  }
-
-  #reportConflict(holder: MemberRecord, newcomer: AliveUpdate): void {
-    const pair = JSON.stringify([holder.id, newcomer.id])
-    if (this.#conflicts.has(pair)) return
-    if (this.#conflicts.size >= CONFLICTS_REMEMBERED_MAX) this.#conflicts.clear()
-    this.#conflicts.add(pair)
-    this.#ctx.emit({
-      type: 'conflict',
-      name: holder.name,
-      holder: { id: holder.id, address: holder.address },
-      newcomer: { id: newcomer.id, address: newcomer.address },
-    })
+    const claim = this.#claims.take(name, now)
+    if (claim) this.#alive(claim, now)
   }
 
   #isFull(update: AliveUpdate): boolean {
@@ -440,8 +422,8 @@ export class MemberTable {
 
   /** The holder of a name refuted its suspicion: now the newcomer that waited for it is a conflict. */
   #stillWaiting(holder: MemberRecord): void {
-    const claim = this.#waiting.get(holder.name)
-    if (claim) this.#reportConflict(holder, claim.update)
+    const claim = this.#claims.waiting(holder.name)
+    if (claim && holder.id !== this.#selfId) this.#claims.report(holder.name, holder, claim)
   }
 }
 

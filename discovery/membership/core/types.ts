@@ -98,12 +98,16 @@ export type SwimAction =
     }
   /** The member is forgotten: reaped, or replaced by a new identity of the same name. */
   | { readonly type: 'remove'; readonly member: MemberRecord }
-  /** Two living nodes claim one name; `newcomer` is not admitted. Reported once per pair. */
+  /**
+   * Two living nodes claim one name; `newcomer`, which may be this node, is not admitted. `by` is the peer that says so of this
+   * node. Reported once per pair.
+   */
   | {
       readonly type: 'conflict'
       readonly name: string
       readonly holder: { readonly id: NodeId; readonly address: string }
       readonly newcomer: { readonly id: NodeId; readonly address: string }
+      readonly by: NodeId | null
     }
   /** The table is full and this member was not admitted. Reported once until there is room again. */
   | { readonly type: 'full'; readonly name: string; readonly id: NodeId }

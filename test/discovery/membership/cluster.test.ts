@@ -157,7 +157,7 @@ t.test('a new identity takes the name of a dead one, not of a living one', async
   t.equal(sim.status('n0', 'n3'), 'alive')
   for (const id of ['n0', 'n1']) t.ok(sim.node(id).conflicts.length <= 1, 'one error')
   t.same(sim.node('n0').conflicts, ['n3: n3 / x1'])
-  t.same(sim.node('x1').conflicts, ['n3: x1 / n3'], 'the newcomer is told as well')
+  t.same(sim.node('x1').conflicts, ['n3: n3 / x1'], 'the newcomer is told that it is the one')
   sim.kill('n3')
   t.ok(
     sim.runUntil(() => ['n0', 'n1', 'n2'].every((id) => sim.status(id, 'x1') === 'alive'), 60_000),

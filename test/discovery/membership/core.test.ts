@@ -515,8 +515,26 @@ t.test('names: a living holder keeps it, a suspect decides it, a dead one gives 
     t.equal(w.status('a2'), heir, `a claim last heard ${waitMs} ms ago`)
   }
 
-  const self = new Bench(['a'])
-  t.match(self.hear('a', alive('m2', 1, { name: 'me' })), [{ type: 'conflict', holder: { id: 'me' } }])
+  const self = new Bench(['a', 'c'])
+  const entry = (id: string, more: object = {}): SyncEntry => ({ member: member(id, more), ageMs: 0 })
+  const rival = entry('m2', { name: 'me' })
+  t.same(self.hear('a', alive('m2', 1, { name: 'me' })), [], 'who is right is asked of the others')
+  const lost = self.do((core) => core.merge('a', [entry('a'), entry('c'), rival], 0))
+  t.match(lost, [{ type: 'conflict', holder: { id: 'm2' }, newcomer: { id: 'me' }, by: 'a' }])
+
+  const held = new Bench(['a', 'c'])
+  held.do((core) => core.merge('a', [entry('a'), entry('c'), entry('me')], 0))
+  const kept = held.do((core) => core.merge('m2', [rival, entry('a'), entry('c')], 0))
+  t.match(kept, [{ type: 'conflict', holder: { id: 'me' }, newcomer: { id: 'm2' }, by: null }])
+
+  for (const [id, holder] of [
+    ['a-rival', 'a-rival'],
+    ['z-rival', 'me'],
+  ] as const) {
+    const alone = new Bench([])
+    const met = alone.do((core) => core.merge(id, [entry(id, { name: 'me' })], 0))
+    t.match(met, [{ type: 'conflict', holder: { id: holder } }], `two alone: ${holder} keeps it`)
+  }
 })
 
 t.test('the table is bounded', async (t) => {

@@ -149,6 +149,11 @@ t.test('two nodes of one name: one error on each side names both', async (t) => 
   const errors = (x: Agent) => x.lines.filter((l) => l.level === 50)
   await until('reported', () => errors(a).length > 0 && errors(b).length > 0)
   t.match(errors(a)[0]?.msg, /two nodes claim the name "same": a at a:7946 holds it, b at b:7946/)
+  t.match(
+    errors(b)[0]?.msg,
+    /this node is not admitted by a: its name "same" belongs to a at a:7946\. Give this node \(b at b:7946\) another name/,
+  )
+  t.match(await b.metrics.metrics(), /constellation_swim_name_conflicts_total 1/)
   t.same(statuses(a), ['same:alive'])
   t.equal(errors(a).length, 1)
 })
