@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { collectDefaultMetrics, Registry } from 'prom-client'
-import type { ConsensusStatus } from '../consensus/client.ts'
+import { CORDONS, type ConsensusStatus } from '../consensus/client.ts'
 import { systemClock } from '../consensus/clock.ts'
 import { FeedMetrics } from '../consensus/feed-metrics.ts'
 import { KeyBackup } from '../consensus/key-backup.ts'
@@ -24,6 +24,8 @@ import { readClusterKey } from '../discovery/mesh/cluster-key.ts'
 import { Libp2pMesh } from '../discovery/mesh/libp2p-mesh.ts'
 import { TraefikView } from '../providers/traefik/view.ts'
 import { VERSION } from './cli/version.ts'
+import { ClusterEventLog } from './cluster-events/event-log.ts'
+import { ClusterEventSource } from './cluster-events/event-source.ts'
 import { formatHostPort } from './config/host-port.ts'
 import type { Config } from './config/types.ts'
 import { meshTransport } from './consensus-transport.ts'
@@ -31,7 +33,8 @@ import { prepareDataDir } from './data-dir.ts'
 import { DeclaredNodes } from './declared/declared-nodes.ts'
 import { ForeignCluster } from './foreign-cluster.ts'
 import { buildHttpServer } from './http/server.ts'
-import { leaseRank, packFacts, peerDirectory } from './member-meta.ts'
+import { leaseRank, mayHoldLeases } from './lease-standing.ts'
+import { packFacts, peerDirectory } from './member-meta.ts'
 import { AgentReadiness } from './readiness.ts'
 import { dropBackupOnceLeading } from './recovery-backup.ts'
 import { SessionInvalidation } from './session-invalidation.ts'
@@ -193,8 +196,14 @@ export class Agent {
       { local: catalog.local, catalog: catalog.store, results, log: this.#logger('health'), metrics },
     )
     const events = new GossipEvents({ mesh, local: catalog.local, log: this.#logger('events'), metrics })
+    const standing = { membership, status: () => client.status() }
     const leases = new LeaseKeeper(
-      { node: name, names: LEASES, rank: () => leaseRank(membership) },
+      {
+        node: name,
+        names: LEASES,
+        rank: () => leaseRank(standing),
+        mayHold: () => mayHoldLeases(standing),
+      },
       { client, clock: systemClock, log: this.#logger('leases') },
     )
     this.#leases = leases
@@ -211,6 +220,7 @@ export class Agent {
     membership.onChange((member) => {
       if (member.status === 'failed' || member.status === 'left') consensus.peerLost(member.id)
     })
+    const showCordons = () => catalog.store.setCordoned(new Set(client.status().cordoned))
     this.#announce = () => {
       const meta = facts(client.status())
       if (!isDeepStrictEqual(membership.local().meta, meta)) membership.setMeta(meta)
@@ -223,6 +233,15 @@ export class Agent {
     const backupMetrics = new BackupMetrics(metrics)
 
     const { logFeed } = this.#collaborators
+    const clusterEvents = new ClusterEventLog({ wall: systemClock.wall, log: this.#logger('events') })
+    const eventSource = new ClusterEventSource({
+      events: clusterEvents,
+      membership,
+      catalog: catalog.store,
+      client,
+      leases,
+      userEvents: events,
+    })
     const http = buildHttpServer(
       { config, version: VERSION },
       {
@@ -235,6 +254,7 @@ export class Agent {
         health,
         events,
         keyring,
+        clusterEvents,
         leases,
         traefik,
         readiness,
@@ -265,11 +285,15 @@ export class Agent {
     await this.#startPart('catalog', catalog)
     await this.#startPart('health', health)
     await this.#startPart('events', events)
+    await this.#startPart('cluster events', eventSource)
     this.#parts.push({ name: 'http', stop: () => http.close() })
     await this.#listen(http)
     this.#announce()
     await this.#startPart('dns', dns)
     await this.#startPart('consensus', consensus)
+    const stopShowingCordons = client.watch(CORDONS, showCordons)
+    this.#parts.push({ name: 'cordons', stop: async () => stopShowingCordons() })
+    showCordons()
     await this.#startPart('declared nodes', declared)
     await dropBackupOnceLeading(config.dataDir, { client, log: this.#log })
     await this.#startPart('leases', leases)

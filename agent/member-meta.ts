@@ -53,14 +53,3 @@ export function peerDirectory(membership: Membership): PeerDirectory {
     },
   }
 }
-
-/** How many living members are preferred over this one as holders of leases: by priority, then by name. */
-export function leaseRank(membership: Membership): number {
-  const own = membership.local()
-  const priority = (member: Member) => Number(member.meta.priority ?? '100')
-  return membership.members().filter((member) => {
-    if (member.id === own.id || member.status !== 'alive') return false
-    const difference = priority(member) - priority(own)
-    return difference < 0 || (difference === 0 && member.name < own.name)
-  }).length
-}

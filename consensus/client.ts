@@ -100,6 +100,8 @@ export interface ConsensusStatus {
   readonly joint: { readonly incoming: readonly string[]; readonly outgoing: readonly string[] } | null
   /** Ids of all cordoned nodes, in Raft or not, as this node's state has them. `CORDONS` watches them. */
   readonly cordoned: readonly string[]
+  /** Ids of those among them that are drained: they give up what they hold for the cluster. */
+  readonly draining: readonly string[]
   /** Id of the recovered cluster that took the place of this node's: it takes part no more. Null otherwise. */
   readonly supersededBy: string | null
   /** Set once storage failed: the node serves stale reads only. */
@@ -169,6 +171,8 @@ export interface ConsensusClient {
   addVoter(id: string, options?: CallOptions): Promise<'voter' | 'learner'>
   /** Decides that a node is not to vote, until `uncordon`. `name` is kept for people. @throws ConsensusError as `propose`. */
   cordon(id: string, name: string, options?: CallOptions): Promise<void>
+  /** Cordons a node that is to give up what it holds for the cluster as well. @throws ConsensusError as `propose` */
+  drain(id: string, name: string, options?: CallOptions): Promise<void>
   /** Lifts the cordon of a node; does nothing if there is none. @throws ConsensusError as `propose`. */
   uncordon(id: string, options?: CallOptions): Promise<void>
   /** Calls `listener` after each applied change that matches. Returns the way to stop. */

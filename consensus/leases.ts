@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
-import type { CallOptions, ConsensusClient } from './client.ts'
+import { type CallOptions, CORDONS, type ConsensusClient } from './client.ts'
 import type { Clock } from './clock.ts'
 import { keyToText, LEASE_PREFIX, textToKey } from './state/keys.ts'
 
@@ -28,6 +28,8 @@ export interface LeaseKeeperOptions {
    * that the preferred node gets it if it lives. Default: none.
    */
   readonly rank?: () => number
+  /** Whether this node may hold leases now; when it may not, it gives back what it holds. Default: always. */
+  readonly mayHold?: () => boolean
 }
 
 /** The holder stops this part of the TTL early: what clocks may drift apart in one TTL, and the work that is under way. */
@@ -35,6 +37,8 @@ const SAFETY_FRACTION = 0.2
 /** The session is renewed this often per TTL, so that two lost renewals do no harm. */
 const RENEWALS_PER_TTL = 3
 const RETRY_MS = 300
+/** Who may hold none looks again after this time whether it may: the others may have gone. */
+const STANDING_MS = 1000
 /** Head start of each preferred node when a lease is free, and the most that all of them together get. */
 const HEAD_START_MS = 150
 const HEAD_START_MS_MAX = 1000
@@ -53,9 +57,11 @@ export class LeaseKeeper {
   readonly #clock: Clock
   readonly #log: Logger
   readonly #rank: () => number
+  readonly #mayHold: () => boolean
   readonly #held = new Set<string>()
   /** Since when a lease has been seen free. */
   readonly #freeSince = new Map<string, number>()
+  readonly #listeners = new Set<() => void>()
   #session: string | null = null
   #validUntil = Number.NEGATIVE_INFINITY
   #validUntilWall = Number.NEGATIVE_INFINITY
@@ -74,6 +80,7 @@ export class LeaseKeeper {
     this.#names = [...options.names].sort()
     this.#ttlMs = options.ttlMs ?? 3000
     this.#rank = options.rank ?? (() => 0)
+    this.#mayHold = options.mayHold ?? (() => true)
     this.#client = collaborators.client
     this.#clock = collaborators.clock
     this.#log = collaborators.log
@@ -108,6 +115,12 @@ export class LeaseKeeper {
     return this.#leases.map((lease) => ({ ...lease, heldBySelf: this.holds(lease.name) }))
   }
 
+  /** Fires after a lease got another holder, as this node's state has it. Returns the way to stop. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
   /** True while this node may act as the holder. Ask again before every step that must happen once. */
   holds(name: string): boolean {
     // The monotonic clock stands still while the machine sleeps, the wall clock does not; set back, it errs the other way.
@@ -124,6 +137,8 @@ export class LeaseKeeper {
     const stops = [
       this.#client.watch({ kind: 'prefix', prefix }, notice),
       this.#client.watch({ kind: 'sessions' }, notice),
+      // Whoever may not hold leases is told by what is cordoned.
+      this.#client.watch(CORDONS, notice),
     ]
     while (!signal.aborted) {
       let waitMs = RETRY_MS
@@ -153,6 +168,10 @@ export class LeaseKeeper {
     await this.#refresh()
     if (this.#session === null) await this.#createSession(signal)
     else if (this.#clock.now() >= this.#renewAt) await this.#renewSession(this.#session, signal)
+    if (!this.#mayHold()) {
+      await this.#giveBack(signal)
+      return Math.max(0, Math.min(this.#renewAt - this.#clock.now(), STANDING_MS))
+    }
     const headStartMs = Math.min(this.#rank() * HEAD_START_MS, HEAD_START_MS_MAX)
     let nextMs = this.#renewAt - this.#clock.now()
     for (const [name, since] of this.#freeSince) {
@@ -162,6 +181,19 @@ export class LeaseKeeper {
       else nextMs = Math.min(nextMs, leftMs)
     }
     return Math.max(0, nextMs)
+  }
+
+  /** Frees every lease this node holds. It stops acting on one before the others can hear of it. */
+  async #giveBack(signal: AbortSignal): Promise<void> {
+    const session = this.#session
+    for (const name of [...this.#held]) {
+      this.#held.delete(name)
+      if (session === null) return
+      this.#log.info({ lease: name }, 'this node may hold no leases now and gives it back')
+      const key = textToKey(LEASE_PREFIX + name)
+      const command = { type: 'kv.release' as const, key, value: new Uint8Array(), flags: 0n, session }
+      await this.#client.propose(command, this.#callOptions(signal))
+    }
   }
 
   async #refresh(): Promise<void> {
@@ -177,6 +209,7 @@ export class LeaseKeeper {
       else
         leases.set(name, { name, holder: session.node, fencingToken: entry.modifyIndex, session: session.id })
     }
+    const before = this.#leases
     this.#leases = [...leases.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
     for (const { name, session } of this.#leases) {
       if (session !== null) this.#freeSince.delete(name)
@@ -187,6 +220,10 @@ export class LeaseKeeper {
       if (isOurs) this.#held.add(name)
       else this.#held.delete(name)
     }
+    const moved = this.#leases.some(
+      ({ name, session }, i) => before[i]?.name !== name || before[i].session !== session,
+    )
+    if (moved) for (const listener of this.#listeners) listener()
   }
 
   #now(): { readonly now: number; readonly wall: number } {

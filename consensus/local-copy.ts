@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { ConsensusStatus, RaftPeer } from './client.ts'
 import type { Clock } from './clock.ts'
-import { cordonedNodes } from './cordon.ts'
+import { cordonedNodes, drainingNodes } from './cordon.ts'
 import type { Feed } from './feed.ts'
 import { FeedFollower } from './feed-follower.ts'
 import type { FeedMembers } from './feed-messages.ts'
@@ -231,6 +231,7 @@ export class LocalCopy implements LocalReplica {
       lastContactMs: fed.lastContactMs,
       peers,
       cordoned,
+      draining: drainingNodes(this.state),
       feed: { feeder: fed.feeder, lag: fed.commitIndex - index, restarts: fed.restarts },
     }
   }

@@ -227,7 +227,11 @@ export class RaftClient implements ConsensusClient {
   }
 
   async cordon(id: string, name: string, options?: CallOptions): Promise<void> {
-    await this.propose(cordonCommand(id, name), options)
+    await this.propose(cordonCommand(id, name, false), options)
+  }
+
+  async drain(id: string, name: string, options?: CallOptions): Promise<void> {
+    await this.propose(cordonCommand(id, name, true), options)
   }
 
   async uncordon(id: string, options?: CallOptions): Promise<void> {

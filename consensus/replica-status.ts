@@ -15,6 +15,8 @@ export interface ReplicaStatusCollaborators {
   readonly clusterId: () => string | null
   /** Ids of the cordoned nodes. */
   readonly cordoned: () => readonly string[]
+  /** Ids of those among them that are drained. */
+  readonly draining: () => readonly string[]
   readonly participation: Pick<Participation, 'hasEnded' | 'failure' | 'supersededBy'>
   readonly store: Pick<PatientStore, 'full'>
   readonly members: Pick<Members, 'health'>
@@ -41,7 +43,7 @@ export class ReplicaStatus {
 
   /** The status as of now. */
   read(): ConsensusStatus {
-    const { participation, store, transport, members, clusterId, cordoned } = this.#with
+    const { participation, store, transport, members, clusterId, cordoned, draining } = this.#with
     const { raft, leader, isLeader, lastContactMs } = this.#with.driver
     return composeStatus(raft, {
       id: this.#nodeId,
@@ -54,6 +56,7 @@ export class ReplicaStatus {
       diskFull: store.full?.message ?? null,
       supersededBy: participation.supersededBy,
       cordoned: cordoned(),
+      draining: draining(),
       isConnected: (peer) => transport.isConnected(peer),
       healthOf: (peer) => members.health(peer),
     })

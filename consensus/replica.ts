@@ -4,7 +4,7 @@ import { decidedAutopilot } from './autopilot.ts'
 import { Belonging } from './belonging.ts'
 import type { ConsensusStatus } from './client.ts'
 import { supersedes } from './cluster-id.ts'
-import { cordonedNodes } from './cordon.ts'
+import { cordonedNodes, drainingNodes } from './cordon.ts'
 import { Driver } from './driver.ts'
 import { type ConsensusError, noLeader, outcomeUnknown } from './errors.ts'
 import { allExpiries, type Expiry } from './expiry.ts'
@@ -167,6 +167,7 @@ export class Replica {
       driver,
       clusterId,
       cordoned,
+      draining: () => drainingNodes(this.state),
       participation,
       store,
       members,

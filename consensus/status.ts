@@ -17,6 +17,7 @@ export interface StatusContext {
   readonly supersededBy: string | null
   /** Ids of the cordoned nodes. */
   readonly cordoned: readonly string[]
+  readonly draining: readonly string[]
   readonly isConnected: (peer: string) => boolean
   /** How the leader sees a peer; asked on the leader only. */
   readonly healthOf: (peer: string) => PeerHealth
@@ -24,8 +25,18 @@ export interface StatusContext {
 
 /** The status of a node; `raft` is null until it belongs to a cluster. */
 export function composeStatus(raft: Raft | null, context: StatusContext): ConsensusStatus {
-  const { id, clusterId, leader, hasEnded, lastContactMs, failure, diskFull, supersededBy, cordoned } =
-    context
+  const {
+    id,
+    clusterId,
+    leader,
+    hasEnded,
+    lastContactMs,
+    failure,
+    diskFull,
+    supersededBy,
+    cordoned,
+    draining,
+  } = context
   if (raft === null) {
     return {
       id,
@@ -44,6 +55,7 @@ export function composeStatus(raft: Raft | null, context: StatusContext): Consen
       peers: [],
       joint: null,
       cordoned,
+      draining,
       supersededBy,
       failure,
       diskFull,
@@ -71,6 +83,7 @@ export function composeStatus(raft: Raft | null, context: StatusContext): Consen
       ? { incoming: configuration.voters, outgoing: configuration.votersOutgoing }
       : null,
     cordoned,
+    draining,
     supersededBy,
     failure,
     diskFull,

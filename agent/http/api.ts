@@ -1,10 +1,11 @@
 import { Type } from 'typebox'
 import type { RaftPeer } from '../../consensus/client.ts'
+import { reasonOf } from '../cluster-events/event-source.ts'
 import { FAILURES, Failure } from './api-failures.ts'
 import { ClientsSchema, FeedSchema, feedJson, followersJson, memberRole } from './clients.ts'
 import type { HttpContext } from './collaborators.ts'
 import { HttpError, notFound } from './errors.ts'
-import { addNodeOperations } from './node-operations.ts'
+import { addNodeOperations, leasesOf } from './node-operations.ts'
 import { nodeName } from './peers.ts'
 import { addRaftOperations } from './raft-operations.ts'
 import { raftProblem } from './raft-problem.ts'
@@ -48,7 +49,9 @@ export const ApiSchemas = {
       address: Type.String(),
       role: Type.String({ description: 'leader, voter, learner, client or none' }),
       fedBy: Type.Optional(Type.String({ description: 'Of a client: the name of the node that feeds it' })),
-      cordoned: Type.Boolean({ description: 'An operator has decided that it is not to vote' }),
+      cordoned: Type.Boolean({ description: 'An operator has decided: no new traffic, no vote' }),
+      draining: Type.Boolean({ description: 'It gives up its leases as well' }),
+      leases: Type.Array(Type.String({ description: 'Leases it holds' })),
       id: Type.String(),
       incarnation: Type.Integer(),
       rttMs: nullableNumber,
@@ -68,6 +71,7 @@ export const ApiSchemas = {
           address: Type.String(),
           port: Type.Integer(),
           status: Type.String(),
+          problem: nullable(Type.String({ description: 'What is wrong with it, in one line' })),
           tags: Type.Array(Type.String()),
           meta: Type.Record(Type.String(), Type.String()),
         }),
@@ -110,6 +114,7 @@ export const ApiSchemas = {
       Type.Null(),
     ]),
     cordoned: Type.Array(Type.String({ description: 'Node name' })),
+    draining: Type.Array(Type.String({ description: 'Node name' })),
     peers: Type.Array(
       Type.Object({
         id: Type.String(),
@@ -177,12 +182,13 @@ export function addApiRoutes(routes: RouteTable, context: HttpContext): void {
     [...catalog.services()].map(([name, tags]) => ({
       name,
       tags,
-      instances: catalog.instances(name).map(({ node, service, status }) => ({
+      instances: catalog.instances(name).map(({ node, service, status, checks }) => ({
         id: service.id,
         node: node.record.name,
         address: service.address === '' ? node.record.address : service.address,
         port: service.port,
         status,
+        problem: reasonOf({ checks }),
         tags: service.tags,
         meta: service.meta,
       })),
@@ -255,12 +261,15 @@ function nodes(context: HttpContext) {
   const status = consensus.status()
   const peers = new Map(status.peers.map((peer) => [peer.id, peer]))
   const cordoned = new Set(status.cordoned)
+  const draining = new Set(status.draining)
   const rows = membership.members().map((member) => ({
     name: member.name,
     status: member.status as string,
     address: member.address,
     ...memberRole(context, member, peerRole(peers.get(member.id))),
     cordoned: cordoned.has(member.id),
+    draining: draining.has(member.id),
+    leases: leasesOf(context, member.name),
     id: member.id,
     incarnation: member.incarnation,
     rttMs: membership.rttMs(membership.local().id, member.id),
@@ -277,6 +286,8 @@ function nodes(context: HttpContext) {
       address: '',
       role: peerRole(peers.get(id)),
       cordoned: cordoned.has(id),
+      draining: draining.has(id),
+      leases: [],
       id,
       incarnation: 0,
       rttMs: null,
@@ -287,7 +298,7 @@ function nodes(context: HttpContext) {
 
 function raft(context: HttpContext) {
   const status = context.consensus.status()
-  const { leader, peers, lastContactMs, joint, cordoned, feed, followers, ...rest } = status
+  const { leader, peers, lastContactMs, joint, cordoned, draining, feed, followers, ...rest } = status
   const nameOf = (id: string) => nodeName(context, id) ?? id
   const isFailed = (id: string) => ['failed', 'left'].includes(context.membership.get(id)?.status ?? '')
   const connected = new Set(peers.filter((peer) => peer.connected).map(({ id }) => id))
@@ -304,6 +315,7 @@ function raft(context: HttpContext) {
     joint:
       joint === null ? null : { incoming: joint.incoming.map(nameOf), outgoing: joint.outgoing.map(nameOf) },
     cordoned: cordoned.map(nameOf),
+    draining: draining.map(nameOf),
     peers: peers.map((peer) => ({
       ...peer,
       name: nameOf(peer.id),

@@ -7,6 +7,7 @@ import type { UserEvents } from '../../discovery/events/types.ts'
 import type { HealthRunner } from '../../discovery/health/types.ts'
 import type { Keys } from '../../discovery/keyring/types.ts'
 import type { Membership } from '../../discovery/membership/types.ts'
+import type { ClusterEventLog } from '../cluster-events/event-log.ts'
 import type { Config } from '../config/types.ts'
 import type { Backups } from '../snapshot/backups.ts'
 import type { LogFeed } from '../telemetry/log-feed.ts'
@@ -66,6 +67,8 @@ export interface HttpCollaborators {
   readonly health: HealthRunner
   readonly events: UserEvents
   readonly keyring: Keys
+  /** What happened in the cluster as this node saw it. */
+  readonly clusterEvents: Pick<ClusterEventLog, 'sequence' | 'after' | 'latest' | 'onEvent'>
   readonly leases: { list(): readonly LeaseInfo[] }
   /** Null when the provider is not configured. */
   readonly traefik: TraefikView | null

@@ -15,6 +15,7 @@ import { ParkingLot } from './blocking.ts'
 import { hasBody, installBodyReader } from './body.ts'
 import { addCatalogRoutes } from './catalog.ts'
 import { addDeclarationRoutes } from './catalog-declarations.ts'
+import { addClusterEventRoutes } from './cluster-events.ts'
 import type { HttpCollaborators, HttpContext } from './collaborators.ts'
 import { Connections, requireHost } from './connections.ts'
 import { installConsulParams } from './consul-params.ts'
@@ -155,6 +156,7 @@ function addRoutes(app: FastifyInstance, context: HttpContext): void {
   addSnapshotRoutes(routes, context)
   addApiRoutes(routes, context)
   addKvWatchRoutes(routes, context)
+  addClusterEventRoutes(routes, context)
   addOpsRoutes(routes, context, () => app.swagger() as unknown as Record<string, unknown>)
   routes.close()
 }

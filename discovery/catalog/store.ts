@@ -165,6 +165,11 @@ export class CatalogStore implements Catalog, DigestedCatalog {
     return this.#subscriptions.add(selector, listener)
   }
 
+  /** Calls `listener` with the names of the services that each change touched. Returns the way to stop. */
+  onServices(listener: (names: ReadonlySet<string>) => void): () => void {
+    return this.#subscriptions.addServices(listener)
+  }
+
   /** The record held of a node, shown or not. */
   held(id: PeerId): NodeRecord | undefined {
     return this.#records.get(id)

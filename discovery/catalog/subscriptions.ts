@@ -9,13 +9,14 @@ export interface Touched {
   readonly services: boolean
   readonly checks: boolean
   readonly nodeNames: Iterable<string>
-  readonly serviceNames: Iterable<string>
+  readonly serviceNames: ReadonlySet<string>
 }
 
 /** Who is told of which change of the catalogue. A subscription fires once per change, whatever it touched. */
 export class Subscriptions {
   readonly #log: Logger
   readonly #byTopic = new Map<string, Listeners>()
+  readonly #serviceFollowers = new Set<(names: ReadonlySet<string>) => void>()
 
   constructor(log: Logger) {
     this.#log = log
@@ -35,6 +36,12 @@ export class Subscriptions {
     }
   }
 
+  /** Calls `listener` with the names of the services each change touched. Returns the way to stop. */
+  addServices(listener: (names: ReadonlySet<string>) => void): () => void {
+    this.#serviceFollowers.add(listener)
+    return () => this.#serviceFollowers.delete(listener)
+  }
+
   /** Tells everybody who looks at something of it. */
   notify(touched: Touched): void {
     const topics = ['all']
@@ -42,6 +49,9 @@ export class Subscriptions {
     for (const name of touched.nodeNames) topics.push(`node ${name}`)
     for (const name of touched.serviceNames) topics.push(`service ${name}`)
     const listeners = topics.flatMap((topic) => [...(this.#byTopic.get(topic) ?? [])])
+    if (touched.serviceNames.size > 0) {
+      for (const follower of this.#serviceFollowers) listeners.push(() => follower(touched.serviceNames))
+    }
     for (const listener of listeners) {
       try {
         listener()

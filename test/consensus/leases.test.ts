@@ -12,6 +12,8 @@ const LEASE = 'dns-writer'
 class Keepers {
   readonly cluster = new TestCluster()
   readonly keepers = new Map<string, LeaseKeeper>()
+  /** Who may hold none. */
+  readonly barred = new Set<string>()
   /** Every moment at which more than one node might act. */
   readonly violations: string[] = []
   samples = 0
@@ -36,7 +38,7 @@ class Keepers {
 
   async #keep(id: string, ttlMs: number): Promise<void> {
     const keeper = new LeaseKeeper(
-      { node: id, names: [LEASE], ttlMs },
+      { node: id, names: [LEASE], ttlMs, mayHold: () => !this.barred.has(id) },
       { client: this.cluster.client(id), clock: systemClock, log: silent },
     )
     this.keepers.set(id, keeper)
@@ -121,6 +123,28 @@ t.test('a holder that stops gives the lease back at once', async (t) => {
   t.ok(performance.now() - before < 5000, 'without waiting for its time to run out')
   t.same(k.violations, [])
 })
+
+t.test(
+  'a holder that may not hold it any more gives it back at once, and takes it again when it may',
+  async (t) => {
+    const k = new Keepers(t)
+    const ids = await k.start(3, 10_000)
+    const first = await k.holder()
+    const token = k.token(first)
+    let moves = 0
+    k.keepers.get(first)?.onChange(() => moves++)
+    k.barred.add(first)
+    await k.cluster.client(first).cordon(first, first)
+    const second = await k.holder(first)
+    t.ok(k.token(second) > token)
+    t.ok(moves > 0, 'who listens is told')
+    for (const id of ids) if (id !== first) k.barred.add(id)
+    k.barred.delete(first)
+    await k.cluster.client(second).cordon(second, second)
+    await eventually('it is back', () => k.keepers.get(first)?.holds(LEASE))
+    t.same(k.violations, [])
+  },
+)
 
 t.test('a holder keeps the lease over a change of the leader', async (t) => {
   const k = new Keepers(t)

@@ -85,8 +85,14 @@ t.test('a node is cordoned by name or id, and every list shows it', async (t) =>
     return [answer.statusCode, answer.json()]
   }
   const json = async (path: string) => (await app.inject(`/api/v1/${path}`)).json()
-  t.same(await ask('n2/cordon'), [200, { name: 'n2', id: 'peer-2', cordoned: true, role: 'voter' }])
-  t.same(await ask('peer-3/cordon'), [200, { name: 'n3', id: 'peer-3', cordoned: true, role: 'none' }])
+  t.same(await ask('n2/cordon'), [
+    200,
+    { name: 'n2', id: 'peer-2', cordoned: true, draining: false, leases: [], role: 'voter' },
+  ])
+  t.same(await ask('peer-3/cordon'), [
+    200,
+    { name: 'n3', id: 'peer-3', cordoned: true, draining: false, leases: [], role: 'none' },
+  ])
   t.match(await ask('n%204/cordon'), [404, { error: { message: 'no node has the name or id "n 4"' } }])
   t.same(
     [...consensus.cordons],
@@ -106,8 +112,17 @@ t.test('a node is cordoned by name or id, and every list shows it', async (t) =>
   const raft = await json('raft')
   t.same(raft.cordoned, ['n2', 'n3', 'peer-7'])
   t.match(raft.peers, [{ cordoned: false }, { name: 'n2', cordoned: true }, {}])
-  t.same(await ask('peer-7/uncordon'), [200, { name: 'peer-7', id: 'peer-7', cordoned: false, role: 'none' }])
+  t.same(await ask('peer-7/uncordon'), [
+    200,
+    { name: 'peer-7', id: 'peer-7', cordoned: false, draining: false, leases: [], role: 'none' },
+  ])
   t.equal(consensus.cordons.has('peer-7'), false)
+  t.match(await ask('n3/drain'), [200, { name: 'n3', cordoned: true, draining: true }])
+  t.match(
+    (await json('nodes')).find(({ name }: { name: string }) => name === 'n3'),
+    { draining: true, leases: [] },
+  )
+  t.match(await ask('n3/uncordon'), [200, { draining: false }])
   consensus.loseLeader()
   t.match(await ask('n2/cordon'), [500, { error: { code: 'CST_NO_LEADER' } }])
 })

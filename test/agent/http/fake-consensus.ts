@@ -37,6 +37,8 @@ export class FakeConsensus implements ConsensusClient {
   readonly reports: (CallOptions | undefined)[] = []
   /** Names of the cordoned nodes by id. */
   readonly cordons = new Map<string, string>()
+  /** Ids of those that are drained. */
+  readonly drains = new Set<string>()
   readonly proposals: { command: Command; options: CallOptions | undefined }[] = []
   readonly reads: { consistency: Consistency; options: CallOptions | undefined }[] = []
   /** Ids of the sessions that were renewed. */
@@ -138,10 +140,17 @@ export class FakeConsensus implements ConsensusClient {
   async cordon(id: string, name: string): Promise<void> {
     if (this.leader === null) throw noLeader()
     this.cordons.set(id, name)
+    this.drains.delete(id)
+  }
+
+  async drain(id: string, name: string): Promise<void> {
+    await this.cordon(id, name)
+    this.drains.add(id)
   }
 
   async uncordon(id: string): Promise<void> {
     this.cordons.delete(id)
+    this.drains.delete(id)
   }
 
   watch(selector: WatchSelector, listener: () => void): () => void {
@@ -166,6 +175,7 @@ export class FakeConsensus implements ConsensusClient {
       peers: [this.#peer('peer-1', true), this.#peer('peer-2', true), this.#peer('peer-9', false)],
       joint: null,
       cordoned: [...this.cordons.keys()].sort(),
+      draining: [...this.drains].sort(),
       supersededBy: null,
       failure: null,
       diskFull: null,

@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
+import { ClusterEventLog } from '../../../agent/cluster-events/event-log.ts'
 import type { Config } from '../../../agent/config/types.ts'
 import type { HttpCollaborators } from '../../../agent/http/collaborators.ts'
 import { buildHttpServer, type HttpLimits } from '../../../agent/http/server.ts'
@@ -89,6 +90,7 @@ export function harness(
       health,
       events,
       keyring: new FakeKeyring(),
+      clusterEvents: new ClusterEventLog({ wall: () => 0, log: pino({ level: 'silent' }) }),
       leases: { list: () => [] },
       traefik: null,
       readiness: { ready: () => true, reasons: () => [], alive: () => true },

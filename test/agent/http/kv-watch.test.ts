@@ -2,35 +2,9 @@ import { get as httpGet, type IncomingMessage, type ServerResponse } from 'node:
 import t, { type Test } from 'tap'
 import { CHANGES_MAX } from '../../../consensus/state/recent-changes.ts'
 import { harness, listen, until } from './harness.ts'
+import { openStream, StreamReader } from './stream-reader.ts'
 
-interface Received {
-  readonly event: string
-  readonly id: string | null
-  readonly data: { readonly [name: string]: unknown }
-}
-
-/** A client of the stream that takes it apart by the rules, as strictly as our own command does. */
-class Watcher {
-  readonly events: Received[] = []
-  comments = 0
-  ended = false
-  #text = ''
-  readonly response: IncomingMessage
-
-  constructor(response: IncomingMessage) {
-    this.response = response
-    response.setEncoding('utf8')
-    response.on('data', (chunk: string) => this.#take(chunk))
-    response.on('close', () => {
-      this.ended = true
-    })
-    response.on('error', () => {})
-  }
-
-  get lastId(): string {
-    return this.events.findLast(({ id }) => id !== null)?.id ?? ''
-  }
-
+class Watcher extends StreamReader {
   /** Event and key of each, `=` and the value for those that have one. */
   get shown(): string[] {
     return this.events.map(({ event, data }) =>
@@ -39,24 +13,6 @@ class Watcher {
         : `${event} ${data.Key ?? ''}`.trim(),
     )
   }
-
-  #take(chunk: string): void {
-    this.#text += chunk
-    const blocks = this.#text.split('\n\n')
-    this.#text = blocks.pop() ?? ''
-    for (const block of blocks) {
-      if (block.startsWith(':')) {
-        this.comments++
-        continue
-      }
-      const fields = new Map(block.split('\n').map((line) => line.split(/: (.*)/s, 2) as [string, string]))
-      this.events.push({
-        event: fields.get('event') ?? '',
-        id: fields.get('id') ?? null,
-        data: JSON.parse(fields.get('data') ?? ''),
-      })
-    }
-  }
 }
 
 async function server(t: Test) {
@@ -64,15 +20,7 @@ async function server(t: Test) {
   t.teardown(() => made.app.close())
   const port = await listen(made.app)
   const watch = async (query = '', lastEventId?: string) => {
-    const headers = lastEventId === undefined ? {} : { 'last-event-id': lastEventId }
-    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
-    httpGet({ host: '127.0.0.1', port, path: `/api/v1/kv/watch${query}`, headers }, resolve).on(
-      'error',
-      reject,
-    )
-    const watcher = new Watcher(await promise)
-    t.teardown(() => watcher.response.destroy())
-    return watcher
+    return new Watcher(await openStream(t, port, `/api/v1/kv/watch${query}`, lastEventId))
   }
   const put = (key: string, value = '', query = '') =>
     made.app.inject({ method: 'PUT', url: `/v1/kv/${key}${query}`, payload: value })

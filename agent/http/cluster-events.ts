@@ -1,0 +1,131 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import type { ClusterEvent } from '../cluster-events/event-log.ts'
+import { FAILURES, Failure } from './api-failures.ts'
+import type { HttpContext } from './collaborators.ts'
+import { badRequest, ClientGoneError } from './errors.ts'
+import { eventText, KEEP_ALIVE_MS, KEEP_ALIVE_TEXT, sendEventStream, WakeUp } from './event-stream.ts'
+import { allParams, firstParam } from './query.ts'
+import { clientSignal } from './replies.ts'
+import type { RouteTable } from './routes.ts'
+
+const BATCH = 64
+
+const EventsQuery = Type.Object({
+  recent: Type.Optional(
+    Type.String({ description: 'Begin with so many of the events that are remembered (up to 1,024)' }),
+  ),
+  type: Type.Optional(
+    Type.Union([Type.String(), Type.Array(Type.String())], {
+      description: 'Only events of this type; repeatable',
+    }),
+  ),
+})
+
+/** What happens in the cluster as this node sees it: /api/v1/events (server-sent events). */
+export function addClusterEventRoutes(routes: RouteTable, context: HttpContext): void {
+  // A position means something to the run of the agent that gave it only.
+  const run = randomUUID().slice(0, 8)
+  routes.add({
+    method: 'GET',
+    url: '/api/v1/events',
+    permission: 'node:read',
+    tag: 'api',
+    summary: 'What happens in the cluster, as server-sent events; goes on behind Last-Event-ID.',
+    query: EventsQuery,
+    responses: {
+      200: { description: 'Events', media: 'text/event-stream' },
+      400: { description: 'A parameter is wrong', json: Failure },
+      429: { description: 'Too many streams are open on this node', json: Failure },
+      ...FAILURES,
+    },
+    handler: (request, reply) => stream(context, request, reply, run),
+  })
+}
+
+async function stream(
+  context: HttpContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  run: string,
+): Promise<FastifyReply> {
+  const { parking } = context
+  const client = clientSignal(reply)
+  const signal = AbortSignal.any([client, parking.closing])
+  const recent = recentOf(request)
+  const types = new Set(allParams(request.query, 'type'))
+  if (request.method === 'HEAD') return reply.header('content-type', 'text/event-stream').send()
+  if (client.aborted) throw new ClientGoneError()
+  reply.raw.once('close', parking.enter())
+  const header = request.headers['last-event-id']
+  const position = positionOf(Array.isArray(header) ? header[0] : header, run)
+  const accepts = ({ type }: ClusterEvent) => types.size === 0 || types.has(type)
+  return sendEventStream(reply, texts(context, { run, recent, position, accepts, signal }))
+}
+
+interface StreamOptions {
+  readonly run: string
+  readonly recent: number
+  /** Sequence of the last event the client has; null if it has none, `unknown` if it is not of this run. */
+  readonly position: number | 'unknown' | null
+  readonly accepts: (event: ClusterEvent) => boolean
+  readonly signal: AbortSignal
+}
+
+async function* texts({ clusterEvents }: HttpContext, options: StreamOptions): AsyncGenerator<string> {
+  const { run, accepts, signal } = options
+  const wakeUp = new WakeUp()
+  const stop = clusterEvents.onEvent(wakeUp.wake)
+  const show = (event: ClusterEvent) =>
+    eventText({
+      event: event.type,
+      id: `${run}-${event.sequence}`,
+      data: { time: event.time, ...event.data },
+    })
+  try {
+    let position = typeof options.position === 'number' ? options.position : clusterEvents.sequence
+    if (options.position === 'unknown') yield reset()
+    else if (options.position === null && options.recent > 0) {
+      for (const event of clusterEvents.latest(options.recent)) if (accepts(event)) yield show(event)
+    }
+    yield eventText({ event: 'ready', id: `${run}-${position}`, data: {} })
+    while (!signal.aborted) {
+      const step = clusterEvents.after(position, BATCH)
+      if (step === null) {
+        position = clusterEvents.sequence
+        yield reset()
+        continue
+      }
+      for (const event of step) {
+        position = event.sequence
+        if (accepts(event)) yield show(event)
+      }
+      if (step.length > 0) continue
+      await wakeUp.wait(KEEP_ALIVE_MS, signal)
+      if (!signal.aborted && clusterEvents.sequence === position) yield KEEP_ALIVE_TEXT
+    }
+  } finally {
+    stop()
+  }
+}
+
+/** Says that something may have been missed: read the state again. */
+function reset(): string {
+  return eventText({
+    event: 'reset',
+    data: { reason: 'the events since then are not remembered; read the state again' },
+  })
+}
+
+function recentOf(request: FastifyRequest): number {
+  const text = firstParam(request.query, 'recent') ?? '0'
+  if (!/^\d{1,6}$/.test(text)) throw badRequest('recent must be a whole number')
+  return Number(text)
+}
+
+function positionOf(id: string | undefined, run: string): StreamOptions['position'] {
+  if (id === undefined || id === '') return null
+  const [, of, sequence] = /^([0-9a-f]{8})-(\d{1,15})$/.exec(id) ?? []
+  return of === run ? Number(sequence) : 'unknown'
+}

@@ -1,0 +1,66 @@
+import { pino } from 'pino'
+import t, { type Test } from 'tap'
+import { ClusterEventLog, EVENTS_KEPT } from '../../../agent/cluster-events/event-log.ts'
+import { harness, listen, until } from './harness.ts'
+import { openStream, StreamReader } from './stream-reader.ts'
+
+async function server(t: Test) {
+  const clusterEvents = new ClusterEventLog({ wall: () => 0, log: pino({ level: 'silent' }) })
+  const made = harness({ clusterEvents })
+  t.teardown(() => made.app.close())
+  const port = await listen(made.app)
+  const open = async (query = '', lastEventId?: string) =>
+    new StreamReader(await openStream(t, port, `/api/v1/events${query}`, lastEventId))
+  return { ...made, clusterEvents, open }
+}
+
+const shown = (reader: StreamReader) =>
+  reader.events.map(({ event, data }) => `${event} ${data.n ?? ''}`.trim())
+
+t.test('what happens is told as it happens, after what is asked of what was', async (t) => {
+  const { open, clusterEvents } = await server(t)
+  clusterEvents.add('node-joined', { n: 1 })
+  clusterEvents.add('node-failed', { n: 2 })
+  const all = await open('?recent=10')
+  const one = await open('?recent=1')
+  const new_ = await open()
+  await until('ready', () => [all, one, new_].every((reader) => shown(reader).includes('ready')))
+  clusterEvents.add('service-up', { n: 3 })
+  await until('three', () => [all, one, new_].every((reader) => shown(reader).includes('service-up 3')))
+  t.same(shown(all), ['node-joined 1', 'node-failed 2', 'ready', 'service-up 3'])
+  t.same(shown(one), ['node-failed 2', 'ready', 'service-up 3'])
+  t.same(shown(new_), ['ready', 'service-up 3'])
+  t.match(all.response.headers, { 'content-type': 'text/event-stream' })
+  t.equal(all.events[0]?.data.time, '1970-01-01T00:00:00.000Z')
+})
+
+t.test('a client that comes back goes on where it was, and is told if that is not possible', async (t) => {
+  const { open, clusterEvents } = await server(t)
+  const first = await open()
+  await until('ready', () => first.events.length === 1)
+  clusterEvents.add('node-joined', { n: 1 })
+  await until('one', () => first.events.length === 2)
+  first.response.destroy()
+  clusterEvents.add('node-failed', { n: 2 })
+  const again = await open('', first.lastId)
+  await until('two', () => again.events.length === 2)
+  t.same(shown(again), ['ready', 'node-failed 2'])
+  const foreign = await open('', '00000000-1')
+  await until('reset', () => foreign.events.length === 2)
+  t.same(shown(foreign), ['reset', 'ready'])
+  for (let i = 0; i < 2 * EVENTS_KEPT; i++) clusterEvents.add('node-failed', {})
+  const late = await open('', again.lastId)
+  await until('reset', () => late.events.length === 2)
+  t.same(shown(late), ['ready', 'reset'])
+})
+
+t.test('only the types that are asked for', async (t) => {
+  const { open, clusterEvents, app } = await server(t)
+  const reader = await open('?type=node-failed&type=lease-moved')
+  await until('ready', () => reader.events.length === 1)
+  for (const type of ['node-joined', 'node-failed', 'service-up', 'lease-moved'] as const)
+    clusterEvents.add(type, {})
+  await until('two', () => reader.events.length === 3)
+  t.same(shown(reader), ['ready', 'node-failed', 'lease-moved'])
+  t.equal((await app.inject('/api/v1/events?recent=x')).statusCode, 400)
+})
