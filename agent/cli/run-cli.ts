@@ -3,6 +3,8 @@ import { examplesText } from './client-command.ts'
 import { agentCommand } from './commands/agent.ts'
 import { cordonCommand, uncordonCommand } from './commands/cordon.ts'
 import { devCommand } from './commands/dev.ts'
+import { drainCommand } from './commands/drain.ts'
+import { eventsCommand } from './commands/events.ts'
 import { keygenCommand } from './commands/keygen.ts'
 import { keyringCommand } from './commands/keyring.ts'
 import { kvCommand } from './commands/kv.ts'
@@ -60,6 +62,8 @@ function buildProgram(io: CliIo): Command {
     .addCommand(forceLeaveCommand(io))
     .addCommand(cordonCommand(io))
     .addCommand(uncordonCommand(io))
+    .addCommand(drainCommand(io))
+    .addCommand(eventsCommand(io))
     .addCommand(kvCommand(io))
     .addCommand(txnCommand(io))
     .addCommand(sessionCommand(io))

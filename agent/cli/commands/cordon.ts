@@ -6,11 +6,11 @@ import { cell, printable } from '../table.ts'
 /** Longer than the agent takes to answer, so that its own words arrive. */
 const ORDER_TIMEOUT_MS = 10_000
 
-/** `constellation cordon`: a node is not to vote. */
+/** `constellation cordon`: a node gets no new traffic and is not to vote. */
 export function cordonCommand(io: CliIo): Command {
   return clientCommand(
     'cordon',
-    'Decide that a node is not to vote or lead, for maintenance or because it is not to be trusted. ' +
+    'Decide that a node gets no new traffic and is not to vote or lead, for maintenance or because it is not to be trusted. ' +
       'It stays a voter until another node can take its place. Lasts until `uncordon`, over restarts.',
     ['constellation cordon n2', 'constellation cordon n2 --json'],
   )
@@ -19,11 +19,11 @@ export function cordonCommand(io: CliIo): Command {
     .action((node: string, options: ClientOptions) => decide(io, options, node, 'cordon'))
 }
 
-/** `constellation uncordon`: it may vote again. */
+/** `constellation uncordon`: it gets traffic and may vote again. */
 export function uncordonCommand(io: CliIo): Command {
   return clientCommand(
     'uncordon',
-    'Lift the cordon of a node. It is chosen as a voter again when one is wanted.',
+    'Lift the cordon of a node, and end its drain. It is chosen as a voter again when one is wanted.',
     ['constellation uncordon n2', 'constellation uncordon n2 && constellation raft add n2'],
   )
     .argument('<node>', 'name or id of the node')

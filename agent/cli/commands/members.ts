@@ -56,5 +56,5 @@ export function membersCommand(io: CliIo): Command {
 
 function roleOf(node: Fields): string {
   const role = node.fedBy === undefined ? cell(node.role) : `${cell(node.role)} of ${cell(node.fedBy)}`
-  return node.cordoned === true ? `${role}, cordoned` : role
+  return node.draining === true ? `${role}, draining` : node.cordoned === true ? `${role}, cordoned` : role
 }

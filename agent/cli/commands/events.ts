@@ -1,0 +1,74 @@
+import type { Command } from 'commander'
+import { type ClientOptions, clientCommand, connect, record } from '../client-command.ts'
+import type { CliIo } from '../io.ts'
+import { cell, printable } from '../table.ts'
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+const RECENT = '20'
+/** Fields that every line shows in its own place. */
+const PLACED: ReadonlySet<string> = new Set(['time', 'id'])
+
+/** `constellation events`: what happens in the cluster, as it happens. */
+export function eventsCommand(io: CliIo): Command {
+  return clientCommand(
+    'events',
+    'Follow what happens to nodes, services, leases and the leader until Ctrl-C, after the latest of what is remembered.',
+    [
+      'constellation events',
+      'constellation events --recent 0 --type node-failed --type service-down',
+      'constellation events --json | jq \'select(.event == "lease-moved")\'',
+    ],
+  )
+    .option('--recent <n>', 'begin with so many events that are remembered', RECENT)
+    .option('--type <type>', 'only events of this type; repeatable', collect, [])
+    .option('--json', 'print each event as one line of JSON')
+    .action((options: ClientOptions & { readonly recent: string; readonly type: readonly string[] }) =>
+      followEvents(io, options),
+    )
+}
+
+async function followEvents(
+  io: CliIo,
+  options: ClientOptions & { readonly recent: string; readonly type: readonly string[] },
+): Promise<void> {
+  const { follow } = await import('../watch/follow.ts')
+  const api = await connect(options, io)
+  const stop = new AbortController()
+  const onSignal = (): void => stop.abort()
+  for (const signal of SIGNALS) process.on(signal, onSignal)
+  const query = new URLSearchParams([
+    ['recent', options.recent],
+    ...options.type.map((type) => ['type', type]),
+  ])
+  const note = (line: string): void => void io.stderr.write(`${line}\n`)
+  try {
+    const listener = {
+      begin() {},
+      note,
+      events(events: readonly { readonly type: string; readonly data: string }[]) {
+        for (const { type, data } of events) {
+          if (type === 'ready') continue
+          const fields = record(JSON.parse(data))
+          if (type === 'reset') note(printable(cell(fields.reason)))
+          else if (options.json === true) io.stdout.write(`${JSON.stringify({ event: type, ...fields })}\n`)
+          else io.stdout.write(`${eventLine(type, fields)}\n`)
+        }
+      },
+    }
+    await follow(api, `/api/v1/events?${query}`, listener, stop.signal)
+  } finally {
+    for (const signal of SIGNALS) process.off(signal, onSignal)
+  }
+}
+
+/** An event as a line for people: time, what, and what is known of it. */
+function eventLine(type: string, fields: Readonly<Record<string, unknown>>): string {
+  const details = Object.entries(fields)
+    .filter(([name]) => !PLACED.has(name))
+    .map(([name, value]) => `${name}=${cell(value)}`)
+  return printable([cell(fields.time), type.padEnd(15), ...details].join('  '))
+}
+
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value]
+}
