@@ -145,7 +145,7 @@ t.test('parameters that are wrong', async (t) => {
     ['/v1/kv/%zz', 400, /percent/],
     ['/v1/kv/a%', 400, /percent/],
     ['/v1/nothing', 404, 'Invalid URL path: not a recognized HTTP API endpoint'],
-    ['/v1/catalog/register', 404, 'Invalid URL path: not a recognized HTTP API endpoint'],
+    ['/v1/query', 404, 'Invalid URL path: not a recognized HTTP API endpoint'],
     ['/v1', 404, 'Invalid URL path: not a recognized HTTP API endpoint'],
   ]
   for (const [url, status, text] of wrong) {

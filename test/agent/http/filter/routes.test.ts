@@ -54,12 +54,12 @@ t.test('every list is filtered by what the client sees', async (t) => {
     'n1',
   ])
   t.same(await json('/v1/catalog/services', 'ServiceMeta.env == qa'), { web: ['v1'] })
-  t.same(await json('/v1/catalog/services', 'ServiceName != web'), { db: [] })
+  t.same(await json('/v1/catalog/services', 'ServiceName != web'), { consul: [], db: [] })
   t.same(await json('/v1/catalog/services', 'ServiceName == none'), {})
   t.same(Object.keys((await json('/v1/catalog/node/n2', 'Service == db')).Services), ['db'])
   t.same((await json('/v1/catalog/node/n2', 'Service == none')).Services, {})
   t.equal((await json('/v1/catalog/node/n2', 'TaggedAddresses.lan.Port == 5')).Services.db.ID, 'db')
-  t.equal((await json('/v1/catalog/node-services/n2', 'Service != web')).Services.length, 1)
+  t.equal((await json('/v1/catalog/node-services/n2', 'Service != web')).Services.length, 2)
 
   const instances = async (filter: string) =>
     (await json('/v1/health/service/web', filter)).map((each: { Service: { ID: string } }) => each.Service.ID)
