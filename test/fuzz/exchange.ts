@@ -2,7 +2,7 @@ import { connect } from 'node:net'
 
 /**
  * How an exchange ended. `closed`: the server closed the connection. `gone`: so it did, but only after the client had said that it
- * sends no more. `parked`: it keeps the request waiting, as a blocking query does. `stream`: it began to send events. `hung`:
+ * sends no more. `parked`: it keeps the request waiting, as a blocking query does. `stream`: it began to send events, or the log. `hung`:
  * none of these within the bound.
  */
 export interface Exchange {
@@ -18,7 +18,7 @@ const PARKED_MS = 60
 /** Longer than the server waits for anything but the end of a blocking query: it gives an operator's order five seconds. */
 const BOUND_MS = 8000
 const EVENT_STREAM =
-  /^(?:HTTP\/1\.1 100 Continue\r\n\r\n)?HTTP\/1\.1 200 [\s\S]*?\r\ncontent-type: text\/event-stream[\s\S]*?\r\n\r\n/i
+  /^(?:HTTP\/1\.1 100 Continue\r\n\r\n)?HTTP\/1\.1 200 [\s\S]*?\r\ncontent-type: (?:text\/event-stream|text\/plain; charset=utf-8(?=[\s\S]*?\r\ntransfer-encoding: chunked))[\s\S]*?\r\n\r\n/i
 
 /**
  * Sends bytes on a connection of their own and reads until the other side closes it. `isParked` says whether the server keeps a
