@@ -171,7 +171,14 @@ export class LocalRecord implements LocalCatalog {
     if (!this.#fits(checkKey(next.id), next)) checks = this.#shorten(checks, outputChars)
     const fitting = this.#fits(checkKey(next.id), next) ? next : silent
     if (checks === record.checks && sameEntry(before, fitting)) return
-    this.#reserve(checkKey(next.id), fitting, `check ${next.id}`)
+    try {
+      this.#reserve(checkKey(next.id), fitting, `check ${next.id}`)
+    } catch (error) {
+      // Nothing is changed: the other outputs are as long as they were.
+      if (checks !== record.checks)
+        for (const other of record.checks.values()) this.#count(checkKey(other.id), other)
+      throw error
+    }
     const kept = before !== undefined && sameEntry(registrationOf(before), registrationOf(fitting))
     const isOutput = before !== undefined && sameEntry(withoutOutput(before), withoutOutput(fitting))
     this.#commit({ ...record, checks: new Map(checks).set(next.id, fitting) }, !kept, isOutput)

@@ -144,6 +144,27 @@ t.test('the record has a size limit; a result gets in with less of its output', 
   t.ok(local.record().services.has(`big-${taken}`), 'room that was given back can be used')
 })
 
+t.test('a check that is refused leaves no room behind that is not there', async (t) => {
+  const local = await opened(tempDir(t))
+  const output = 'x'.repeat(4096)
+  local.putService(service('web-1'))
+  for (let i = 0; i < 33; i++) local.putCheck(check(`c${i}`, 'web-1', { output }))
+  const fill = () => {
+    for (let i = local.record().services.size; i < 5000; i++) local.putService(service(`s-${i}`))
+  }
+  t.throws(fill, { code: 'CAT_TOO_LARGE' })
+  // Too large even after the other outputs were cut for it.
+  const large = check('large', 'web-1', { notes: '\u0001'.repeat(4096) })
+  t.throws(() => local.putCheck(large), { code: 'CAT_TOO_LARGE', message: /check large does not fit/ })
+  t.throws(fill, { code: 'CAT_TOO_LARGE' })
+  const { services, checks } = local.record()
+  const bytes = [...services.values(), ...checks.values()].map(
+    (e) => Buffer.byteLength(JSON.stringify(e)) + 1,
+  )
+  const sum = bytes.reduce((a, b) => a + b)
+  t.ok(sum <= 262_144, `${sum} bytes`)
+})
+
 t.test('a new output alone is told later, with all others; a status at once', async (t) => {
   const timers: { readonly delayMs: number; readonly fire: () => void; cancelled: boolean }[] = []
   const local = await opened(tempDir(t), 1, (delayMs, fire) => {
