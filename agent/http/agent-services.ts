@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { Type } from 'typebox'
+import { isMaintenance } from '../../discovery/health/maintenance.ts'
 import { bodyJson } from './body.ts'
 import { initialCheck } from './check-definition.ts'
 import type { HttpContext } from './collaborators.ts'
@@ -156,7 +157,8 @@ function register(context: HttpContext, definition: ServiceDefinition, replaceCh
 function removeOtherChecks({ local, health }: HttpContext, { service, checks }: ServiceDefinition): void {
   const kept = new Set(checks.map(({ id }) => id))
   for (const { id, serviceId } of [...local.record().checks.values()]) {
-    if (serviceId !== service.id || kept.has(id)) continue
+    // Maintenance is not a check of the registration: only who began it ends it.
+    if (serviceId !== service.id || kept.has(id) || isMaintenance({ id })) continue
     health.remove(id)
     local.removeCheck(id)
   }

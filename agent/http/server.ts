@@ -5,6 +5,7 @@ import { Counter, type Registry } from 'prom-client'
 import type { Config } from '../config/types.ts'
 import { addAccessControlRoutes } from './access-control.ts'
 import { addAgentCheckRoutes } from './agent-checks.ts'
+import { addAgentHealthRoutes } from './agent-health.ts'
 import { addAgentMonitorRoutes } from './agent-monitor.ts'
 import { addAgentNodeRoutes } from './agent-node.ts'
 import { addAgentServiceRoutes } from './agent-services.ts'
@@ -29,6 +30,7 @@ import { addKeyringRoutes } from './keyring.ts'
 import { addKvRoutes } from './kv.ts'
 import { addKvWatchRoutes } from './kv-watch.ts'
 import { closeLingering } from './lingering-close.ts'
+import { addMaintenanceRoutes } from './maintenance.ts'
 import { addOperatorRoutes } from './operator.ts'
 import { addOpsRoutes } from './ops.ts'
 import { allowAll, enforcePermissions } from './permissions.ts'
@@ -138,6 +140,8 @@ function addRoutes(app: FastifyInstance, context: HttpContext): void {
   addForceLeaveRoute(routes, context)
   addAgentServiceRoutes(routes, context)
   addAgentCheckRoutes(routes, context)
+  addAgentHealthRoutes(routes, context)
+  addMaintenanceRoutes(routes, context)
   addAgentTelemetryRoutes(routes, context)
   addAgentMonitorRoutes(routes, context)
   addAccessControlRoutes(routes)

@@ -4,7 +4,7 @@ import type { Logger } from 'pino'
 import { KeptFile } from '../membership/kept-file.ts'
 import { CatalogError } from './errors.ts'
 import { LIMITS } from './limits.ts'
-import { readCheck, readFields, readList, readService } from './shapes.ts'
+import { type Fields, readCheck, readFields, readList, readService } from './shapes.ts'
 import type { HealthCheck, NodeRecord, ServiceInstance } from './types.ts'
 
 /** What a check says until it has run: an instance must not count as healthy because its agent restarted. */
@@ -74,7 +74,7 @@ function decode(value: unknown): KeptRegistrations {
   if (fields.format !== FORMAT) throw new CatalogError('CAT_INVALID', 'unknown format')
   const services = readList(fields.services, LIMITS.services, 'services').map(readService)
   const checks = readList(fields.checks, LIMITS.checks, 'checks').map((check) =>
-    readCheck({ ...readFields(check, 'a check'), status: 'critical', output: NOT_RUN_OUTPUT }),
+    keptCheck(readFields(check, 'a check')),
   )
   const ids = new Set(services.map((service) => service.id))
   for (const { id, serviceId } of checks) {
@@ -83,4 +83,10 @@ function decode(value: unknown): KeptRegistrations {
     }
   }
   return { services, checks }
+}
+
+/** Maintenance is run by nobody: it is as it was. */
+function keptCheck(fields: Fields): HealthCheck {
+  const output = fields.type === 'maintenance' ? '' : NOT_RUN_OUTPUT
+  return readCheck({ ...fields, status: 'critical', output })
 }
