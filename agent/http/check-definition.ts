@@ -1,6 +1,7 @@
 import type { CheckStatus, HealthCheck } from '../../discovery/catalog/types.ts'
 import { catalogCheck } from '../../discovery/health/check-state.ts'
 import { formatGoDuration } from '../../discovery/health/duration.ts'
+import { isMaintenance } from '../../discovery/health/maintenance.ts'
 import { defaultTimeoutMs } from '../../discovery/health/polled-check.ts'
 import { OUTPUT_CHARS_MAX } from '../../discovery/health/probe.ts'
 import type { CheckDefinition, CheckKind, CheckThresholds } from '../../discovery/health/types.ts'
@@ -43,8 +44,10 @@ export function parseCheck(
   if (timeoutMs !== undefined && timeoutMs < 0) throw invalidCheck('Timeout must not be negative')
   const raisedMs = intervalMs === undefined ? 0 : Math.max(intervalMs, INTERVAL_MIN_MS)
   const polled = kind.type !== 'ttl' && kind.type !== 'alias'
+  const id = fields.string('CheckID', 'ID') || defaults.id
+  if (isMaintenance({ id })) throw invalidCheck(`the id "${id}" belongs to maintenance mode`)
   return {
-    id: fields.string('CheckID', 'ID') || defaults.id,
+    id,
     name: fields.string('Name') || defaults.name,
     notes: fields.string('Notes'),
     serviceId: defaults.serviceId,

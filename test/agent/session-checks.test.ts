@@ -1,5 +1,6 @@
 import t from 'tap'
 import { checkIds, validateSessionChecks } from '../../agent/session-checks.ts'
+import { maintenanceCheck } from '../../discovery/health/maintenance.ts'
 import { catalogOf, check, node } from './catalog-fixture.ts'
 
 const session = (name: string, nodeChecks: string[], serviceChecks: string[] | null = null) => ({
@@ -36,6 +37,17 @@ t.test('refusals are in the words of Consul', async (t) => {
   t.equal(refusal('n1', ['serfHealth'], ['db']), "Check 'db' is in critical state")
   t.equal(refusal('n2', ['serfHealth']), "Check 'serfHealth' is in critical state")
   t.equal(refusal('n2', ['disk']), "Check 'serfHealth' is in critical state", 'nobody runs it any more')
+})
+
+t.test('maintenance ends the sessions that name its check, and no other', async (t) => {
+  const held = catalogOf(
+    node('n1', true, [check('disk', 'passing'), ['_node_maintenance', maintenanceCheck('', 'new disk')]]),
+  )
+  t.equal(validateSessionChecks(session('n1', ['serfHealth', 'disk']), held), null)
+  t.equal(
+    validateSessionChecks(session('n1', ['_node_maintenance']), held),
+    "Check '_node_maintenance' is in critical state",
+  )
 })
 
 t.test('of two nodes with one name, the living one counts', async (t) => {

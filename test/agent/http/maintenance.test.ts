@@ -83,6 +83,13 @@ t.test('what is refused', async (t) => {
     t.equal(answer.statusCode, code, url.slice(0, 60))
     t.match(answer.body, text)
   }
+  for (const CheckID of ['_node_maintenance', '_service_maintenance:web']) {
+    const answer = await put(app, '/v1/agent/check/register', { Name: 'c', CheckID, TTL: '1s' })
+    t.same(
+      [answer.statusCode, answer.body],
+      [400, `Invalid check: the id "${CheckID}" belongs to maintenance mode`],
+    )
+  }
   t.equal(catalog.record().checks.size, 0)
 })
 
