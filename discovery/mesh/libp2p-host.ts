@@ -13,6 +13,7 @@ import type { MeshLimits } from './limits.ts'
 import { MemberProtocols, type MemberProtocolsComponents } from './member-protocols.ts'
 import { MembershipProof } from './proof.ts'
 import type { Refusals } from './refusals.ts'
+import { fewerWindowUpdates } from './window-updates.ts'
 
 /** Settings of the libp2p host. */
 export interface HostOptions {
@@ -58,7 +59,7 @@ export async function createHost(
           { components, refusals },
         ),
     ],
-    streamMuxers: [yamux()],
+    streamMuxers: [fewerWindowUpdates(yamux())],
     connectionGater: gate.gater(),
     // It ends connections by its own judgement of their latency. Who is dead is for the membership to say.
     connectionMonitor: { enabled: false },
