@@ -84,7 +84,10 @@ export class Libp2pMesh implements Mesh {
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
     this.#log = collaborators.log
     this.#now = collaborators.now ?? (() => performance.now())
-    this.#metrics = new MeshMetrics(collaborators.metrics)
+    this.#metrics = new MeshMetrics(
+      collaborators.metrics,
+      () => this.#running?.connections.all().reduce((sum, { streams }) => sum + streams.length, 0) ?? 0,
+    )
     this.id = peerIdFromPrivateKey(collaborators.privateKey).toString()
     this.#signing = new Signing({
       clusterName: options.clusterName,

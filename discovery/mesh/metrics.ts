@@ -24,8 +24,17 @@ export class MeshMetrics {
   readonly dials: Counter<'result'>
   readonly requests: Counter<'result'>
 
-  constructor(registry: Registry = new Registry()) {
+  /** `streams`: how many are open, read when the metrics are. */
+  constructor(registry: Registry = new Registry(), streams: () => number = () => 0) {
     const registers = [registry]
+    new Gauge({
+      name: 'constellation_mesh_streams',
+      help: 'Open streams on all connections to members',
+      registers,
+      collect() {
+        this.set(streams())
+      },
+    })
     this.connections = new Gauge({
       name: 'constellation_mesh_connections',
       help: 'Open connections to members',

@@ -146,10 +146,6 @@ export class FakeMembership implements Membership {
 
   forceLeave(): void {}
 
-  onEvent(): () => void {
-    return () => {}
-  }
-
   rttMs(): null {
     return null
   }

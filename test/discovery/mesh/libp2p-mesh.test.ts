@@ -25,6 +25,7 @@ t.test('two nodes exchange messages both ways', async (t) => {
   await until(() => b.events.length > 0)
   t.match(b.events, [{ type: 'connected', peer: a.mesh.id, address: /^127\.0\.0\.1:\d+$/ }])
   t.equal(await metric(a.metrics, 'constellation_mesh_connections'), 1)
+  t.ok(Number(await metric(a.metrics, 'constellation_mesh_streams')) > 0, 'and its streams')
 })
 
 t.test('a known address is enough: the first message dials', async (t) => {

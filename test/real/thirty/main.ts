@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { executable } from '../executable.ts'
 import { enterNamespace, isInNamespace, namespacesUnavailable } from './namespaces.ts'
 import { endEverything, runFleet } from './run.ts'
+import { runSoak, soakText } from './soak.ts'
 import { STEPS } from './steps.ts'
 import { resultText } from './table.ts'
 
@@ -15,6 +16,9 @@ and nobody may call a node failed that runs and can be reached.
   --loss P          percent of the packets between agents that are lost (default 0; needs root)
   --burn N          processes that take all the CPU they get meanwhile (default 0)
   --minutes M       repeat the steps between the first and the last for so long (default 0: each once)
+  --soak M          instead of the steps: for so many minutes services come and go, checks flap, clients wait, look up and write,
+                    agents from the fifth on are restarted; what the first four hold after a collection must not rise
+  --seed S          draws what happens in a soak (default 1)
   --repeat N        how often a step repeats what it measures (default 2)
   --only a,b        only these steps; join comes first and agree last in any case
   --list            print the steps
@@ -30,10 +34,13 @@ Examples:
   npm run thirty
   npm run thirty -- --nodes 10 --only kill,hang --repeat 5
   npm run thirty -- --loss 5 --burn 4
+  npm run thirty -- --soak 30 --nodes 8
   npm run thirty -- --nodes 12 --network loopback --json > thirty.json
 
 Progress goes to standard error. Exit code 0: passed; 1: something is wrong, and the folder with the logs is printed; 64: wrong usage.
 `
+
+const SAMPLE_MS = 60_000
 
 class UsageError extends Error {}
 
@@ -67,6 +74,8 @@ async function main(args: string[]): Promise<number> {
       loss: { type: 'string', default: '0' },
       burn: { type: 'string', default: '0' },
       minutes: { type: 'string', default: '0' },
+      soak: { type: 'string' },
+      seed: { type: 'string', default: '1' },
       repeat: { type: 'string', default: '2' },
       only: { type: 'string' },
       list: { type: 'boolean', default: false },
@@ -106,9 +115,10 @@ async function main(args: string[]): Promise<number> {
     steps: chosenSteps(values.only),
     env: Object.fromEntries(values.env.map(setting)),
     keep: values.keep,
+    seed: number(values.seed, '--seed', 0),
   } as const
+  const soakMs = values.soak === undefined ? null : number(values.soak, '--soak', 0.1) * 60_000
   if (network === 'namespaces' && !isInNamespace()) return enterNamespace()
-  const path = values.executable === undefined ? await executable() : resolve(values.executable)
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
@@ -118,7 +128,20 @@ async function main(args: string[]): Promise<number> {
     })
   }
   const tell = (line: string): void => void process.stderr.write(`${line}\n`)
-  const result = await runFleet({ ...options, program: { path, args: [] }, tell, signal: stop.signal })
+  const { signal } = stop
+  if (soakMs !== null) {
+    const result = await runSoak({
+      ...options,
+      ms: soakMs,
+      sampleMs: Math.min(SAMPLE_MS, soakMs / 10),
+      tell,
+      signal,
+    })
+    process.stdout.write(values.json ? `${JSON.stringify(result, null, 2)}\n` : `${soakText(result)}\n`)
+    return result.passed ? 0 : 1
+  }
+  const path = values.executable === undefined ? await executable() : resolve(values.executable)
+  const result = await runFleet({ ...options, program: { path, args: [] }, tell, signal })
   process.stdout.write(values.json ? `${JSON.stringify(result, null, 2)}\n` : `${resultText(result)}\n`)
   return result.passed ? 0 : 1
 }

@@ -36,7 +36,18 @@ export interface RunResult {
   readonly folder: string | null
 }
 
-const open = new Set<{ readonly fleet: Fleet; readonly burn: Burn | null }>()
+interface Owned {
+  readonly fleet: Fleet
+  readonly burn: Burn | null
+}
+
+const open = new Set<Owned>()
+
+/** Has these end with this process, however that ends, until the function it answers is called. */
+export function track(owned: Owned): () => void {
+  open.add(owned)
+  return () => open.delete(owned)
+}
 
 /** Kills every process of runs that have not ended. */
 export function endEverything(): void {
@@ -52,8 +63,7 @@ export async function runFleet(options: RunOptions): Promise<RunResult> {
   const { count, steps, lossPercent, tell, signal } = options
   const fleet = await Fleet.create(options)
   const burn = options.burn > 0 ? new Burn(options.burn) : null
-  const owned = { fleet, burn }
-  open.add(owned)
+  const untrack = track({ fleet, burn })
   const began = performance.now()
   const seconds = (): number => Math.round((performance.now() - began) / 1000)
   const measured = new Map<string, number[]>()
@@ -95,7 +105,7 @@ export async function runFleet(options: RunOptions): Promise<RunResult> {
   } finally {
     clearInterval(look)
     burn?.stop()
-    open.delete(owned)
+    untrack()
   }
   if (signal.aborted) problems.push('stopped before its time')
   const falseDeaths = fleet.falseDeaths()
