@@ -35,9 +35,8 @@ export interface Malformed {
   readonly refused: 'FORMERR' | 'NOTIMP'
 }
 
-/** A record of a message: where its parts are. */
+/** A record of a message: where its parts are. Its name is read, with `readName` at `start`, by who needs it. */
 export interface RawRecord {
-  readonly name: string
   readonly type: number
   /** Of an OPT record: the size it takes over UDP. */
   readonly class: number
@@ -94,13 +93,12 @@ export function readRecords(bytes: Buffer, at: number): RawRecord[] {
   const records: RawRecord[] = []
   let next = at
   for (let left = counts.reduce((sum, count) => sum + count, 0); left > 0; left--) {
-    const { text, end } = readName(bytes, next, true)
+    const end = skipName(bytes, next)
     if (end + 10 > bytes.length) throw new WireError('a record is cut off')
     const data = end + 10
     const length = bytes.readUInt16BE(end + 8)
     if (data + length > bytes.length) throw new WireError('a record is longer than the message')
     records.push({
-      name: text,
       type: bytes.readUInt16BE(end),
       class: bytes.readUInt16BE(end + 2),
       ttl: bytes.readUInt32BE(end + 4),
@@ -111,6 +109,18 @@ export function readRecords(bytes: Buffer, at: number): RawRecord[] {
     next = data + length
   }
   return records
+}
+
+/** Where a name ends. Pointers are not followed: thousands of records may point to one long name. @throws WireError */
+function skipName(bytes: Buffer, at: number): number {
+  for (let next = at; ; ) {
+    const size = bytes[next]
+    if (size === undefined) throw new WireError('a name is cut off')
+    if (size === 0) return next + 1
+    if (size >= 0xc0) return next + 2
+    if (size > 63) throw new WireError('a label of an unknown kind')
+    next += size + 1
+  }
 }
 
 /**
@@ -163,7 +173,7 @@ function readEdns(bytes: Buffer, records: readonly RawRecord[]): Edns | null {
     const record = records[i]
     if (record?.type !== TYPES.OPT) continue
     if (edns !== null) throw new WireError('two OPT records')
-    if (record.name !== '') throw new WireError('an OPT record with a name')
+    if (bytes[record.start] !== 0) throw new WireError('an OPT record with a name')
     edns = {
       udpBytes: record.class,
       version: (record.ttl >>> 16) & 0xff,

@@ -104,7 +104,8 @@ function addressesIn(response: Buffer, type: number): ResourceRecord[] {
 }
 
 function addressIn(response: Buffer, raw: RawRecord, type: number): ResourceRecord | null {
-  const { name, ttl } = raw
+  const { ttl } = raw
+  const name = readName(response, raw.start, true).text
   const bytes = response.subarray(raw.data, raw.end)
   // A name with marks in it would not be written as it was read.
   if (raw.class !== CLASS_IN || name.includes('\\')) return null

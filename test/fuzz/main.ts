@@ -139,7 +139,9 @@ async function dnsPass(
     result.decoded += details.numRuns
     if (details.failed) result.findings.push(`${name}: ${fc.defaultReportMessage(details)}`)
   }
-  await hurtDnsServer(options).catch((error: Error) => result.findings.push(error.message))
+  await hurtDnsServer(options).catch((error: Error) =>
+    result.findings.push(`${error.message}: ${String(error.cause)}`),
+  )
   result.decoded += options.numRuns
 }
 

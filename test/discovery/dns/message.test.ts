@@ -172,3 +172,16 @@ t.test('flags and codes', (t) => {
   t.match(packet.decode(version), { rcode: 'NOERROR', additionals: [{ extendedRcode: 1 }] })
   t.end()
 })
+
+t.test('thousands of records that point to one long name cost no more than their bytes', (t) => {
+  const query = optQuery(`${'a.'.repeat(120)}consul`, 'A')
+  const record = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0])
+  const count = 5_400
+  const bytes = Buffer.concat([query, ...Array.from({ length: count }, () => record)])
+  bytes.writeUInt16BE(count, 10)
+  const started = process.cpuUsage()
+  for (let i = 0; i < 20; i++) t.match(readQuery(bytes), { type: 1 })
+  const { user } = process.cpuUsage(started)
+  t.ok(user < 2_000_000, `${user / 20_000} ms for 64 KiB`)
+  t.end()
+})
