@@ -3,7 +3,7 @@ import type { Registry } from 'prom-client'
 import type { Membership } from '../membership/types.ts'
 import type { Mesh } from '../mesh/types.ts'
 import { digestNumber } from './digest.ts'
-import { type LastResult, LocalRecord } from './local-record.ts'
+import { type LastResult, LocalRecord, type LocalRecordOptions } from './local-record.ts'
 import { CatalogMetrics } from './metrics.ts'
 import { hostOf } from './node-view.ts'
 import { readMeta } from './shapes.ts'
@@ -11,7 +11,9 @@ import { CatalogStore } from './store.ts'
 import { CatalogSync, type CatalogSyncOptions } from './sync.ts'
 
 /** Settings of {@link GossipCatalog}. */
-export interface GossipCatalogOptions extends CatalogSyncOptions {
+export interface GossipCatalogOptions
+  extends CatalogSyncOptions,
+    Pick<LocalRecordOptions, 'outputIntervalMs'> {
   /** Name of this node, as its membership says it. */
   readonly name: string
   /** host:port of its mesh listener; the record carries the host part. */
@@ -85,7 +87,7 @@ export class GossipCatalog {
       const { name, address, meta } = this.#options
       await this.local.open({ id, name, address: hostOf(address), meta, incarnation })
       this.#stopFollowing = this.local.onChange((record) => this.store.put(record, this.#now()))
-      this.store.put(this.local.record(), this.#now())
+      this.store.put(this.local.published(), this.#now())
       this.store.start()
       const lonely = this.#membership.members().every((member) => member.id === id)
       if (lonely && !this.#membership.hasSeeds) this.store.markSynced()
@@ -98,6 +100,7 @@ export class GossipCatalog {
     return this.#next(async () => {
       if (!this.#stopFollowing) return
       this.#sync.stop()
+      this.local.close()
       this.store.stop()
       this.#stopFollowing()
       this.#stopFollowing = null

@@ -24,19 +24,44 @@ export type LastResult = (id: string) => Pick<HealthCheck, 'status' | 'output'> 
 const OUTPUTS_CHARS_MAX = 128 * 1024
 const OUTPUT_CHARS_MIN = 128
 
-/** This node's own record. Every change makes a new immutable {@link NodeRecord} with the next sequence number. */
+/** How long a check may say something new with the same status before others are told: a text that changes at every run is no news. */
+export const OUTPUT_INTERVAL_MS = 10_000
+
+/** What {@link LocalRecord} works with. */
+export interface LocalRecordCollaborators {
+  readonly log: Logger
+  /** Without it every check is critical until it has run. */
+  readonly lastResult?: LastResult
+  /** Calls `fire` once after `delayMs`; answers how to prevent that. Default: a timer that keeps no process alive. */
+  readonly after?: (delayMs: number, fire: () => void) => () => void
+}
+
+/** Settings of {@link LocalRecord}. */
+export interface LocalRecordOptions {
+  readonly dataDir: string
+  /** Default {@link OUTPUT_INTERVAL_MS}. */
+  readonly outputIntervalMs?: number
+}
+
+/**
+ * This node's own record. Every change makes a new immutable {@link NodeRecord} with the next sequence number. Others are told
+ * at once, but of new outputs of checks whose status stays only every ten seconds, all together.
+ */
 export class LocalRecord implements LocalCatalog {
+  readonly #outputIntervalMs: number
+  readonly #after: NonNullable<LocalRecordCollaborators['after']>
   readonly #file: ServicesFile
   readonly #listeners = new Set<(record: NodeRecord) => void>()
   readonly #bytes = new Map<string, number>()
   readonly #lastResult: LastResult
   #record: NodeRecord | null = null
+  #published: NodeRecord | null = null
+  #cancelLater: (() => void) | null = null
   #bytesTotal = 0
 
-  constructor(
-    options: { readonly dataDir: string },
-    collaborators: { readonly log: Logger; readonly lastResult?: LastResult },
-  ) {
+  constructor(options: LocalRecordOptions, collaborators: LocalRecordCollaborators) {
+    this.#outputIntervalMs = options.outputIntervalMs ?? OUTPUT_INTERVAL_MS
+    this.#after = collaborators.after ?? afterTimer
     this.#file = new ServicesFile(options, collaborators)
     this.#lastResult = collaborators.lastResult ?? (() => undefined)
   }
@@ -66,12 +91,24 @@ export class LocalRecord implements LocalCatalog {
       services: new Map(services.map((service) => [service.id, service])),
       checks: new Map(checks.map((check) => [check.id, check])),
     })
+    this.#published = this.#record
   }
 
-  /** @throws CatalogError `CAT_NOT_STARTED` */
+  /** Forgets what was to be told later. */
+  close(): void {
+    this.#cancelLater?.()
+    this.#cancelLater = null
+  }
+
+  /** As it is now. @throws CatalogError `CAT_NOT_STARTED` */
   record(): NodeRecord {
     if (!this.#record) throw new CatalogError('CAT_NOT_STARTED', 'the catalogue has not started')
     return this.#record
+  }
+
+  /** As others are told: without the newest outputs of checks whose status stayed. @throws CatalogError `CAT_NOT_STARTED` */
+  published(): NodeRecord {
+    return this.#published ?? this.record()
   }
 
   /** @param bytes of everything without the outputs */
@@ -128,15 +165,23 @@ export class LocalRecord implements LocalCatalog {
         `check ${next.id} belongs to the service ${next.serviceId}, which is not registered`,
       )
     }
-    const silent = Object.freeze({ ...next, output: '' })
+    const silent = withoutOutput(next)
     if (sameEntry(before, next)) return
     let checks = record.checks
     if (!this.#fits(checkKey(next.id), next)) checks = this.#shorten(checks, outputChars)
     const fitting = this.#fits(checkKey(next.id), next) ? next : silent
     if (checks === record.checks && sameEntry(before, fitting)) return
-    this.#reserve(checkKey(next.id), fitting, `check ${next.id}`)
+    try {
+      this.#reserve(checkKey(next.id), fitting, `check ${next.id}`)
+    } catch (error) {
+      // Nothing is changed: the other outputs are as long as they were.
+      if (checks !== record.checks)
+        for (const other of record.checks.values()) this.#count(checkKey(other.id), other)
+      throw error
+    }
     const kept = before !== undefined && sameEntry(registrationOf(before), registrationOf(fitting))
-    this.#commit({ ...record, checks: new Map(checks).set(next.id, fitting) }, !kept)
+    const isOutput = before !== undefined && sameEntry(withoutOutput(before), withoutOutput(fitting))
+    this.#commit({ ...record, checks: new Map(checks).set(next.id, fitting) }, !kept, isOutput)
   }
 
   removeCheck(id: string): boolean {
@@ -156,7 +201,7 @@ export class LocalRecord implements LocalCatalog {
     this.#publish({ ...record, version })
   }
 
-  /** Fires after each change. Returns the way to stop. */
+  /** Fires when others are to be told, with what. Returns the way to stop. */
   onChange(listener: (record: NodeRecord) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
@@ -167,15 +212,24 @@ export class LocalRecord implements LocalCatalog {
     await this.#file.flush()
   }
 
-  /** @param registered whether what is kept on disk changed; results of checks are not. */
-  #commit(record: NodeRecord, registered: boolean): void {
+  /**
+   * @param registered whether what is kept on disk changed; results of checks are not.
+   * @param isOutput whether only the output of a check did.
+   */
+  #commit(record: NodeRecord, registered: boolean, isOutput = false): void {
     const { incarnation, sequence } = record.version
-    this.#publish({ ...record, version: Object.freeze({ incarnation, sequence: sequence + 1 }) })
+    const next = { ...record, version: Object.freeze({ incarnation, sequence: sequence + 1 }) }
+    if (isOutput) {
+      this.#record = Object.freeze(next)
+      this.#cancelLater ??= this.#after(this.#outputIntervalMs, () => this.#publish(this.record()))
+    } else this.#publish(next)
     if (registered) this.#file.save(() => this.record())
   }
 
   #publish(record: NodeRecord): void {
+    this.close()
     this.#record = Object.freeze(record)
+    this.#published = this.#record
     for (const listener of [...this.#listeners]) listener(this.#record)
   }
 
@@ -193,14 +247,18 @@ export class LocalRecord implements LocalCatalog {
   }
 
   #fits(key: string, entry: unknown): boolean {
-    return this.#bytesTotal - (this.#bytes.get(key) ?? 0) + sizeOf(entry) <= LIMITS.recordBytes
+    return this.#totalWith(key, entry) <= LIMITS.recordBytes
+  }
+
+  #totalWith(key: string, entry: unknown): number {
+    return this.#bytesTotal - (this.#bytes.get(key) ?? 0) + sizeOf(entry)
   }
 
   #reserve(key: string, entry: unknown, what: string): void {
     if (!this.#fits(key, entry)) {
       throw new CatalogError(
         'CAT_TOO_LARGE',
-        `${what} does not fit: the services and checks of one node may have ${LIMITS.recordBytes} bytes as JSON`,
+        `${what} does not fit: with it the services and checks of this node would have ${this.#totalWith(key, entry)} bytes as JSON, the limit is ${LIMITS.recordBytes}`,
       )
     }
     this.#count(key, entry)
@@ -226,6 +284,15 @@ function outputCharsMax(checks: number): number {
 /** The part of a check that is kept on disk. */
 function registrationOf({ status: _status, output: _output, ...rest }: HealthCheck): unknown {
   return rest
+}
+
+function withoutOutput(check: HealthCheck): HealthCheck {
+  return Object.freeze({ ...check, output: '' })
+}
+
+function afterTimer(delayMs: number, fire: () => void): () => void {
+  const timer = setTimeout(fire, delayMs).unref()
+  return () => clearTimeout(timer)
 }
 
 function serviceKey(id: string): string {

@@ -1,6 +1,14 @@
 import { CatalogError } from './errors.ts'
 import { LIMITS } from './limits.ts'
-import type { CheckStatus, HealthCheck, NodeRecord, RecordVersion, ServiceInstance } from './types.ts'
+import type {
+  CheckStatus,
+  Endpoint,
+  HealthCheck,
+  InstanceSource,
+  NodeRecord,
+  RecordVersion,
+  ServiceInstance,
+} from './types.ts'
 
 /** An object from outside, before its fields are looked at. */
 export type Fields = Readonly<Record<string, unknown>>
@@ -11,6 +19,16 @@ export const SERF_HEALTH = 'serfHealth'
 export const NODE_CORDON = '_node_cordon'
 
 const STATUSES: ReadonlySet<unknown> = new Set(['passing', 'warning', 'critical'])
+const META_LIMITS = {
+  pairs: LIMITS.metaPairs,
+  keyChars: LIMITS.metaKeyChars,
+  valueChars: LIMITS.metaValueChars,
+}
+const LABEL_LIMITS = {
+  pairs: LIMITS.labels,
+  keyChars: LIMITS.labelKeyChars,
+  valueChars: LIMITS.labelValueChars,
+}
 const PORT_MAX = 65_535
 const COUNTER_MAX = 2 ** 50
 
@@ -43,18 +61,7 @@ export function readCounter(value: unknown, what: string): number {
 
 /** Names and values of at most 64 pairs. @throws CatalogError `CAT_INVALID` */
 export function readMeta(value: unknown, what: string): Readonly<Record<string, string>> {
-  const pairs = Object.entries(readFields(value, what))
-  if (pairs.length > LIMITS.metaPairs) {
-    throw invalid(`${what} has ${pairs.length} pairs, the limit is ${LIMITS.metaPairs}`)
-  }
-  return Object.freeze(
-    Object.fromEntries(
-      pairs.map(([key, entry]) => [
-        readText(key, 1, LIMITS.metaKeyChars, `a key of ${what}`),
-        readText(entry, 0, LIMITS.metaValueChars, `${what}.${key}`),
-      ]),
-    ),
-  )
+  return readPairs(value, what, META_LIMITS)
 }
 
 /** A service instance; unknown fields are dropped. @throws CatalogError `CAT_INVALID` naming the instance and the field. */
@@ -81,6 +88,7 @@ export function readService(value: unknown): ServiceInstance {
     }),
     enableTagOverride: fields.enableTagOverride,
     taggedAddresses: readTaggedAddresses(fields.taggedAddresses, `${what} taggedAddresses`),
+    ...readOrigin(fields, what),
   })
 }
 
@@ -140,6 +148,71 @@ export function checkReferences(record: NodeRecord): void {
       throw invalid(`check ${id} belongs to the unknown service ${serviceId}`)
     }
   }
+}
+
+/** What only instances of a source have. */
+function readOrigin(fields: Fields, what: string): Pick<ServiceInstance, 'labels' | 'endpoints' | 'source'> {
+  const { labels, endpoints, source } = fields
+  return {
+    ...(labels === undefined ? {} : { labels: readPairs(labels, `${what} labels`, LABEL_LIMITS) }),
+    ...(endpoints === undefined ? {} : { endpoints: readEndpoints(endpoints, `${what} endpoints`) }),
+    ...(source === undefined ? {} : { source: readSource(source, `${what} source`) }),
+  }
+}
+
+function readEndpoints(value: unknown, what: string): readonly Endpoint[] {
+  const endpoints = readList(value, LIMITS.endpoints, what).map((entry) => readEndpoint(entry, what))
+  if (new Set(endpoints.map(({ name }) => name)).size !== endpoints.length) {
+    throw invalid(`${what} has two entries of one name`)
+  }
+  return Object.freeze(endpoints)
+}
+
+function readEndpoint(value: unknown, list: string): Endpoint {
+  const fields = readFields(value, `an entry of ${list}`)
+  const name = readText(fields.name, 1, LIMITS.metaKeyChars, `${list} name`)
+  const what = `${list}.${name}`
+  const { protocol } = fields
+  if (protocol !== 'tcp' && protocol !== 'udp') throw invalid(`${what} protocol is not tcp or udp`)
+  return Object.freeze({
+    name,
+    protocol,
+    containerPort: readInteger(fields.containerPort, PORT_MAX, `${what} containerPort`),
+    address: readText(fields.address, 0, LIMITS.addressChars, `${what} address`),
+    port: readInteger(fields.port, PORT_MAX, `${what} port`),
+    ...(fields.problem === undefined
+      ? {}
+      : { problem: readText(fields.problem, 1, LIMITS.textChars, `${what} problem`) }),
+  })
+}
+
+function readSource(value: unknown, what: string): InstanceSource {
+  const { kind, id, name } = readFields(value, what)
+  if (kind !== 'docker' && kind !== 'file') throw invalid(`${what} kind is not docker or file`)
+  return Object.freeze({
+    kind,
+    id: readText(id, 1, LIMITS.textChars, `${what} id`),
+    name: readText(name, 1, LIMITS.idChars, `${what} name`),
+  })
+}
+
+function readPairs(
+  value: unknown,
+  what: string,
+  limits: { readonly pairs: number; readonly keyChars: number; readonly valueChars: number },
+): Readonly<Record<string, string>> {
+  const pairs = Object.entries(readFields(value, what))
+  if (pairs.length > limits.pairs) {
+    throw invalid(`${what} has ${pairs.length} pairs, the limit is ${limits.pairs}`)
+  }
+  return Object.freeze(
+    Object.fromEntries(
+      pairs.map(([key, entry]) => [
+        readText(key, 1, limits.keyChars, `a key of ${what}`),
+        readText(entry, 0, limits.valueChars, `${what}.${key}`),
+      ]),
+    ),
+  )
 }
 
 function readTaggedAddresses(value: unknown, what: string): ServiceInstance['taggedAddresses'] {

@@ -151,7 +151,7 @@ export class CatalogSync {
   /** The own record, signed. Each version is signed once. */
   #sealed(): SealedRecord {
     const { mesh, local } = this.#with
-    const record = local.record()
+    const record = local.published()
     if (this.#own?.record !== record) {
       this.#own = sealRecord(mesh, record, this.#seals, this.#own ?? undefined)
     }
@@ -212,7 +212,7 @@ export class CatalogSync {
   async #compare(peer: PeerId, signal: AbortSignal): Promise<boolean> {
     const { store, local } = this.#with
     const { digest } = store.digest()
-    const answer = await this.#ask(peer, { type: 'compare', digest, own: local.record().version }, signal)
+    const answer = await this.#ask(peer, { type: 'compare', digest, own: local.published().version }, signal)
     if (answer?.type !== 'same' && answer?.type !== 'digest') return false
     if (answer.yours) this.#goBeyond(answer.yours, peer)
     if (answer.type === 'same') return true
@@ -279,7 +279,7 @@ export class CatalogSync {
       this.#rejections.reject('forged', stamp.id, from)
       return
     }
-    const isNewer = compareVersions(stamp, local.record().version) > 0
+    const isNewer = compareVersions(stamp, local.published().version) > 0
     const isReborn = buried && now() - this.#rebornAt >= REBIRTH_MS
     if (!isNewer && !isReborn) return
     if (!isNewer) this.#rebornAt = now()

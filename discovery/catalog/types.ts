@@ -21,6 +21,30 @@ export interface HealthCheck {
   readonly definition?: Readonly<Record<string, unknown>>
 }
 
+/** Where others reach one port of an instance. */
+export interface Endpoint {
+  /** Unique in its instance, such as `80/tcp`. */
+  readonly name: string
+  readonly protocol: 'tcp' | 'udp'
+  /** The port the program listens on in its container; equals `port` where there is no container. */
+  readonly containerPort: number
+  /** "" = the address of the instance. */
+  readonly address: string
+  /** 0 where `problem` is set. */
+  readonly port: number
+  /** Why nobody but its own host can reach it, for people to read. */
+  readonly problem?: string
+}
+
+/** What an instance was read from; absent = it was registered through the API. */
+export interface InstanceSource {
+  readonly kind: 'docker' | 'file'
+  /** Id of the container, or path of the file. */
+  readonly id: string
+  /** What people call it: the name of the container or of the file. */
+  readonly name: string
+}
+
 /** One copy of a service on one node. */
 export interface ServiceInstance {
   /** Unique on its node. */
@@ -34,6 +58,11 @@ export interface ServiceInstance {
   readonly weights: { readonly passing: number; readonly warning: number }
   readonly enableTagOverride: boolean
   readonly taggedAddresses: Readonly<Record<string, { readonly address: string; readonly port: number }>>
+  /** What its source says to views, such as `traefik.*` and `constellation.*`; by name. */
+  readonly labels?: Readonly<Record<string, string>>
+  /** Every port of it; absent = `port` alone. */
+  readonly endpoints?: readonly Endpoint[]
+  readonly source?: InstanceSource
 }
 
 /** Orders the records of one owner: a restart raises the incarnation, each change the sequence. Never a wall clock. */

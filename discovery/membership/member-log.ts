@@ -1,7 +1,11 @@
 import type { Logger } from 'pino'
 import type { PeerId } from '../mesh/types.ts'
+import type { MemberEvent } from './core/flap-damper.ts'
 import type { SwimAction } from './core/types.ts'
 import type { Member } from './types.ts'
+
+/** So many returns within a minute are worth a line of their own. */
+const FLAPPING = 3
 
 /** Says in the log what becomes of the members. */
 export class MemberLog {
@@ -13,14 +17,22 @@ export class MemberLog {
     this.#log = log
   }
 
-  /** Another member is seen with another status. */
-  changed(member: Member, previous: Member | undefined): void {
-    const fields = { member: member.name, peer: member.id, address: member.address }
-    if (member.status === 'failed') this.#log.warn(fields, `member ${member.name} failed`)
-    else if (member.status === 'left') this.#log.info(fields, `member ${member.name} left`)
-    else if (previous?.status === 'suspect' || member.status === 'suspect') {
-      this.#log.debug(fields, `member ${member.name} is ${member.status}`)
-    } else this.#log.info(fields, `member ${member.name} is alive`)
+  /** Another member is seen with another status: all of it, for who looks closely. */
+  changed(member: Member): void {
+    this.#log.debug(fieldsOf(member), `member ${member.name} is ${member.status}`)
+  }
+
+  /** Coming and going, damped: one line, however often a member came and went meanwhile. */
+  event({ type, member, coalesced, flaps }: MemberEvent): void {
+    const { name } = member
+    const many = coalesced === 0 ? '' : `, after ${coalesced} changes that were not told`
+    const fields = { ...fieldsOf(member), coalesced, flaps }
+    if (type === 'failed') this.#log.warn(fields, `member ${name} failed${many}`)
+    else if (type === 'left') this.#log.info(fields, `member ${name} left${many}`)
+    else this.#log.info(fields, `member ${name} is alive${many}`)
+    if (flaps >= FLAPPING) {
+      this.#log.warn(fields, `member ${name} comes and goes: ${flaps} times within a minute`)
+    }
   }
 
   /** Each side, and everybody who sees both, is told which of them has to take another name. */
@@ -47,4 +59,8 @@ export class MemberLog {
       `${name} is not admitted: this cluster has ${membersMax} members, which is the limit`,
     )
   }
+}
+
+function fieldsOf(member: Member) {
+  return { member: member.name, peer: member.id, address: member.address }
 }

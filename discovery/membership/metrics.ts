@@ -1,4 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import type { FlapDamper } from './core/flap-damper.ts'
+import type { TallyCounts } from './core/tally.ts'
 import type { Member, MemberStatus } from './types.ts'
 
 const RTT_BUCKETS_S = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1]
@@ -9,6 +11,11 @@ export interface MembershipReadings {
   members(): readonly Member[]
   healthScore(): number
   queued(): number
+  /** Undefined while the membership does not run. */
+  counts(): TallyCounts | undefined
+  rejectedCoordinates(): number
+  flaps(): Pick<FlapDamper, 'flaps' | 'coalesced' | 'flapping'> | undefined
+  now(): number
 }
 
 /** The metrics of the membership. Without a registry they count for nobody. */
@@ -54,6 +61,7 @@ export class MembershipMetrics {
       registers,
     })
     if (!registry) return
+    registerCounts(registry, readings)
     new Gauge({
       name: 'constellation_swim_members',
       help: 'Members by status',
@@ -82,4 +90,75 @@ export class MembershipMetrics {
       },
     })
   }
+}
+
+/** Counters that are kept elsewhere and read when they are scraped; they begin anew with the membership. */
+function registerCounts(registry: Registry, readings: MembershipReadings): void {
+  const registers = [registry]
+  const counter = (name: string, help: string, read: () => number): void => {
+    new Counter({
+      name: `constellation_swim_${name}_total`,
+      help,
+      registers,
+      collect() {
+        this.reset()
+        this.inc(read())
+      },
+    })
+  }
+  new Counter({
+    name: 'constellation_swim_probes_total',
+    help: 'Probes that ended, by who answered',
+    labelNames: ['result'],
+    registers,
+    collect() {
+      this.reset()
+      for (const result of ['answered', 'relayed', 'silent'] as const) {
+        this.inc({ result }, readings.counts()?.[result] ?? 0)
+      }
+    },
+  })
+  new Counter({
+    name: 'constellation_swim_suspicions_total',
+    help: 'Members that became suspect, by who said so first',
+    labelNames: ['origin'],
+    registers,
+    collect() {
+      this.reset()
+      this.inc({ origin: 'own' }, readings.counts()?.raised ?? 0)
+      this.inc({ origin: 'heard' }, readings.counts()?.heard ?? 0)
+    },
+  })
+  counter(
+    'suspicions_refuted',
+    'Suspicions that ended with the member alive',
+    () => readings.counts()?.refuted ?? 0,
+  )
+  counter(
+    'false_suspicions',
+    'Suspicions this node raised and the member refuted',
+    () => readings.counts()?.falselyRaised ?? 0,
+  )
+  counter(
+    'refutations',
+    'Times this node had to refute what was said of it',
+    () => readings.counts()?.refutations ?? 0,
+  )
+  counter('rejected_coordinates', 'Network coordinates no node can have', () =>
+    readings.rejectedCoordinates(),
+  )
+  counter('flaps', 'Times a member came back within a minute of going', () => readings.flaps()?.flaps ?? 0)
+  counter(
+    'coalesced_events',
+    'Changes of flapping members not told one by one',
+    () => readings.flaps()?.coalesced ?? 0,
+  )
+  new Gauge({
+    name: 'constellation_swim_flapping_members',
+    help: 'Members that came back at least once within the last minute',
+    registers,
+    collect() {
+      this.set(readings.flaps()?.flapping(readings.now()).length ?? 0)
+    },
+  })
 }

@@ -8,7 +8,7 @@ import { MembershipError } from './errors.ts'
 import { MembershipFile } from './membership-file.ts'
 import { MembershipMetrics } from './metrics.ts'
 import { CHANNEL, SwimRun, SYNC_CHANNEL } from './swim-run.ts'
-import type { Member, MemberMeta, Membership } from './types.ts'
+import type { Member, MemberEvent, MemberMeta, Membership } from './types.ts'
 import { checkMeta, NAME_CHARS_MAX } from './wire.ts'
 
 /** Settings of {@link SwimMembership}. */
@@ -50,6 +50,7 @@ export class SwimMembership implements Membership {
   readonly #metrics: MembershipMetrics
   readonly #file: MembershipFile
   readonly #listeners = new Set<ChangeListener>()
+  readonly #eventListeners = new Set<(event: MemberEvent) => void>()
   #running: SwimRun | null = null
   #transition: Promise<void> = Promise.resolve()
   #sorted: readonly Member[] | null = null
@@ -75,6 +76,10 @@ export class SwimMembership implements Membership {
       members: () => this.members(),
       healthScore: () => this.healthScore,
       queued: () => this.#running?.core.queued ?? 0,
+      counts: () => this.#running?.core.counts,
+      rejectedCoordinates: () => this.#running?.core.places.rejected ?? 0,
+      flaps: () => this.#running?.flaps,
+      now: this.#now,
     })
     this.#mesh.onMessage(CHANNEL, (from, payload) => this.#running?.message(from, payload))
     this.#mesh.onRequest(SYNC_CHANNEL, async (from, payload) => this.#current().exchange(from, payload))
@@ -174,6 +179,11 @@ export class SwimMembership implements Membership {
     return () => this.#listeners.delete(listener)
   }
 
+  onEvent(listener: (event: MemberEvent) => void): () => void {
+    this.#eventListeners.add(listener)
+    return () => this.#eventListeners.delete(listener)
+  }
+
   /** Whether there are addresses to find others by: configured ones, or those of an earlier run. Known once started. */
   get hasSeeds(): boolean {
     return this.#options.join.length > 0 || this.#remembered.length > 0
@@ -203,6 +213,7 @@ export class SwimMembership implements Membership {
           this.#sorted = null
           this.#remember()
         },
+        event: (event) => this.#notify(this.#eventListeners, (listen) => listen(event)),
         leaveAcknowledged: () => this.#onLeaveAck?.(),
       },
     )
@@ -213,9 +224,13 @@ export class SwimMembership implements Membership {
   #changed(member: Member, previous: Member | undefined): void {
     this.#sorted = null
     this.#remember()
-    for (const listener of [...this.#listeners]) {
+    this.#notify(this.#listeners, (listener) => listener(member, previous))
+  }
+
+  #notify<T>(listeners: ReadonlySet<T>, call: (listener: T) => void): void {
+    for (const listener of [...listeners]) {
       try {
-        listener(member, previous)
+        call(listener)
       } catch (error) {
         this.#log.error({ err: error }, 'a listener of member changes failed')
       }

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import { MeshError } from '../mesh/errors.ts'
 import type { Mesh, PeerId } from '../mesh/types.ts'
+import { FlapDamper, type MemberEvent } from './core/flap-damper.ts'
 import { isLive } from './core/member-table.ts'
 import { SwimCore } from './core/swim-core.ts'
 import type { SwimAction, SwimTimings } from './core/types.ts'
@@ -43,6 +44,7 @@ export interface SwimRunCollaborators {
   readonly random: () => number
   readonly changed: (member: Member, previous: Member | undefined) => void
   readonly removed: () => void
+  readonly event: (event: MemberEvent) => void
   readonly leaveAcknowledged: () => void
 }
 
@@ -54,6 +56,8 @@ export class SwimRun {
   readonly #memberLog: MemberLog
   readonly #seeder: Seeder
   readonly #timer: DeadlineTimer
+  readonly flaps = new FlapDamper()
+  readonly #eventTimer: DeadlineTimer
   readonly #stopped = new AbortController()
   #joined = false
   #delay: EventLoopDelay | null = null
@@ -71,6 +75,14 @@ export class SwimRun {
       now,
       deadline: () => this.core.deadline,
       onDue: (now) => this.perform(this.core.tick(now)),
+    })
+    this.#eventTimer = new DeadlineTimer({
+      now,
+      deadline: () => this.flaps.deadline,
+      onDue: (now) => {
+        for (const event of this.flaps.due(now)) this.#tell(event)
+        this.#eventTimer.arm()
+      },
     })
     this.#seeder = this.#newSeeder()
   }
@@ -114,6 +126,7 @@ export class SwimRun {
 
   async stop(): Promise<void> {
     this.#timer.disarm()
+    this.#eventTimer.disarm()
     this.#delay?.stop()
     this.#stopListening?.()
     this.#stopped.abort()
@@ -196,7 +209,7 @@ export class SwimRun {
   }
 
   #changed(member: Member, previous: Member | undefined): void {
-    const { mesh, log, metrics } = this.#with
+    const { mesh, log, metrics, now } = this.#with
     if (member.id === mesh.id) return
     if (member.status !== 'left') mesh.setAddress(member.id, member.address)
     if (!this.#joined && isLive(member)) {
@@ -205,7 +218,15 @@ export class SwimRun {
     }
     if (member.status === previous?.status) return
     if (member.status === 'failed') metrics.failures.inc()
-    this.#memberLog.changed(member, previous)
+    this.#memberLog.changed(member)
+    const event = this.flaps.changed(member, previous, now())
+    if (event) this.#tell(event)
+    if (!this.#stopped.signal.aborted) this.#eventTimer.arm()
+  }
+
+  #tell(event: MemberEvent): void {
+    this.#memberLog.event(event)
+    this.#with.event(event)
   }
 
   #close(id: PeerId): void {

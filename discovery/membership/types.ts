@@ -19,6 +19,16 @@ export interface Member {
   readonly meta: MemberMeta
 }
 
+/** A member that came or went, as it is told outside: damped, so that one that flaps is told once for many changes. */
+export interface MemberEvent {
+  readonly type: 'joined' | 'failed' | 'left' | 'back'
+  readonly member: Member
+  /** Changes since the event before that were not told one by one. */
+  readonly coalesced: number
+  /** How often it came back within the last minute. */
+  readonly flaps: number
+}
+
 /** Who is in the cluster and how they do. */
 export interface Membership {
   start(): Promise<void>
@@ -48,4 +58,9 @@ export interface Membership {
   coordinate(id: PeerId): Coordinate | null
   /** Fires after each change of a member's record. `previous` is undefined for a new member. Returns the way to stop. */
   onChange(listener: (member: Member, previous: Member | undefined) => void): () => void
+  /**
+   * Fires when another member came or went, for people and for what is outside: the first time at once, then not before the member
+   * has been quiet for some seconds, and not at all if it ended as it began. Returns the way to stop.
+   */
+  onEvent(listener: (event: MemberEvent) => void): () => void
 }

@@ -3,33 +3,43 @@ import type { AgentProcess } from './agent-process.ts'
 import { npmConsul } from './clients/npm-consul.ts'
 import { keys, waiting } from './clients/npm-keys.ts'
 import type { Seat } from './clients/npm-seat.ts'
+import { deathOfNode, services, serviceWatch } from './clients/npm-services.ts'
 import { locks, sessions, transactions } from './clients/npm-sessions.ts'
 import { restore, watch } from './clients/npm-watch.ts'
 import { UUID } from './clients/roles.ts'
 import { clusterTest } from './cluster.ts'
 import { until } from './until.ts'
 
-clusterTest('npm consul, unchanged, through the leader and a follower', { nodes: 3 }, async (t, cluster) => {
-  const leader = await cluster.leader()
-  const [follower] = cluster.others(leader)
-  if (follower === undefined) throw new Error('there is no follower')
-  for (const [agent, role] of [
-    [leader, 'leader'],
-    [follower, 'follower'],
-  ] as const) {
-    const seat: Seat = { consul: npmConsul(agent.ports.http), agent, cluster, folder: role }
+clusterTest(
+  'npm consul, unchanged, through the leader and a follower',
+  { nodes: 3, timeoutMs: 90_000 },
+  async (t, cluster) => {
+    const leader = await cluster.leader()
+    const [follower, third] = cluster.others(leader)
+    if (follower === undefined || third === undefined) throw new Error('there are no two followers')
+    for (const [agent, role] of [
+      [leader, 'leader'],
+      [follower, 'follower'],
+    ] as const) {
+      const seat: Seat = { consul: npmConsul(agent.ports.http), agent, cluster, folder: role }
+      t.teardown(() => seat.consul.destroy())
+      await t.test(`keys, ${role}`, (t) => keys(t, seat))
+      await t.test(`waiting for keys, ${role}`, (t) => waiting(t, seat))
+      await t.test(`sessions, ${role}`, (t) => sessions(t, seat))
+      await t.test(`locks, ${role}`, (t) => locks(t, seat))
+      await t.test(`transactions, ${role}`, (t) => transactions(t, seat))
+      await t.test(`status, ${role}`, (t) => status(t, seat, leader))
+      await t.test(`events, ${role}`, (t) => events(t, seat))
+      await t.test(`services, ${role}`, (t) => services(t, seat))
+      await t.test(`a watch of a service, ${role}`, (t) => serviceWatch(t, seat))
+      await t.test(`a watch, ${role}`, (t) => watch(t, seat))
+      await t.test(`a watch and a restore, ${role}`, (t) => restore(t, seat))
+    }
+    const seat: Seat = { consul: npmConsul(follower.ports.http), agent: follower, cluster, folder: 'death' }
     t.teardown(() => seat.consul.destroy())
-    await t.test(`keys, ${role}`, (t) => keys(t, seat))
-    await t.test(`waiting for keys, ${role}`, (t) => waiting(t, seat))
-    await t.test(`sessions, ${role}`, (t) => sessions(t, seat))
-    await t.test(`locks, ${role}`, (t) => locks(t, seat))
-    await t.test(`transactions, ${role}`, (t) => transactions(t, seat))
-    await t.test(`status, ${role}`, (t) => status(t, seat, leader))
-    await t.test(`events, ${role}`, (t) => events(t, seat))
-    await t.test(`a watch, ${role}`, (t) => watch(t, seat))
-    await t.test(`a watch and a restore, ${role}`, (t) => restore(t, seat))
-  }
-})
+    await t.test('a watch while a node dies', (t) => deathOfNode(t, seat, third))
+  },
+)
 
 async function status(t: Test, { consul, cluster }: Seat, leader: AgentProcess): Promise<void> {
   t.equal(await consul.status.leader(), `127.0.0.1:${leader.ports.mesh}`)

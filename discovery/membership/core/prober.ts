@@ -3,6 +3,7 @@ import type { Links } from './links.ts'
 import type { MemberTable } from './member-table.ts'
 import { isLive } from './member-table.ts'
 import { ProbeList } from './probe-list.ts'
+import type { Tally } from './tally.ts'
 import type { CoreContext, MemberRecord, NodeId } from './types.ts'
 
 /** A nack is sent before the asker's own deadline (Lifeguard: 80 % of the timeout). */
@@ -54,6 +55,7 @@ export class Prober {
   readonly #table: MemberTable
   readonly #links: Links
   readonly #awareness: Awareness
+  readonly #tally: Tally
   readonly #send: ProbeSender
   readonly #verdicts: ProbeVerdicts
   readonly #list: ProbeList
@@ -70,6 +72,7 @@ export class Prober {
       table: MemberTable
       links: Links
       awareness: Awareness
+      tally: Tally
       send: ProbeSender
       verdicts: ProbeVerdicts
     },
@@ -78,6 +81,7 @@ export class Prober {
     this.#table = parts.table
     this.#links = parts.links
     this.#awareness = parts.awareness
+    this.#tally = parts.tally
     this.#send = parts.send
     this.#verdicts = parts.verdicts
     this.#list = new ProbeList(ctx.random)
@@ -131,6 +135,7 @@ export class Prober {
     this.#probes.delete(seq)
     this.#links.endEvidence(probe.target)
     this.#awareness.apply(-1)
+    this.#tally.probed(from === probe.target ? 'answered' : 'relayed')
     return from === probe.target && probe.sentAt !== null ? now - probe.sentAt : null
   }
 
@@ -232,6 +237,7 @@ export class Prober {
 
   #finish(probe: Probe, now: number): void {
     this.#probes.delete(probe.seq)
+    this.#tally.probed('silent')
     const target = this.#table.get(probe.target)
     if (!target || !isLive(target)) return
     if (!probe.evidence) {

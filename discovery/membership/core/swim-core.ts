@@ -5,6 +5,7 @@ import { CoordinateBook } from './coordinate-book.ts'
 import { Links } from './links.ts'
 import { isLive, MemberTable } from './member-table.ts'
 import { Prober } from './prober.ts'
+import { Tally, type TallyCounts } from './tally.ts'
 import type {
   CoreContext,
   DialOutcome,
@@ -40,6 +41,7 @@ export class SwimCore {
   readonly #random: () => number
   readonly #queue = new BroadcastQueue()
   readonly #awareness = new Awareness()
+  readonly #tally = new Tally()
   readonly #table: MemberTable
   readonly #links: Links
   readonly #prober: Prober
@@ -67,6 +69,7 @@ export class SwimCore {
       table: this.#table,
       links: this.#links,
       awareness: this.#awareness,
+      tally: this.#tally,
       send: {
         ping: (to, seq) => this.#send(to, { type: 'ping', seq, updates: this.#news(to) }),
         // Passed on for somebody else: where this node is measures nothing.
@@ -107,6 +110,11 @@ export class SwimCore {
   /** Where nodes are, and how far from each other. */
   get places(): Pick<CoordinateBook, 'get' | 'rttMs' | 'rejected'> {
     return this.#places
+  }
+
+  /** What became of probes and suspicions so far. */
+  get counts(): TallyCounts {
+    return this.#tally.counts
   }
 
   /** Updates waiting to be gossiped. */
@@ -211,7 +219,7 @@ export class SwimCore {
   /** The full state of a peer. */
   merge(from: NodeId, entries: readonly SyncEntry[], now: number): SwimAction[] {
     this.#now = now
-    if (this.#table.merge(from, entries, now)) this.#awareness.apply(1)
+    if (this.#table.merge(from, entries, now)) this.#refuted()
     for (const { member, place } of entries) {
       if (place && this.#table.get(member.id))
         this.#places.heard(member.id, place.coordinate, place.ageMs, now)
@@ -277,6 +285,13 @@ export class SwimCore {
     // The table emits nothing while it is being constructed, so the parts below exist.
     this.#links.memberChanged(action.member, action.previous, this.#now)
     this.#prober.memberChanged(action.member)
+    this.#tally.memberChanged(action.member, action.previous)
+  }
+
+  /** Who has to say that it lives was slow to answer, or was cut off. */
+  #refuted(): void {
+    this.#awareness.apply(1)
+    this.#tally.refutes()
   }
 
   #drain(): SwimAction[] {
@@ -319,7 +334,7 @@ export class SwimCore {
         outdated = !this.#left
       }
       const before = this.#table.get(update.id)?.status
-      if (this.#table.apply(update, now)) this.#awareness.apply(1)
+      if (this.#table.apply(update, now)) this.#refuted()
       // A suspicion heard from somebody else: some look for themselves, so that it is confirmed or refuted soon.
       const heard = before === 'alive' && this.#table.get(update.id)?.status === 'suspect'
       if (heard && this.#random() < CONFIRMERS / this.#table.liveCount) this.#prober.probe(update.id, now)
@@ -343,6 +358,7 @@ export class SwimCore {
   #accuse(status: 'suspect' | 'failed', id: NodeId, now: number): void {
     const member = this.#table.get(id)
     if (!member) return
+    if (status === 'suspect' && member.status === 'alive') this.#tally.accuses(id)
     this.#table.apply({ status, id, incarnation: member.incarnation, from: this.#table.self.id }, now)
   }
 

@@ -287,6 +287,9 @@ export class FakeMembership implements Membership {
   onChange(): () => void {
     return () => {}
   }
+  onEvent(): () => void {
+    return () => {}
+  }
 }
 
 function member(id: string, name: string, address: string, status: Member['status']): Member {

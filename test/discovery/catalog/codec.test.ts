@@ -19,21 +19,39 @@ const text = (value: unknown) => Buffer.from(JSON.stringify(value))
 const RUNS = { numRuns: 300 }
 
 const names = fc.string({ minLength: 1, maxLength: 12, unit: 'grapheme' })
-const services = fc
-  .uniqueArray(
+const origin = fc.record({
+  labels: fc.dictionary(names, fc.string({ maxLength: 8 }), { maxKeys: 4 }),
+  endpoints: fc.uniqueArray(
     fc.record({
-      id: names,
       name: names,
-      tags: fc.array(fc.string({ maxLength: 5 }), { maxLength: 3 }),
+      protocol: fc.constantFrom('tcp' as const, 'udp' as const),
+      containerPort: fc.nat(65_535),
       address: fc.string({ maxLength: 20 }),
       port: fc.nat(65_535),
-      meta: fc.dictionary(names, fc.string({ maxLength: 8 }), { maxKeys: 4 }),
-      weights: fc.record({ passing: fc.nat(9), warning: fc.nat(9) }),
-      enableTagOverride: fc.boolean(),
-      taggedAddresses: fc.dictionary(names, fc.record({ address: fc.string(), port: fc.nat(65_535) }), {
-        maxKeys: 2,
-      }),
     }),
+    { selector: ({ name }) => name, maxLength: 3 },
+  ),
+  source: fc.record({ kind: fc.constantFrom('docker' as const, 'file' as const), id: names, name: names }),
+})
+const plain = {
+  id: names,
+  name: names,
+  tags: fc.array(fc.string({ maxLength: 5 }), { maxLength: 3 }),
+  address: fc.string({ maxLength: 20 }),
+  port: fc.nat(65_535),
+  meta: fc.dictionary(names, fc.string({ maxLength: 8 }), { maxKeys: 4 }),
+  weights: fc.record({ passing: fc.nat(9), warning: fc.nat(9) }),
+  enableTagOverride: fc.boolean(),
+  taggedAddresses: fc.dictionary(names, fc.record({ address: fc.string(), port: fc.nat(65_535) }), {
+    maxKeys: 2,
+  }),
+}
+const services = fc
+  .uniqueArray(
+    fc.oneof(
+      fc.record(plain),
+      fc.tuple(fc.record(plain), origin).map(([one, more]) => ({ ...one, ...more })),
+    ),
     { selector: (s) => s.id, maxLength: 5 },
   )
   .map((list) => list.map((one) => service(one.id, one)))
@@ -169,6 +187,21 @@ t.test('named violations', async (t) => {
   bad(services(service('web-1'), service('web-1', { port: 81 })))
   bad(services({ ...service('web-1'), port: '80' }))
   bad(services({ ...service('web-1'), tags: 'x' }))
+  const endpoint = { name: '80/tcp', protocol: 'tcp', containerPort: 80, address: '', port: 8080 }
+  const source = { kind: 'docker', id: 'c1', name: 'web' }
+  const from = (more: object) =>
+    services({ ...service('web-1'), labels: { a: '1' }, endpoints: [endpoint], source, ...more })
+  t.equal(opened(text(from({})))?.services.get('web-1')?.endpoints?.length, 1, 'the base is valid')
+  bad(from({ labels: { a: 1 } }))
+  bad(from({ labels: { a: 'x'.repeat(4097) } }))
+  bad(from({ labels: Object.fromEntries(Array.from({ length: 257 }, (_, i) => [i, ''])) }))
+  bad(from({ endpoints: [endpoint, endpoint] }))
+  bad(from({ endpoints: [{ ...endpoint, protocol: 'icmp' }] }))
+  bad(from({ endpoints: [{ ...endpoint, port: 65_536 }] }))
+  bad(from({ endpoints: [{ ...endpoint, problem: '' }] }))
+  bad(from({ endpoints: Array.from({ length: 65 }, (_, i) => ({ ...endpoint, name: `${i}` })) }))
+  bad(from({ source: { ...source, kind: 'api' } }))
+  bad(from({ source: { ...source, id: '' } }))
   bad(services(...Array.from({ length: 4097 }, (_, i) => service(`s-${i}`))))
   bad(checks(check('c', 'nobody')))
   bad(checks(check('serfHealth', '')))

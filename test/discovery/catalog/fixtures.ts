@@ -146,6 +146,10 @@ export class FakeMembership implements Membership {
 
   forceLeave(): void {}
 
+  onEvent(): () => void {
+    return () => {}
+  }
+
   rttMs(): null {
     return null
   }

@@ -10,8 +10,10 @@ import { check, service } from './fixtures.ts'
 const log = pino({ level: 'silent' })
 const identity = { id: 'a', name: 'a', address: '10.0.0.1', meta: {}, incarnation: 1 }
 
-async function opened(dataDir: string, incarnation = 1): Promise<LocalRecord> {
-  const local = new LocalRecord({ dataDir }, { log })
+type After = NonNullable<ConstructorParameters<typeof LocalRecord>[1]['after']>
+
+async function opened(dataDir: string, incarnation = 1, after?: After): Promise<LocalRecord> {
+  const local = new LocalRecord({ dataDir }, { log, ...(after ? { after } : {}) })
   await local.open({ ...identity, incarnation })
   return local
 }
@@ -130,13 +132,81 @@ t.test('the record has a size limit; a result gets in with less of its output', 
   const fill = () => {
     for (; taken < 100; taken++) local.putService({ ...big, id: `big-${taken}` })
   }
-  t.throws(fill, { code: 'CAT_TOO_LARGE', message: /service big-\d+ does not fit.*262144 bytes/ })
+  t.throws(fill, {
+    code: 'CAT_TOO_LARGE',
+    message: /service big-\d+ does not fit: with it .* would have \d{6} bytes as JSON, the limit is 262144/,
+  })
   const long = 'y'.repeat(1000)
   local.putCheck(check('c1', 'web-1', { status: 'critical', output: long }))
   t.equal(local.record().checks.get('c1')?.status, 'critical', 'a result gets through')
   for (let i = 0; i < 30; i++) local.removeService(`web-${i}`)
   local.putService({ ...big, id: `big-${taken}` })
   t.ok(local.record().services.has(`big-${taken}`), 'room that was given back can be used')
+})
+
+t.test('a check that is refused leaves no room behind that is not there', async (t) => {
+  const local = await opened(tempDir(t))
+  const output = 'x'.repeat(4096)
+  local.putService(service('web-1'))
+  for (let i = 0; i < 33; i++) local.putCheck(check(`c${i}`, 'web-1', { output }))
+  const fill = () => {
+    for (let i = local.record().services.size; i < 5000; i++) local.putService(service(`s-${i}`))
+  }
+  t.throws(fill, { code: 'CAT_TOO_LARGE' })
+  // Too large even after the other outputs were cut for it.
+  const large = check('large', 'web-1', { notes: '\u0001'.repeat(4096) })
+  t.throws(() => local.putCheck(large), { code: 'CAT_TOO_LARGE', message: /check large does not fit/ })
+  t.throws(fill, { code: 'CAT_TOO_LARGE' })
+  const { services, checks } = local.record()
+  const bytes = [...services.values(), ...checks.values()].map(
+    (e) => Buffer.byteLength(JSON.stringify(e)) + 1,
+  )
+  const sum = bytes.reduce((a, b) => a + b)
+  t.ok(sum <= 262_144, `${sum} bytes`)
+})
+
+t.test('a new output alone is told later, with all others; a status at once', async (t) => {
+  const timers: { readonly delayMs: number; readonly fire: () => void; cancelled: boolean }[] = []
+  const local = await opened(tempDir(t), 1, (delayMs, fire) => {
+    const timer = { delayMs, fire, cancelled: false }
+    timers.push(timer)
+    return () => {
+      timer.cancelled = true
+    }
+  })
+  for (const id of ['web-1', 'web-2']) {
+    local.putService(service(id))
+    local.putCheck(check(`c-${id}`, id))
+  }
+  const told: number[] = []
+  local.onChange((record) => told.push(record.version.sequence))
+  t.equal(local.published(), local.record())
+  const { sequence } = local.record().version
+  for (let i = 1; i <= 5; i++) {
+    for (const id of ['web-1', 'web-2']) local.putCheck(check(`c-${id}`, id, { output: `load ${i}` }))
+  }
+  t.same(told, [])
+  t.equal(local.record().checks.get('c-web-1')?.output, 'load 5', 'here it shows at once')
+  t.equal(local.published().version.sequence, sequence)
+  t.same(
+    timers.map(({ delayMs }) => delayMs),
+    [10_000],
+    'one timer, from the first of them',
+  )
+  timers[0]?.fire()
+  t.same(told, [sequence + 10])
+  t.equal(local.published(), local.record())
+
+  local.putCheck(check('c-web-1', 'web-1', { output: 'load 6' }))
+  local.putCheck(check('c-web-2', 'web-2', { status: 'critical', output: 'refused' }))
+  t.same(told, [sequence + 10, sequence + 12], 'a status takes the outputs along')
+  t.equal(timers[1]?.cancelled, true)
+  local.putCheck(check('c-web-1', 'web-1', { output: 'load 7', notes: 'new' }))
+  local.removeCheck('c-web-2')
+  t.equal(told.length, 4, 'everything else is told at once')
+  local.putCheck(check('c-web-1', 'web-1', { output: 'load 8', notes: 'new' }))
+  local.close()
+  t.equal(timers.at(-1)?.cancelled, true)
 })
 
 t.test('raise goes beyond what others remember', async (t) => {

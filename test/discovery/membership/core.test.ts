@@ -196,6 +196,22 @@ t.test('a node refutes what is said against it, and stale data about it', async 
   t.equal(b.core.healthScore, 5, 'each refutation says that this node was slow')
 })
 
+t.test('probes, suspicions and refutations are counted', async (t) => {
+  const b = new Bench(['a', 'c', 'd', 'e'])
+  t.match(b.core.counts, { answered: 0, silent: 0, raised: 0, heard: 0, refutations: 0 })
+  b.hear('c', suspect('a', 1))
+  b.hear('c', alive('a', 2))
+  t.match(b.core.counts, { raised: 0, heard: 1, refuted: 1, falselyRaised: 0 })
+  b.do((core) => core.peerDisconnected('d', 0))
+  b.hear('c', alive('d', 2))
+  t.match(b.core.counts, { raised: 1, heard: 1, refuted: 2, falselyRaised: 1 }, 'its own was false')
+  b.do((core) => core.peerDisconnected('e', 0))
+  b.hear('c', failed('e', 1))
+  t.match(b.core.counts, { raised: 2, refuted: 2 }, 'a death is no refutation')
+  b.hear('c', suspect('me', 1))
+  t.equal(b.core.counts.refutations, 1)
+})
+
 t.test('an accuser that missed the refutation is told again', async (t) => {
   const b = new Bench(['a'])
   b.hear('a', suspect('me', 1))

@@ -81,10 +81,25 @@ t.test('a lost process is failed soon, a leave is told at once', async (t) => {
   await until('formed', full)
   const seen: string[] = []
   a.membership.onChange((m, previous) => seen.push(`${m.name} ${previous?.status} ${m.status}`))
+  const events: string[] = []
+  a.membership.onEvent((event) => events.push(`${event.type} ${event.member.name}`))
   await c.membership.stop()
   await c.mesh.stop()
   await until('c failed', () => [a, b].every((x) => x.membership.get('c')?.status === 'failed'))
   t.same(seen, ['c alive suspect', 'c suspect failed'])
+  // It joined a moment ago, so it has to be quiet first.
+  await until(
+    'told',
+    () => events.length > 0,
+    5000,
+    () => events,
+  )
+  t.same(events, ['failed c'], 'outside, a suspicion is no event')
+  const text = await a.metrics.metrics()
+  t.match(text, /constellation_swim_suspicions_total\{origin="own"\} 1/)
+  t.match(text, /constellation_swim_suspicions_refuted_total 0/)
+  t.match(text, /constellation_swim_flapping_members 0/)
+  t.match(text, /constellation_swim_probes_total\{result="silent"\} [1-9]/)
   await b.membership.leave()
   t.equal(a.membership.get('b')?.status, 'left', 'known when leave() ends')
 })

@@ -55,6 +55,32 @@ export interface NpmResults {
   readonly Errors: readonly { readonly OpIndex: number; readonly What: string }[] | null
 }
 
+/** A check as the client gives it. */
+export interface NpmCheck {
+  readonly CheckID: string
+  readonly Status: string
+}
+
+/** An instance as `health.service` gives it. */
+export interface NpmEntryOfService {
+  readonly Node: { readonly Node: string }
+  readonly Service: { readonly ID: string }
+  readonly Checks: readonly NpmCheck[]
+}
+
+interface FilterOptions extends ReadOptions {
+  readonly filter?: string
+  readonly near?: string
+}
+
+interface ServiceCheckOptions {
+  readonly name?: string
+  readonly ttl: string
+  readonly status?: string
+}
+
+type Service = string | (FilterOptions & { readonly service: string; readonly tag?: string })
+
 /** What the client rejects with. */
 export interface NpmError extends Error {
   readonly statusCode?: number
@@ -127,6 +153,58 @@ export interface NpmConsul {
     ): Promise<NpmEvent>
     fire(name: string, payload: Buffer): Promise<NpmEvent>
     list(options?: string | { readonly name: string }): Promise<NpmEvent[]>
+  }
+  readonly agent: {
+    readonly service: {
+      list(options?: FilterOptions): Promise<Record<string, unknown>>
+      register(
+        options:
+          | string
+          | {
+              readonly id?: string
+              readonly name: string
+              readonly tags?: readonly string[]
+              readonly address?: string
+              readonly port?: number
+              readonly meta?: Readonly<Record<string, string>>
+              readonly check?: ServiceCheckOptions
+              readonly checks?: readonly ServiceCheckOptions[]
+            },
+      ): Promise<void>
+      deregister(id: string): Promise<void>
+    }
+    readonly check: {
+      register(
+        options: ServiceCheckOptions & { readonly id: string; readonly serviceid: string },
+      ): Promise<void>
+      deregister(id: string): Promise<void>
+      pass(options: string | { readonly id: string; readonly note: string }): Promise<void>
+      warn(id: string): Promise<void>
+      fail(id: string): Promise<void>
+    }
+    services(options?: FilterOptions): Promise<Record<string, unknown>>
+    checks(options?: FilterOptions): Promise<Record<string, NpmCheck>>
+    members(): Promise<readonly { readonly Name: string; readonly Status: number }[]>
+    self(): Promise<{ readonly Config: { readonly NodeName: string } }>
+  }
+  readonly catalog: {
+    datacenters(): Promise<string[]>
+    nodes(options?: FilterOptions): Promise<{ readonly Node: string }[]>
+    readonly node: {
+      list(options?: FilterOptions): Promise<{ readonly Node: string }[]>
+      services(node: string): Promise<unknown>
+    }
+    readonly service: {
+      list(options?: FilterOptions): Promise<Record<string, readonly string[]>>
+      nodes(options: Service): Promise<unknown[]>
+    }
+    readonly connect: { nodes(service: string): Promise<unknown[]> }
+  }
+  readonly health: {
+    node(node: string): Promise<NpmCheck[]>
+    checks(service: string): Promise<NpmCheck[]>
+    service(options: Service | (Service & { readonly passing: boolean })): Promise<NpmEntryOfService[]>
+    state(options: string | (FilterOptions & { readonly state: string })): Promise<NpmCheck[]>
   }
   readonly status: { leader(): Promise<string>; peers(): Promise<string[]> }
   readonly transaction: {
