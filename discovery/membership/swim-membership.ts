@@ -7,7 +7,8 @@ import { DEFAULT_TIMINGS, type ForceLeaveRefusal, type SwimTimings } from './cor
 import { MembershipError } from './errors.ts'
 import { MembershipFile } from './membership-file.ts'
 import { MembershipMetrics } from './metrics.ts'
-import { CHANNEL, SwimRun, SYNC_CHANNEL } from './swim-run.ts'
+import { SYNC_CHANNEL } from './state-exchange.ts'
+import { CHANNEL, SwimRun } from './swim-run.ts'
 import type { Member, MemberEvent, MemberMeta, Membership } from './types.ts'
 import { checkMeta, NAME_CHARS_MAX } from './wire.ts'
 

@@ -11,15 +11,12 @@ import { EventLoopDelay } from './event-loop-delay.ts'
 import { MemberLog } from './member-log.ts'
 import type { MembershipMetrics } from './metrics.ts'
 import { Seeder } from './seeder.ts'
+import { StateExchange } from './state-exchange.ts'
 import type { Member, MemberMeta } from './types.ts'
-import { decodeMessage, decodeSync, encodeMessage, encodeSync } from './wire.ts'
+import { decodeMessage, encodeMessage } from './wire.ts'
 
 /** Channel of the messages of the protocol. */
 export const CHANNEL = 'swim'
-/** Channel of the exchange of everything known. */
-export const SYNC_CHANNEL = 'swim-sync'
-const SYNC_TIMEOUT_MS = 5000
-const SYNC_TRIES_MAX = 3
 const DIAL_TIMEOUT_MS = 3000
 
 /** Who takes part in this run, and where the others may be. */
@@ -55,6 +52,7 @@ export class SwimRun {
   readonly #with: SwimRunCollaborators
   readonly #memberLog: MemberLog
   readonly #seeder: Seeder
+  readonly #stateExchange: StateExchange
   readonly #timer: DeadlineTimer
   readonly flaps = new FlapDamper()
   readonly #eventTimer: DeadlineTimer
@@ -85,6 +83,11 @@ export class SwimRun {
       },
     })
     this.#seeder = this.#newSeeder()
+    this.#stateExchange = new StateExchange({
+      ...collaborators,
+      core: this.core,
+      perform: (actions) => this.perform(actions),
+    })
   }
 
   #newSeeder(): Seeder {
@@ -147,19 +150,9 @@ export class SwimRun {
     }
   }
 
-  /** Takes in everything `from` knows, and answers what this node knows. @throws MembershipError */
+  /** `from` compares everything known with this node, or tells what this one did not know. @throws MembershipError */
   exchange(from: PeerId, payload: Uint8Array): Uint8Array {
-    this.#merge(from, payload)
-    return encodeSync(this.core.snapshot(this.#with.now()))
-  }
-
-  #merge(from: PeerId, payload: Uint8Array): void {
-    try {
-      this.perform(this.core.merge(from, decodeSync(payload), this.#with.now()))
-    } catch (error) {
-      if (error instanceof MembershipError) this.#with.metrics.rejected.inc({ channel: SYNC_CHANNEL })
-      throw error
-    }
+    return this.#stateExchange.answer(from, payload)
   }
 
   // ---- what the core wants done --------------------------------------------------------------------------------
@@ -182,7 +175,7 @@ export class SwimRun {
         this.#close(action.id)
         return
       case 'sync':
-        this.#background(this.#sync(action.peer))
+        this.#background(this.#stateExchange.run(action.peer, this.#stopped.signal))
         return
       case 'change':
         this.#changed(action.member, action.previous)
@@ -248,22 +241,6 @@ export class SwimRun {
       if (refused) outcome = 'refused'
     }
     if (!this.#stopped.signal.aborted) this.perform(this.core.dialed(id, outcome, now()))
-  }
-
-  async #sync(peer: PeerId): Promise<void> {
-    const { mesh, log, now } = this.#with
-    const { signal } = this.#stopped
-    for (let tries = 0; !signal.aborted && tries < SYNC_TRIES_MAX; tries++) {
-      try {
-        const mine = encodeSync(this.core.snapshot(now()))
-        const theirs = await mesh.request(peer, SYNC_CHANNEL, mine, { timeoutMs: SYNC_TIMEOUT_MS, signal })
-        if (!signal.aborted) this.#merge(peer, theirs)
-        return
-      } catch (error) {
-        if (!signal.aborted) log.debug({ peer, err: error }, 'a state exchange failed')
-        if (error instanceof MeshError && error.code === 'MSH_UNREACHABLE') return
-      }
-    }
   }
 
   /** Nothing in it is expected to fail; what does anyway is logged. */

@@ -1,4 +1,6 @@
 import type { Coordinate } from './core/coordinate.ts'
+import type { PlaceNews, SyncAnswer, SyncOffer } from './core/exchange.ts'
+import { BUCKETS_MAX } from './core/state-digest.ts'
 import type { MemberRecord, MemberState, SwimMessage, SyncEntry, Update } from './core/types.ts'
 import { MembershipError } from './errors.ts'
 
@@ -11,6 +13,7 @@ const MESSAGE_BYTES_MAX = 64 * 1024
 const SYNC_BYTES_MAX = 4 * 1024 * 1024
 const UPDATES_MAX = 256
 const ENTRIES_MAX = 4096
+const PLACES_MAX = 256
 const ID_CHARS_MAX = 128
 const ADDRESS_CHARS_MAX = 300
 const COORDINATE_PARTS_MAX = 32
@@ -38,26 +41,74 @@ export function decodeMessage(bytes: Uint8Array): SwimMessage {
   throw bad('unknown type')
 }
 
-/** A full state as bytes (JSON), for the channel `swim-sync`. */
+/** What is known of members as bytes (JSON), for the channel `swim-sync`. */
 export function encodeSync(entries: readonly SyncEntry[]): Uint8Array {
-  const packed = entries.map(({ member, ageMs, place }) =>
-    place
-      ? {
-          member,
-          ageMs,
-          place: { coordinate: packCoordinate(place.coordinate), ageMs: Math.round(place.ageMs) },
-        }
-      : { member, ageMs },
-  )
-  return Buffer.from(JSON.stringify({ entries: packed }))
+  return Buffer.from(JSON.stringify({ entries: entries.map(packEntry) }))
 }
 
-/** Reads a full state. @throws MembershipError `MBR_BAD_MESSAGE` */
+/** Reads what is known of members. @throws MembershipError `MBR_BAD_MESSAGE` */
 export function decodeSync(bytes: Uint8Array): SyncEntry[] {
-  return list(parse(bytes, SYNC_BYTES_MAX).entries, ENTRIES_MAX).map((value) => {
+  return entries(parse(bytes, SYNC_BYTES_MAX).entries)
+}
+
+/** The offer to compare everything known as bytes (JSON); its digest in hexadecimal, eight digits per bucket. */
+export function encodeOffer({ digest, places }: SyncOffer): Uint8Array {
+  const packed = digest.map((sum) => sum.toString(16).padStart(8, '0')).join('')
+  return Buffer.from(JSON.stringify({ digest: packed, places: places.map(packPlace) }))
+}
+
+/** Reads a request of the channel `swim-sync`: an offer, or what is known of members. @throws MembershipError `MBR_BAD_MESSAGE` */
+export function decodeSyncRequest(bytes: Uint8Array): SyncOffer | readonly SyncEntry[] {
+  const fields = parse(bytes, SYNC_BYTES_MAX)
+  if (fields.digest === undefined) return entries(fields.entries)
+  return { digest: digest(fields.digest), places: places(fields.places) }
+}
+
+/** The answer to an offer as bytes (JSON). */
+export function encodeAnswer({ buckets, entries, places }: SyncAnswer): Uint8Array {
+  const packed = { buckets, entries: entries.map(packEntry), places: places.map(packPlace) }
+  return Buffer.from(JSON.stringify(packed))
+}
+
+/** Reads the answer to an offer. @throws MembershipError `MBR_BAD_MESSAGE` */
+export function decodeAnswer(bytes: Uint8Array): SyncAnswer {
+  const fields = parse(bytes, SYNC_BYTES_MAX)
+  const buckets = list(fields.buckets, BUCKETS_MAX).map(count)
+  return { buckets, entries: entries(fields.entries), places: places(fields.places) }
+}
+
+function packEntry({ member, ageMs, place }: SyncEntry): object {
+  return place
+    ? { member, ageMs: Math.round(ageMs), place: packPlace(place) }
+    : { member, ageMs: Math.round(ageMs) }
+}
+
+function packPlace<T extends NonNullable<SyncEntry['place']>>(place: T): object {
+  return { ...place, coordinate: packCoordinate(place.coordinate), ageMs: Math.round(place.ageMs) }
+}
+
+function entries(value: unknown): SyncEntry[] {
+  return list(value, ENTRIES_MAX).map((value) => {
     const fields = object(value)
     return { member: member(object(fields.member)), ageMs: age(fields.ageMs), ...place(fields.place) }
   })
+}
+
+function places(value: unknown): PlaceNews[] {
+  return list(value, PLACES_MAX).map((value) => {
+    const fields = object(value)
+    const id = text(fields.id, ID_CHARS_MAX)
+    const heard = coordinate(fields.coordinate).coordinate
+    if (!heard) throw bad('place')
+    return { id, coordinate: heard, ageMs: age(fields.ageMs) }
+  })
+}
+
+function digest(value: unknown): number[] {
+  const digits = text(value, 8 * BUCKETS_MAX)
+  const sums = digits.match(/[0-9a-f]{8}/g) ?? []
+  if (sums.length * 8 !== digits.length) throw bad('digest')
+  return sums.map((sum) => Number.parseInt(sum, 16))
 }
 
 /** A coordinate as whole numbers: its parts in µs, and the error in millionths. */

@@ -1,3 +1,4 @@
+import type { SyncOffer } from '../../discovery/membership/core/exchange.ts'
 import { SwimCore } from '../../discovery/membership/core/swim-core.ts'
 import type {
   DialOutcome,
@@ -6,7 +7,7 @@ import type {
   SwimMessage,
   SwimTimings,
 } from '../../discovery/membership/core/types.ts'
-import { encodeMessage, encodeSync } from '../../discovery/membership/wire.ts'
+import { encodeAnswer, encodeMessage, encodeOffer, encodeSync } from '../../discovery/membership/wire.ts'
 import { EventQueue } from '../sim/event-queue.ts'
 import { Random } from '../sim/random.ts'
 import { SimNetwork, type Transport } from './network.ts'
@@ -343,20 +344,28 @@ export class SwimWorld {
 
   #sync(from: SimMember, to: SimMember): void {
     if (!this.#isUsable(from.index, to.index)) return
-    const mine = from.core.snapshot(this.now)
-    this.#count(from, 'sync', encodeSync(mine).length)
+    const offer = from.core.offer(this.now)
+    this.#count(from, 'sync', encodeOffer(offer).length)
+    this.#carry(from, to, () => this.#answer(from, to, offer), true)
+  }
+
+  #answer(from: SimMember, to: SimMember, offer: SyncOffer): SwimAction[] {
+    const answer = to.core.answerOffer(offer, this.now)
+    this.#count(to, 'sync', encodeAnswer(answer).length)
     this.#carry(
-      from,
       to,
+      from,
       (core) => {
-        const actions = core.merge(from.id, mine, this.now)
-        const theirs = core.snapshot(this.now)
-        this.#count(to, 'sync', encodeSync(theirs).length)
-        this.#carry(to, from, (self) => self.merge(to.id, theirs, this.now), true)
+        const { rest, actions } = core.takeAnswer(to.id, offer, answer, this.now)
+        if (rest.length > 0) {
+          this.#count(from, 'sync', encodeSync(rest).length)
+          this.#carry(from, to, (other) => other.merge(from.id, rest, this.now), true)
+        }
         return actions
       },
       true,
     )
+    return []
   }
 
   #count(from: SimMember, kind: string, bytes: number): void {

@@ -2,6 +2,7 @@ import { Awareness } from './awareness.ts'
 import { BroadcastQueue, retransmitLimit } from './broadcast-queue.ts'
 import type { Coordinate } from './coordinate.ts'
 import { CoordinateBook } from './coordinate-book.ts'
+import { Exchange, type SyncAnswer, type SyncOffer } from './exchange.ts'
 import { Links } from './links.ts'
 import { isLive, MemberTable } from './member-table.ts'
 import { Prober } from './prober.ts'
@@ -46,6 +47,7 @@ export class SwimCore {
   readonly #links: Links
   readonly #prober: Prober
   readonly #places: CoordinateBook
+  readonly #exchange: Exchange
   #actions: SwimAction[] = []
   #now: number
   #lastGossipAt: number
@@ -65,6 +67,7 @@ export class SwimCore {
     this.#table = new MemberTable({ ...options.self, status: 'alive' }, now, ctx, this.#queue)
     this.#links = new Links(ctx, this.#table)
     this.#places = new CoordinateBook(options.self.id, options.random)
+    this.#exchange = new Exchange({ table: this.#table, places: this.#places })
     this.#prober = new Prober(now, ctx, {
       table: this.#table,
       links: this.#links,
@@ -175,14 +178,17 @@ export class SwimCore {
     return this.#drain()
   }
 
-  /** A connection to `id` stands. Both ends exchange their state. */
+  /**
+   * A connection to `id` stands. An end that does not hold the other for alive compares everything known with it: it has
+   * just come, or one of the two was cut off. Of what goes on between the living, gossip tells and now and then an exchange.
+   */
   peerConnected(id: NodeId, now: number): SwimAction[] {
     this.#now = now
     this.#links.connected(id)
     if (this.#left) return this.#drain()
     this.#prober.cancelJudgement(id)
-    this.#emit({ type: 'sync', peer: id })
     const member = this.#table.get(id)
+    if (member?.status !== 'alive') this.#emit({ type: 'sync', peer: id })
     if (member && member.status !== 'alive') this.#prober.probe(id, now)
     return this.#drain()
   }
@@ -216,23 +222,43 @@ export class SwimCore {
     return this.#drain()
   }
 
-  /** The full state of a peer. */
+  /** Begins an exchange of everything known with a peer: what to send it. */
+  offer(now: number): SyncOffer {
+    return this.#exchange.offer(now)
+  }
+
+  /** A peer offers to compare: what to answer, from before its news is taken in. */
+  answerOffer(offer: SyncOffer, now: number): SyncAnswer {
+    const answer = this.#exchange.answer(offer, now)
+    this.#exchange.hear(offer.places, now)
+    return answer
+  }
+
+  /** The answer to an offer. `rest` is what the peer does not know yet; empty if there is nothing to tell. */
+  takeAnswer(
+    from: NodeId,
+    offer: SyncOffer,
+    answer: SyncAnswer,
+    now: number,
+  ): { rest: readonly SyncEntry[]; actions: SwimAction[] } {
+    const actions = this.merge(from, answer.entries, now)
+    this.#exchange.hear(answer.places, now)
+    return { rest: this.#exchange.rest(answer, offer.digest.length, now), actions }
+  }
+
+  /** What a peer knows. */
   merge(from: NodeId, entries: readonly SyncEntry[], now: number): SwimAction[] {
     this.#now = now
     if (this.#table.merge(from, entries, now)) this.#refuted()
     for (const { member, place } of entries) {
-      if (place && this.#table.get(member.id))
-        this.#places.heard(member.id, place.coordinate, place.ageMs, now)
+      if (place) this.#exchange.hear([{ id: member.id, ...place }], now)
     }
     return this.#drain()
   }
 
-  /** The full state of this node, for a peer. */
+  /** The full state of this node. */
   snapshot(now: number): SyncEntry[] {
-    return this.#table.snapshot(now).map((entry) => {
-      const place = this.#places.entry(entry.member.id, now)
-      return place ? { ...entry, place } : entry
-    })
+    return this.#table.snapshot(now).map((entry) => this.#exchange.withPlace(entry, now))
   }
 
   /** Leaves on purpose: tells every living member directly; each answers with an ack (`leave-acked`). Probing ends. */
@@ -280,7 +306,10 @@ export class SwimCore {
 
   #emit(action: SwimAction): void {
     this.#actions.push(action)
-    if (action.type === 'remove') this.#places.forget(action.member.id)
+    if (action.type === 'remove') {
+      this.#places.forget(action.member.id)
+      this.#exchange.forget(action.member.id)
+    }
     if (action.type !== 'change') return
     // The table emits nothing while it is being constructed, so the parts below exist.
     this.#links.memberChanged(action.member, action.previous, this.#now)

@@ -215,12 +215,15 @@ export class SimCluster {
   }
 
   #sync(node: SimNode, to: string): void {
-    const mine = node.core.snapshot(this.now)
+    const offer = node.core.offer(this.now)
     this.#deliver(node.id, to, (peer) => {
-      const actions = peer.core.merge(node.id, mine, this.now)
-      const theirs = peer.core.snapshot(this.now)
-      this.#deliver(to, node.id, (self) => self.core.merge(to, theirs, this.now))
-      return actions
+      const answer = peer.core.answerOffer(offer, this.now)
+      this.#deliver(to, node.id, (self) => {
+        const { rest, actions } = self.core.takeAnswer(to, offer, answer, this.now)
+        if (rest.length > 0) this.#deliver(node.id, to, (other) => other.core.merge(node.id, rest, this.now))
+        return actions
+      })
+      return []
     })
   }
 
