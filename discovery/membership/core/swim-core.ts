@@ -401,7 +401,7 @@ export class SwimCore {
         this.#links.isConnected(m.id) &&
         (isLive(m) || (m.status === 'failed' && now - since <= gossipToDeadMs)),
     )
-    // Whoever connects later gets the full state: without anybody to tell, there is nothing to keep.
+    // Whoever is lost is suspected, and whoever connects then compares everything: without anybody to tell, there is nothing to keep.
     if (targets.length === 0) this.#queue.clear()
     for (const target of targets) {
       const updates = this.#news(target.id)

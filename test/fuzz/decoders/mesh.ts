@@ -17,7 +17,16 @@ import {
   type SyncEntry,
 } from '../../../discovery/membership/core/types.ts'
 import { MembershipError } from '../../../discovery/membership/errors.ts'
-import { decodeMessage, decodeSync, encodeMessage, encodeSync } from '../../../discovery/membership/wire.ts'
+import {
+  decodeAnswer,
+  decodeMessage,
+  decodeSync,
+  decodeSyncRequest,
+  encodeAnswer,
+  encodeMessage,
+  encodeOffer,
+  encodeSync,
+} from '../../../discovery/membership/wire.ts'
 import { MeshError } from '../../../discovery/mesh/errors.ts'
 import { encodeFrame, FRAME, type Frame, FrameDecoder } from '../../../discovery/mesh/frames.ts'
 import { decodeGossip, encodeGossip } from '../../../discovery/mesh/gossip.ts'
@@ -226,6 +235,22 @@ export const MESH_PROPERTIES: readonly NamedProperty[] = [
       if (read) core.merge('b', read, 1)
       return isSound(core)
     }),
+  },
+  {
+    name: 'membership: an offer and its answer are refused with one code, or leave the node what it is',
+    property: fc.property(
+      hostile([encodeOffer(swimCore().offer(1)), encodeSync(SYNC)], 'json'),
+      hostile([encodeAnswer({ buckets: [0], entries: SYNC, places: [] })], 'json'),
+      (requested, answered) => {
+        const core = swimCore()
+        const request = attempt(() => decodeSyncRequest(requested), isBadMember)
+        if (request && 'digest' in request) core.answerOffer(request, 1)
+        else if (request) core.merge('b', request, 1)
+        const answer = attempt(() => decodeAnswer(answered), isBadMember)
+        if (answer) core.takeAnswer('b', core.offer(2), answer, 2)
+        return isSound(core)
+      },
+    ),
   },
   {
     name: 'user events: refused with one code, or within their bounds',
