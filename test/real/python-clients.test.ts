@@ -2,6 +2,7 @@ import type { Test } from 'tap'
 import { ansibleModules, playbook } from './clients/ansible.ts'
 import { type Found, findAnsible, findConsul2, findModule } from './clients/programs.ts'
 import { pythonConsul } from './clients/python-consul.ts'
+import { pythonServices } from './clients/python-services.ts'
 import type { Roles } from './clients/roles.ts'
 import { toozMembers } from './clients/tooz.ts'
 import { clusterTest } from './cluster.ts'
@@ -27,8 +28,14 @@ clusterTest('clients written in Python, unchanged', { nodes: 3, timeoutMs: 110_0
     await withProgram(t, consul, `python-consul 0.7.1 through the ${role}`, (t, env) =>
       pythonConsul(t, roles, agent, { env, version: '0.7.1' }),
     )
+    await withProgram(t, consul, `services with python-consul 0.7.1 through the ${role}`, (t, env) =>
+      pythonServices(t, roles, agent, { env, version: '0.7.1' }),
+    )
     await withProgram(t, consul2, `python-consul2 0.1.5 through the ${role}`, (t, env) =>
       pythonConsul(t, roles, agent, { env, version: '0.1.5' }),
+    )
+    await withProgram(t, consul2, `services with python-consul2 0.1.5 through the ${role}`, (t, env) =>
+      pythonServices(t, roles, agent, { env, version: '0.1.5' }),
     )
   }
   await withProgram(t, tooz, 'tooz, one member through the leader and one through a follower', (t, env) =>
