@@ -30,6 +30,8 @@ import { setLevel } from './telemetry/log.ts'
 import type { LogFeed } from './telemetry/log-feed.ts'
 
 const BEAT_MS = 1000
+/** How long a member may take to answer when somebody asks to join through it. */
+const JOIN_MS_MAX = 5000
 /** A stop that takes longer than this is cut short. */
 const STOP_MS_MAX = 9000
 
@@ -184,7 +186,13 @@ export class Agent {
         log: this.#logger('http'),
         metrics,
         ...(logFeed === undefined ? {} : { logFeed }),
-        operations: { leave: async () => onLeave(), reload: onReload },
+        operations: {
+          leave: async () => onLeave(),
+          reload: onReload,
+          join: async (address) => {
+            await facts.mesh.dial(address, AbortSignal.timeout(JOIN_MS_MAX))
+          },
+        },
       },
     )
     const dns = new DnsServer(

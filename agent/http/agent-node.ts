@@ -4,6 +4,7 @@ import { CONSUL_VERSION, DATACENTER, memberJson, nodeUuid } from './consul-shape
 import { refused } from './errors.ts'
 import { requestFilter } from './filter/request-filter.ts'
 import { MEMBER } from './filter/shapes.ts'
+import { hasParam } from './query.ts'
 import { sendEmpty, sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 import { ERRORS, FILTER_QUERY, MemberSchema, query, SelfSchema } from './schemas.ts'
@@ -51,11 +52,15 @@ export function addAgentNodeRoutes(routes: RouteTable, context: HttpContext): vo
     permission: 'node:read',
     tag: 'agent',
     summary: 'Every member of the cluster.',
-    query: query(FILTER_QUERY),
+    query: query({ ...FILTER_QUERY, wan: 'Name them with the datacenter, as n1.dc1' }),
     responses: { 200: { description: 'Members', json: Type.Array(MemberSchema) }, ...ERRORS },
     handler: (request, reply) => {
       const matches = requestFilter(request, MEMBER)
-      const members = membership.members().map((member) => memberJson(member, memberOptions))
+      const wan = hasParam(request.query, 'wan')
+      const members = membership.members().map((member) => {
+        const json = memberJson(member, memberOptions)
+        return wan ? { ...json, Name: `${json.Name}.${DATACENTER}` } : json
+      })
       return sendJson(request, reply, members.filter(matches))
     },
   })

@@ -52,6 +52,8 @@ export interface Operations {
   leave(): Promise<void>
   /** Reads the configuration again. Rejects with a sentence for the operator. */
   reload(): Promise<void>
+  /** Connects to the member at `host:port`. Rejects with a sentence for the operator. */
+  join(address: string): Promise<void>
 }
 
 /** Everything the HTTP interface needs from the rest of the agent. */

@@ -62,7 +62,8 @@ export function nodeJson(node: CatalogNode) {
 
 /** A service as its own agent shows it. */
 export function agentServiceJson(service: ServiceInstance) {
-  return { ...serviceJson(service), Datacenter: DATACENTER }
+  const native = service.connectNative === true ? { Connect: connectJson(service) } : {}
+  return { ...serviceJson(service), ...native, Datacenter: DATACENTER }
 }
 
 /** A service in the catalogue. */
@@ -70,7 +71,7 @@ export function nodeServiceJson(service: ServiceInstance, indexed: Indexed) {
   return {
     ...serviceJson(service),
     Proxy: { Mode: '', MeshGateway: {}, Expose: {} },
-    Connect: {},
+    Connect: connectJson(service),
     PeerName: '',
     CreateIndex: indexed.createIndex,
     ModifyIndex: indexed.modifyIndex,
@@ -101,7 +102,7 @@ export function serviceNodeJson(instance: CatalogInstance) {
     ServiceSocketPath: '',
     ServiceEnableTagOverride: service.enableTagOverride,
     ServiceProxy: { Mode: '', MeshGateway: {}, Expose: {} },
-    ServiceConnect: {},
+    ServiceConnect: connectJson(service),
     ServiceLocality: null,
     CreateIndex: instance.createIndex,
     ModifyIndex: instance.modifyIndex,
@@ -184,6 +185,10 @@ function serviceJson(service: ServiceInstance) {
     Weights: weightsJson(service),
     EnableTagOverride: service.enableTagOverride,
   }
+}
+
+function connectJson({ connectNative }: ServiceInstance) {
+  return connectNative === true ? { Native: true } : {}
 }
 
 function weightsJson({ weights }: ServiceInstance) {

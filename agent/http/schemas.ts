@@ -169,9 +169,12 @@ const serviceFields = {
   EnableTagOverride: Type.Boolean(),
 }
 
+const Connect = Type.Object({ Native: Type.Optional(Type.Boolean()) })
+
 /** A service as the agent that registered it shows it. */
 export const AgentServiceSchema = Type.Object({
   ...serviceFields,
+  Connect: Type.Optional(Connect),
   Datacenter: Type.String(),
   ContentHash: Type.Optional(Type.String()),
 })
@@ -180,7 +183,7 @@ export const AgentServiceSchema = Type.Object({
 export const NodeServiceSchema = Type.Object({
   ...serviceFields,
   Proxy: Type.Object({ Mode: Type.String(), MeshGateway: Type.Object({}), Expose: Type.Object({}) }),
-  Connect: Type.Object({}),
+  Connect,
   PeerName: Type.String(),
   ...indexes,
 })
@@ -205,7 +208,7 @@ export const ServiceNodeSchema = Type.Object({
   ServiceSocketPath: Type.String(),
   ServiceEnableTagOverride: Type.Boolean(),
   ServiceProxy: Type.Object({}),
-  ServiceConnect: Type.Object({}),
+  ServiceConnect: Connect,
   ServiceLocality: Type.Null(),
   ...indexes,
 })
@@ -349,6 +352,7 @@ export const ServiceRegistrationSchema = Type.Object({
   Port: Type.Optional(Type.Integer()),
   Weights: Type.Optional(Weights),
   EnableTagOverride: Type.Optional(Type.Boolean()),
+  Connect: Type.Optional(Connect),
   Check: Type.Optional(Type.Object(checkFields)),
   Checks: Type.Optional(Type.Array(Type.Object(checkFields))),
 })

@@ -26,6 +26,7 @@ import { addEventRoutes } from './events.ts'
 import { installFailureReplies, sendFailure } from './failure-replies.ts'
 import { addForceLeaveRoute } from './force-leave.ts'
 import { addHealthRoutes } from './health.ts'
+import { addJoinRoute } from './join.ts'
 import { addKeyringRoutes } from './keyring.ts'
 import { addKvRoutes } from './kv.ts'
 import { addKvWatchRoutes } from './kv-watch.ts'
@@ -138,6 +139,7 @@ function addRoutes(app: FastifyInstance, context: HttpContext): void {
   addTransactionRoutes(routes, context)
   addAgentNodeRoutes(routes, context)
   addForceLeaveRoute(routes, context)
+  addJoinRoute(routes, context)
   addAgentServiceRoutes(routes, context)
   addAgentCheckRoutes(routes, context)
   addAgentHealthRoutes(routes, context)

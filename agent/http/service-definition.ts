@@ -40,6 +40,7 @@ export function parseInstance(fields: Fields, name: string): ServiceInstance {
     meta: parseMeta(fields.stringMap('Meta')),
     weights: parseWeights(fields.object('Weights')),
     enableTagOverride: fields.boolean('EnableTagOverride'),
+    ...(fields.object('Connect')?.boolean('Native') ? { connectNative: true } : {}),
     taggedAddresses: Object.fromEntries(
       fields.objectMap('TaggedAddresses').map(([tag, tagged]) => [
         tag,

@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
 import type { CatalogContext } from './collaborators.ts'
-import { badRequest } from './errors.ts'
+import { badRequest, refused } from './errors.ts'
 import { requestFilter } from './filter/request-filter.ts'
 import { SERVICE_ENTRY, SERVICE_NODE } from './filter/shapes.ts'
 import { textTail } from './raw-path.ts'
@@ -8,7 +8,10 @@ import type { RouteTable } from './routes.ts'
 import { CATALOG_QUERY, ERRORS, query, ServiceEntrySchema, ServiceNodeSchema } from './schemas.ts'
 import { sendCatalogRead } from './store-reads.ts'
 
-/** Proxies of a service mesh: there are none, so their lists are empty (Consul catalog and health APIs). */
+/**
+ * What belongs to a service mesh. There is none: lists of proxies are empty, and its certificates are refused as by an agent of Consul's
+ * where Connect is off (Consul catalog, health and Connect APIs).
+ */
 export function addServiceMeshRoutes(routes: RouteTable, context: CatalogContext): void {
   const lists = [
     ['/v1/catalog/connect/*', ServiceNodeSchema, SERVICE_NODE],
@@ -34,6 +37,27 @@ export function addServiceMeshRoutes(routes: RouteTable, context: CatalogContext
           value: () => [],
         })
       },
+    })
+  }
+  const disabled = (): never => {
+    throw refused('Connect must be enabled in order to use this endpoint')
+  }
+  for (const [url, methods] of [
+    ['/v1/agent/connect/*', ['GET', 'POST']],
+    ['/v1/connect/ca/*', ['GET', 'PUT']],
+  ] as const) {
+    routes.add({
+      method: methods,
+      url,
+      wildcard: 'path',
+      permission: 'public',
+      tag: 'catalog',
+      summary: 'Refused: there is no service mesh.',
+      responses: {
+        200: { description: 'Never: there is no service mesh' },
+        500: { description: 'There is no service mesh', media: 'text/plain' },
+      },
+      handler: disabled,
     })
   }
 }

@@ -150,10 +150,14 @@ export function checkReferences(record: NodeRecord): void {
   }
 }
 
-/** What only instances of a source have. */
-function readOrigin(fields: Fields, what: string): Pick<ServiceInstance, 'labels' | 'endpoints' | 'source'> {
-  const { labels, endpoints, source } = fields
+/** What only some instances have. */
+function readOrigin(
+  fields: Fields,
+  what: string,
+): Pick<ServiceInstance, 'labels' | 'endpoints' | 'source' | 'connectNative'> {
+  const { labels, endpoints, source, connectNative } = fields
   return {
+    ...(connectNative === true ? { connectNative } : {}),
     ...(labels === undefined ? {} : { labels: readPairs(labels, `${what} labels`, LABEL_LIMITS) }),
     ...(endpoints === undefined ? {} : { endpoints: readEndpoints(endpoints, `${what} endpoints`) }),
     ...(source === undefined ? {} : { source: readSource(source, `${what} source`) }),

@@ -63,6 +63,8 @@ export interface ServiceInstance {
   /** Every port of it; absent = `port` alone. */
   readonly endpoints?: readonly Endpoint[]
   readonly source?: InstanceSource
+  /** It says that it speaks the protocol of Consul's service mesh; only shown back. */
+  readonly connectNative?: true
 }
 
 /** Orders the records of one owner: a restart raises the incarnation, each change the sequence. Never a wall clock. */

@@ -11,7 +11,7 @@ import {
 } from '../schemas.ts'
 import { shapeOf } from './shape.ts'
 
-/** What Consul has of a service and leaves out of its answers while it is empty, as it always is here. */
+/** What Consul has of a service and leaves out of its answers while it is empty. */
 const LEFT_OUT = {
   Kind: Type.String(),
   SocketPath: Type.String(),

@@ -394,10 +394,102 @@ t.test('the agent itself', async (t) => {
   t.equal((await send(app, '/v1/agent/reload')).body, '')
   t.equal((await send(app, '/v1/agent/leave')).statusCode, 200)
   t.same(operations, ['reload', 'leave'])
+  const wan = (await app.inject('/v1/agent/members?wan=1')).json()
+  t.same(
+    wan.map(({ Name }: { Name: string }) => Name),
+    ['n1.dc1', 'n2.dc1', 'n3.dc1'],
+  )
   t.equal((await app.inject('/v1/agent/leave')).statusCode, 405)
   t.same((await app.inject('/v1/status/peers')).json(), ['10.0.0.1:7946', '[fd00::2]:7946'])
   consensus.loseLeader()
   t.equal((await app.inject('/v1/status/leader')).body, '""')
+})
+
+t.test('joining through an address', async (t) => {
+  const { app, operations } = harness()
+  t.teardown(() => app.close())
+  for (const [url, method] of [
+    ['10.0.0.9', 'PUT'],
+    ['10.0.0.9:9000', 'GET'],
+    ['%5Bfd00::9%5D', 'PUT'],
+    ['n9.example', 'PUT'],
+  ] as const) {
+    const answer = await send(app, `/v1/agent/join/${url}`, undefined, method)
+    t.same([answer.statusCode, answer.body], [200, ''], url)
+  }
+  t.same(operations, [
+    'join 10.0.0.9:7946',
+    'join 10.0.0.9:9000',
+    'join [fd00::9]:7946',
+    'join n9.example:7946',
+  ])
+  t.equal((await send(app, '/v1/agent/join/')).body, 'Missing address to join')
+  t.match(
+    (await send(app, '/v1/agent/join/10.0.0.256')).body,
+    /^Invalid address to join: "10.0.0.256" has no valid host/,
+  )
+  t.equal((await send(app, '/v1/agent/join/n9:0:1')).statusCode, 400)
+  const fromPage = await app.inject({ url: '/v1/agent/join/n9', headers: { origin: 'http://evil.example' } })
+  t.equal(fromPage.statusCode, 403)
+  t.equal(operations.length, 4)
+
+  const join = async () => {
+    throw new Error('nobody answers')
+  }
+  const { app: alone } = harness({ operations: { leave: async () => {}, reload: async () => {}, join } })
+  t.teardown(() => alone.close())
+  const failed = await send(alone, '/v1/agent/join/n9')
+  t.same([failed.statusCode, failed.body], [500, 'cannot join through n9:7946: nobody answers'])
+})
+
+t.test('what belongs to a service mesh is taken, and Connect.Native shown back', async (t) => {
+  const { app } = harness()
+  t.teardown(() => app.close())
+  const proxy = {
+    Kind: 'connect-proxy',
+    Proxy: { DestinationServiceName: 'web' },
+    SocketPath: '',
+    Locality: null,
+  }
+  const register = (body: object) => send(app, '/v1/agent/service/register', body)
+  t.equal((await register({ Name: 'web-proxy', ...proxy })).statusCode, 200)
+  t.equal((await register({ Name: 'web', Connect: { Native: true, SidecarService: {} } })).statusCode, 200)
+  const services = (await app.inject('/v1/agent/services')).json()
+  t.same(services.web.Connect, { Native: true })
+  t.notOk('Connect' in services['web-proxy'])
+  t.same((await app.inject('/v1/catalog/service/web')).json()[0].ServiceConnect, { Native: true })
+  t.same((await app.inject('/v1/health/service/web')).json()[0].Service.Connect, { Native: true })
+  t.same((await app.inject('/v1/health/service/web-proxy')).json()[0].Service.Connect, {})
+  const filtered = (await app.inject('/v1/agent/services?filter=Connect.Native+==+true')).json()
+  t.same(Object.keys(filtered), ['web'])
+  t.equal((await register({ Name: 'web', Connect: true })).statusCode, 400)
+})
+
+t.test('one service blocks until its content changes', async (t) => {
+  const { app } = harness()
+  t.teardown(() => app.close())
+  const register = (port: number) => send(app, '/v1/agent/service/register', { Name: 'web', Port: port })
+  await register(80)
+  const url = '/v1/agent/service/web'
+  const first = await app.inject(url)
+  const { ContentHash: hash } = first.json()
+  t.equal(first.headers['x-consul-contenthash'], hash)
+  t.equal(
+    (await app.inject(`${url}?hash=other&wait=10m`)).json().ContentHash,
+    hash,
+    'another one answers at once',
+  )
+  const unchanged = await app.inject(`${url}?hash=${hash}&wait=1ms`)
+  t.same([unchanged.statusCode, unchanged.json().ContentHash], [200, hash])
+  const changed = app.inject(`${url}?hash=${hash}&wait=10m`)
+  const gone = changed.then((answer) => app.inject(`${url}?hash=${answer.json().ContentHash}&wait=10m`))
+  await register(80)
+  await register(81)
+  const second = (await changed).json()
+  t.equal(second.Port, 81)
+  t.not(second.ContentHash, hash)
+  await send(app, '/v1/agent/service/deregister/web')
+  t.same([(await gone).statusCode, (await gone).body], [404, 'unknown service ID: web'])
 })
 
 t.test('a registration is answered once it is kept on disk', async (t) => {

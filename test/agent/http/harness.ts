@@ -99,6 +99,7 @@ export function harness(
       operations: {
         leave: async () => void operations.push('leave'),
         reload: async () => void operations.push('reload'),
+        join: async (address) => void operations.push(`join ${address}`),
       },
       ...overrides,
     },
