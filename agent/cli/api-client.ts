@@ -11,6 +11,8 @@ export interface ApiResponse {
   readonly body: Buffer
   /** X-Consul-Index, which a blocking query sends back; 0 if there was none. */
   readonly index: number
+  /** The same in its full 64 bits, as the index of a list of events needs them; '' if there was none. */
+  readonly indexText: string
 }
 
 /** An answer that has only begun: its body is still to be read. */
@@ -54,8 +56,11 @@ export class ApiClient {
     try {
       const incoming = await this.#open(path, options, ended)
       const body = await readAll(incoming, bodyBytesMax)
-      const index = Number(incoming.headers['x-consul-index'])
-      return { status: incoming.statusCode ?? 0, body, index: Number.isSafeInteger(index) ? index : 0 }
+      const header = incoming.headers['x-consul-index']
+      const indexText = typeof header === 'string' ? header : ''
+      const index = Number(indexText)
+      const status = incoming.statusCode ?? 0
+      return { status, body, index: Number.isSafeInteger(index) ? index : 0, indexText }
     } catch (error) {
       throw this.#explain(error as Error, timeoutMs, signal)
     }

@@ -9,6 +9,11 @@ export function nonEmpty(value: string): string {
   return value
 }
 
+/** One value of an option that may be given several times. */
+export function repeated(value: string, previous: readonly string[] = []): readonly string[] {
+  return [...previous, nonEmpty(value)]
+}
+
 /** The digits of a number of 64 bits. */
 export function uint64(value: string): string {
   if (!isUint64(value)) throw new InvalidArgumentError(`It must be a whole number 0-${UINT64_MAX}.`)

@@ -4,6 +4,7 @@ import { agentCommand } from './commands/agent.ts'
 import { cordonCommand, uncordonCommand } from './commands/cordon.ts'
 import { devCommand } from './commands/dev.ts'
 import { drainCommand } from './commands/drain.ts'
+import { eventCommand } from './commands/event.ts'
 import { eventsCommand } from './commands/events.ts'
 import { keygenCommand } from './commands/keygen.ts'
 import { keyringCommand } from './commands/keyring.ts'
@@ -22,6 +23,7 @@ import { traefikCommand } from './commands/traefik.ts'
 import { txnCommand } from './commands/txn.ts'
 import { validateCommand } from './commands/validate.ts'
 import { versionCommand } from './commands/version.ts'
+import { watchCommand } from './commands/watch.ts'
 import type { CliIo } from './io.ts'
 import { VERSION } from './version.ts'
 
@@ -64,6 +66,8 @@ function buildProgram(io: CliIo): Command {
     .addCommand(uncordonCommand(io))
     .addCommand(drainCommand(io))
     .addCommand(eventsCommand(io))
+    .addCommand(eventCommand(io))
+    .addCommand(watchCommand(io))
     .addCommand(kvCommand(io))
     .addCommand(txnCommand(io))
     .addCommand(sessionCommand(io))

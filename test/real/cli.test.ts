@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 import { clusterTest, ms } from './cluster.ts'
-import { type Finished, runCommand } from './command.ts'
+import { type Finished, runCommand, startCommand } from './command.ts'
 import { registerWeb } from './services.ts'
 import { until } from './until.ts'
 
@@ -85,6 +85,73 @@ clusterTest('the command line against a real cluster', { nodes: 3 }, async (t, c
         instances: [{ id: 'web-n2', node: 'n2', address: '127.0.0.1', port: 8080, status: 'passing' }],
       },
     ])
+  })
+
+  await t.test('event', async (t) => {
+    t.match(await run('event', 'list'), { code: 0, out: 'no events\n' })
+    t.match(await run('event', 'deploy', 'v42'), { code: 0, out: /^fired: deploy {2}[0-9a-f-]{36}\n$/ })
+    t.match(await json(t, 'event', 'reload', '--service', '^web$', '--tag', 'traefik'), {
+      Name: 'reload',
+      Payload: null,
+      ServiceFilter: '^web$',
+      TagFilter: 'traefik',
+    })
+    t.equal((await run('event', 'fire', 'list', '--node', 'n1')).code, 0)
+    const onN2 = await until('n2 has both that are for it', async () => {
+      const events = await n2.json<readonly { Name: string; Payload: string | null }[]>('/v1/event/list')
+      return events.length === 2 && events
+    })
+    t.match(onN2, [{ Name: 'deploy', Payload: 'djQy' }, { Name: 'reload' }])
+    const { out } = await run('event', 'list')
+    t.match(out, /^[0-9a-f-]{36} {2}deploy +1 +all +v42\n[0-9a-f-]{36} {2}list +\d+ +node=n1 +-\n$/m)
+    t.match(await json(t, 'event', 'list', '--name', 'deploy'), [{ Name: 'deploy', LTime: 1 }])
+    t.match(await run('event', 'x', '--node', '('), { code: 1, err: /answered 400: Invalid node filter/ })
+    t.match(await run('event', 'x', 'y'.repeat(16 * 1024 + 1)), { code: 1, err: /answered 413/ })
+    t.match(await run('event'), { code: 64, err: /missing required argument 'name'/ })
+  })
+
+  await t.test('watch', async (t) => {
+    const started = (...args: readonly string[]) => {
+      const watch = startCommand(cluster.program, [
+        'watch',
+        '--http-addr',
+        `127.0.0.1:${n1.ports.http}`,
+        ...args,
+      ])
+      t.teardown(() => watch.signal('SIGKILL'))
+      const lines = () =>
+        watch
+          .out()
+          .split('\n')
+          .slice(0, -1)
+          .map((line) => JSON.parse(line))
+      const line = (number: number) =>
+        until(`line ${number} of watch ${args.join(' ')}`, () => lines()[number], { state: watch.out })
+      return { watch, line }
+    }
+    const service = started('--type', 'service', '--service', 'followed', '--passing-only')
+    const events = started('--type', 'event', '--name', 'rollout')
+    const key = started('--type', 'key', '--key', 'followed', '--', 'sh', '-c', 'jq=$(cat); echo "[$jq]"')
+    t.strictSame(await service.line(0), [])
+    t.strictSame(await key.line(0), [null])
+    const register = (status: string) =>
+      n2.ask('/v1/agent/service/register', {
+        method: 'PUT',
+        body: JSON.stringify({ Name: 'followed', Port: 1, Check: { TTL: '1h', Status: status } }),
+      })
+    await register('critical')
+    t.equal((await run('kv', 'put', 'followed', '1')).code, 0)
+    t.match(await key.line(1), [{ Key: 'followed', Value: 'MQ==' }])
+    await n2.ask('/v1/agent/check/pass/service:followed', { method: 'PUT' })
+    t.match(await service.line(1), [{ Node: { Node: 'n2' }, Service: { Port: 1 } }])
+    await n2.ask('/v1/agent/service/deregister/followed', { method: 'PUT' })
+    t.strictSame(await service.line(2), [], 'nothing was told of what was not passing')
+    await n2.ask('/v1/event/fire/rollout', { method: 'PUT', body: 'x' })
+    t.match(await events.line(0), [{ Name: 'rollout', Payload: 'eA==' }])
+    for (const { watch } of [service, events, key]) {
+      watch.signal('SIGTERM')
+      t.match(await watch.ended, { code: 0, err: '' })
+    }
   })
 
   await t.test('leases', async (t) => {

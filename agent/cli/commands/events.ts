@@ -1,9 +1,9 @@
 import type { Command } from 'commander'
+import { repeated } from '../argument-values.ts'
 import { type ClientOptions, clientCommand, connect, record } from '../client-command.ts'
 import type { CliIo } from '../io.ts'
 import { cell, printable } from '../table.ts'
 
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const RECENT = '20'
 /** Fields that every line shows in its own place. */
 const PLACED: ReadonlySet<string> = new Set(['time', 'id'])
@@ -20,7 +20,7 @@ export function eventsCommand(io: CliIo): Command {
     ],
   )
     .option('--recent <n>', 'begin with so many events that are remembered', RECENT)
-    .option('--type <type>', 'only events of this type; repeatable', collect, [])
+    .option('--type <type>', 'only events of this type; repeatable', repeated, [])
     .option('--json', 'print each event as one line of JSON')
     .action((options: ClientOptions & { readonly recent: string; readonly type: readonly string[] }) =>
       followEvents(io, options),
@@ -32,33 +32,27 @@ async function followEvents(
   options: ClientOptions & { readonly recent: string; readonly type: readonly string[] },
 ): Promise<void> {
   const { follow } = await import('../watch/follow.ts')
+  const { untilSignal } = await import('../watch/until-signal.ts')
   const api = await connect(options, io)
-  const stop = new AbortController()
-  const onSignal = (): void => stop.abort()
-  for (const signal of SIGNALS) process.on(signal, onSignal)
   const query = new URLSearchParams([
     ['recent', options.recent],
     ...options.type.map((type) => ['type', type]),
   ])
   const note = (line: string): void => void io.stderr.write(`${line}\n`)
-  try {
-    const listener = {
-      begin() {},
-      note,
-      events(events: readonly { readonly type: string; readonly data: string }[]) {
-        for (const { type, data } of events) {
-          if (type === 'ready') continue
-          const fields = record(JSON.parse(data))
-          if (type === 'reset') note(printable(cell(fields.reason)))
-          else if (options.json === true) io.stdout.write(`${JSON.stringify({ event: type, ...fields })}\n`)
-          else io.stdout.write(`${eventLine(type, fields)}\n`)
-        }
-      },
-    }
-    await follow(api, `/api/v1/events?${query}`, listener, stop.signal)
-  } finally {
-    for (const signal of SIGNALS) process.off(signal, onSignal)
+  const listener = {
+    begin() {},
+    note,
+    events(events: readonly { readonly type: string; readonly data: string }[]) {
+      for (const { type, data } of events) {
+        if (type === 'ready') continue
+        const fields = record(JSON.parse(data))
+        if (type === 'reset') note(printable(cell(fields.reason)))
+        else if (options.json === true) io.stdout.write(`${JSON.stringify({ event: type, ...fields })}\n`)
+        else io.stdout.write(`${eventLine(type, fields)}\n`)
+      }
+    },
   }
+  await untilSignal(({ signal }) => follow(api, `/api/v1/events?${query}`, listener, signal))
 }
 
 /** An event as a line for people: time, what, and what is known of it. */
@@ -67,8 +61,4 @@ function eventLine(type: string, fields: Readonly<Record<string, unknown>>): str
     .filter(([name]) => !PLACED.has(name))
     .map(([name, value]) => `${name}=${cell(value)}`)
   return printable([cell(fields.time), type.padEnd(15), ...details].join('  '))
-}
-
-function collect(value: string, before: readonly string[]): readonly string[] {
-  return [...before, value]
 }

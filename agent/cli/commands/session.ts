@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander'
 import { formatGoDuration } from '../../../discovery/health/duration.ts'
-import { duration, nonEmpty } from '../argument-values.ts'
+import { duration, nonEmpty, repeated } from '../argument-values.ts'
 import {
   type ClientOptions,
   clientCommand,
@@ -86,7 +86,7 @@ function createCommand(io: CliIo): Command {
     .option(
       '--check <id>',
       'check of the node that must not be critical (default: serfHealth, the node itself); may be repeated',
-      (value: string, previous: readonly string[] = []) => [...previous, value],
+      repeated,
     )
     .option('--no-checks', 'no check ends it, not even the failure of its node')
     .option('--json', 'print the answer of the API')

@@ -1,13 +1,14 @@
 import type { ApiClient } from '../api-client.ts'
 import type { CliIo } from '../io.ts'
 import { cell, printable } from '../table.ts'
-import { BatchRunner } from './batch-runner.ts'
 import { type Change, changeLine, KeyChanges } from './changes.ts'
+import type { CommandRunner } from './command-runner.ts'
 import { type FollowListener, follow } from './follow.ts'
+import { KeyBatch } from './key-batch.ts'
+import { watching } from './watching.ts'
 
 /** How much of a value a line shows. */
 const PREVIEW_BYTES_MAX = 60
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /** What the operator asked for. */
 export interface WatchOptions {
@@ -27,45 +28,33 @@ export interface WatchCollaborators {
 
 /** Follows keys until a signal. @throws CliError when the stream cannot be had or the command cannot be run. */
 export async function watchKeys(options: WatchOptions, { api, io }: WatchCollaborators): Promise<void> {
-  const stop = new AbortController()
-  const onSignal = (): void => stop.abort()
-  for (const signal of SIGNALS) process.on(signal, onSignal)
+  const { command, json, only, prefix } = options
   const note = (line: string): void => void io.stderr.write(`${line}\n`)
-  let failure: Error | null = null
-  const runner =
-    options.command.length === 0
-      ? null
-      : new BatchRunner({
-          command: options.command,
-          env: io.env,
-          note,
-          onFailure(error) {
-            failure = error
-            stop.abort()
-          },
-        })
-  const print = (change: Change): void => {
-    io.stdout.write(`${options.json ? changeLine(change) : changeText(change)}\n`)
-  }
-  try {
-    const path = `/api/v1/kv/watch?prefix=${encodeURIComponent(options.prefix)}`
-    await follow(api, path, listenerOf(new KeyChanges(options.only), runner, print, note), stop.signal)
-  } finally {
-    await runner?.stop()
-    for (const signal of SIGNALS) process.off(signal, onSignal)
-  }
-  if (failure !== null) throw failure
+  const batch = new KeyBatch()
+  await watching({ command, next: () => batch.take(), note, io }, (runner, signal) => {
+    const tell = (changes: readonly Change[]): void => {
+      if (runner === null) {
+        for (const change of changes) io.stdout.write(`${json ? changeLine(change) : changeText(change)}\n`)
+      } else if (changes.length > 0) {
+        batch.add(changes)
+        runner.poke()
+      }
+    }
+    const path = `/api/v1/kv/watch?prefix=${encodeURIComponent(prefix)}`
+    return follow(api, path, listenerOf(new KeyChanges(only), runner, tell, note), signal)
+  })
 }
 
 function listenerOf(
   keys: KeyChanges,
-  runner: BatchRunner | null,
-  print: (change: Change) => void,
+  runner: CommandRunner | null,
+  tell: (changes: readonly Change[]) => void,
   note: (line: string) => void,
 ): FollowListener {
   return {
     begin(resumed) {
       keys.begin(resumed)
+      // A listing is one batch.
       if (resumed) runner?.release()
       else runner?.hold()
     },
@@ -76,8 +65,7 @@ function listenerOf(
           note(`the agent tells everything anew: ${printable(reset)}`)
           runner?.hold()
         }
-        if (runner === null) changes.forEach(print)
-        else runner.add(changes)
+        tell(changes)
         if (ready) runner?.release()
       }
     },

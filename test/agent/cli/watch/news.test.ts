@@ -1,0 +1,55 @@
+import t from 'tap'
+import { EventNews, StateNews } from '../../../../agent/cli/watch/news.ts'
+
+t.test('a state counts when it differs from what was told', (t) => {
+  const news = new StateNews()
+  t.equal(news.take(), undefined, 'nothing was seen')
+  news.add([{ Name: 'a', ModifyIndex: 5 }])
+  t.strictSame(news.take(), [{ Name: 'a', ModifyIndex: 5 }])
+  t.equal(news.take(), undefined)
+  news.add([{ Name: 'a', ModifyIndex: 6, CreateIndex: 6 }])
+  t.equal(news.take(), undefined, 'indexes alone are no change')
+  news.add([{ Name: 'b', ModifyIndex: 7 }])
+  news.add([{ Name: 'a', ModifyIndex: 8 }])
+  t.equal(news.take(), undefined, 'it changed and changed back')
+  news.add([{ Name: 'a', Meta: { ModifyIndex: 'x' }, ModifyIndex: 8 }])
+  t.match(news.take(), [{ Meta: { ModifyIndex: 'x' } }], 'a text is content')
+  news.add(null)
+  t.equal(news.take(), null, 'that there is nothing is news')
+  t.equal(news.take(), undefined)
+  t.end()
+})
+
+t.test('events count once each, in order', (t) => {
+  const [a, b, c] = ['a', 'b', 'c'].map((ID) => ({ ID }))
+  const news = new EventNews({ newOnly: false })
+  news.add([])
+  t.equal(news.take(), undefined)
+  news.add([a])
+  news.add([a, b])
+  t.strictSame(news.take(), [a, b], 'what came since is told together')
+  news.add([b, c])
+  news.add([])
+  t.strictSame(news.take(), [c])
+  news.add([a, b, c])
+  t.equal(news.take(), undefined, 'an agent that forgot and remembers again')
+
+  const later = new EventNews({ newOnly: true })
+  later.add([a, b])
+  t.equal(later.take(), undefined)
+  later.add([a, b, c])
+  t.strictSame(later.take(), [c])
+  t.end()
+})
+
+t.test('more events than there is room for', (t) => {
+  const news = new EventNews({ newOnly: false })
+  const events = Array.from({ length: 5000 }, (_, i) => ({ ID: String(i) }))
+  for (let i = 0; i < events.length; i += 250) news.add(events.slice(i, i + 256))
+  const told = news.take() as readonly { readonly ID: string }[]
+  t.equal(told.length, 1024)
+  t.equal(told.at(-1)?.ID, '4999')
+  news.add(events.slice(-256))
+  t.equal(news.take(), undefined)
+  t.end()
+})
