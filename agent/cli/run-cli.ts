@@ -12,6 +12,7 @@ import { kvCommand } from './commands/kv.ts'
 import { leasesCommand } from './commands/leases.ts'
 import { forceLeaveCommand, leaveCommand } from './commands/leave.ts'
 import { lockCommand } from './commands/lock.ts'
+import { maintCommand } from './commands/maint.ts'
 import { membersCommand } from './commands/members.ts'
 import { raftCommand } from './commands/raft.ts'
 import { resolveCommand } from './commands/resolve.ts'
@@ -73,6 +74,7 @@ function buildProgram(io: CliIo): Command {
     .addCommand(sessionCommand(io))
     .addCommand(lockCommand(io))
     .addCommand(servicesCommand(io))
+    .addCommand(maintCommand(io))
     .addCommand(resolveCommand(io))
     .addCommand(leasesCommand(io))
     .addCommand(raftCommand(io))

@@ -4,7 +4,8 @@ import type { HealthCheck } from '../catalog/types.ts'
 export const MAINTENANCE_TYPE = 'maintenance'
 /** Id of the check that takes a whole node out (Consul's; Fabio and the CLI look for it). */
 export const NODE_MAINTENANCE = '_node_maintenance'
-const SERVICE_MAINTENANCE = '_service_maintenance:'
+/** What the id of the check begins with that takes one service out. */
+export const SERVICE_MAINTENANCE = '_service_maintenance:'
 
 /** Id of the check that takes one service out. */
 export function serviceMaintenanceId(serviceId: string): string {
