@@ -1,18 +1,19 @@
 import { type Transport, TransportError } from '../consensus/transport.ts'
-import { MeshError } from '../discovery/mesh/errors.ts'
+import { MeshError, type MeshErrorCode } from '../discovery/mesh/errors.ts'
 import type { Mesh } from '../discovery/mesh/types.ts'
 
 const MESSAGES = 'raft'
 const REQUESTS = 'consensus'
+const NOT_SENT: ReadonlySet<MeshErrorCode> = new Set([
+  'MSH_UNREACHABLE',
+  'MSH_FULL',
+  'MSH_TOO_LARGE',
+  'MSH_STOPPED',
+])
 
 function transportError(error: unknown): TransportError {
   if (error instanceof MeshError) {
-    const failure =
-      error.code === 'MSH_UNREACHABLE' || error.code === 'MSH_TOO_LARGE' || error.code === 'MSH_STOPPED'
-        ? 'not-sent'
-        : error.code === 'MSH_REMOTE'
-          ? 'remote'
-          : 'unknown'
+    const failure = NOT_SENT.has(error.code) ? 'not-sent' : error.code === 'MSH_REMOTE' ? 'remote' : 'unknown'
     return new TransportError(failure, error.message, { cause: error })
   }
   return new TransportError('unknown', String(error), { cause: error })

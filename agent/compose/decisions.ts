@@ -60,7 +60,7 @@ export function composeDecisions(
   const { client } = consensus
   // A failed or disconnected leader is reason to look for a new one at once; discovery and consensus do not know each other.
   mesh.onPeer((event) => {
-    if (event.type === 'disconnected') consensus.peerLost(event.peer)
+    if (event.type === 'disconnected' && event.parted !== true) consensus.peerLost(event.peer)
   })
   membership.onChange((member) => {
     if (member.status === 'failed' || member.status === 'left') consensus.peerLost(member.id)

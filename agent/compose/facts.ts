@@ -33,6 +33,7 @@ export async function composeFacts(
   const { dataDir, cluster, node } = config
   const fileKey = cluster.keyFile === null ? null : await readClusterKey(cluster.keyFile)
   const ring = await RingStore.open({ dataDir, fileKey }, { log: logger('keyring') })
+  const { connectionsMax, onDemandMax } = config.mesh
   const mesh = await Libp2pMesh.create(
     {
       dataDir,
@@ -40,6 +41,7 @@ export async function composeFacts(
       keys: ring.keys(),
       listen: config.mesh.listen,
       advertise: config.mesh.advertise,
+      limits: { connectionsMax, onDemandMax },
     },
     { log: logger('mesh'), metrics },
   )
@@ -50,6 +52,7 @@ export async function composeFacts(
       meta: self.meta({ clusterId: null }),
       dataDir,
       join: cluster.join.map(formatHostPort),
+      timings: { connectionsMax },
     },
     { mesh, log: logger('membership'), metrics },
   )

@@ -112,7 +112,12 @@ function assemble(
       deadLearnerGraceMs: get('cluster.dead_learner_grace') ?? 24 * 60 * 60_000,
     },
     dataDir: absolute(get('data_dir') ?? defaultDataDir(env), env),
-    mesh: { listen, advertise: get('mesh.advertise') ?? null },
+    mesh: {
+      listen,
+      advertise: get('mesh.advertise') ?? null,
+      connectionsMax: get('mesh.connections_max') ?? 128,
+      onDemandMax: get('mesh.on_demand_max') ?? 512,
+    },
     http: { listen: get('http.listen') ?? { host: '127.0.0.1', port: 8500 } },
     dns: {
       listen: get('dns.listen') ?? { host: '127.0.0.1', port: 8600 },

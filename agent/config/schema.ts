@@ -33,6 +33,8 @@ export interface SettingValues {
   data_dir: string
   'mesh.listen': HostPort
   'mesh.advertise': HostPort
+  'mesh.connections_max': number
+  'mesh.on_demand_max': number
   'http.listen': HostPort
   'dns.listen': HostPort
   'dns.domain': string
@@ -201,6 +203,22 @@ export const SETTINGS: { readonly [Path in SettingPath]: Setting<SettingValues[P
     doc: 'What other nodes are told to dial, where that differs from mesh.listen.',
     reloadable: false,
     read: (config) => config.mesh.advertise,
+  },
+  'mesh.connections_max': {
+    kind: integer(4, 2048),
+    default: '128',
+    flag: null,
+    doc: 'With more other nodes than this, connections are kept to some of them only, and made to the others when a message needs one. The same on every node.',
+    reloadable: false,
+    read: (config) => config.mesh.connectionsMax,
+  },
+  'mesh.on_demand_max': {
+    kind: integer(16, 8192),
+    default: '512',
+    flag: null,
+    doc: 'Connections beside those that are kept. Both together are the most there ever are; further ones are refused.',
+    reloadable: false,
+    read: (config) => config.mesh.onDemandMax,
   },
   'http.listen': {
     kind: listenAddress(),

@@ -33,7 +33,14 @@ export interface Config {
     readonly deadLearnerGraceMs: number
   }
   readonly dataDir: string
-  readonly mesh: { readonly listen: HostPort; readonly advertise: HostPort | null }
+  readonly mesh: {
+    readonly listen: HostPort
+    readonly advertise: HostPort | null
+    /** With more members than this the mesh is a partial one. Default 128. */
+    readonly connectionsMax: number
+    /** Connections beside those that are kept. Default 512. */
+    readonly onDemandMax: number
+  }
   readonly http: { readonly listen: HostPort }
   readonly dns: {
     readonly listen: HostPort

@@ -120,6 +120,7 @@ export class SwimRun {
     this.#delay = new EventLoopDelay((delayMs) => this.perform(core.localHealth(delayMs, now())))
     this.#stopListening = mesh.onPeer((event) => {
       if (event.type === 'connected') this.perform(core.peerConnected(event.peer, now()))
+      else if (event.parted === true) this.perform(core.peerParted(event.peer, now()))
       else this.perform(core.peerDisconnected(event.peer, now()))
     })
     for (const peer of mesh.connected()) this.perform(core.peerConnected(peer, now()))
@@ -173,6 +174,9 @@ export class SwimRun {
         return
       case 'close':
         this.#close(action.id)
+        return
+      case 'keep':
+        mesh.keep(action.ids)
         return
       case 'sync':
         this.#background(this.#stateExchange.run(action.peer, this.#stopped.signal))

@@ -7,6 +7,7 @@ import type { MeshLimits } from './limits.ts'
 import { LineLimiter } from './line-limiter.ts'
 import type { MeshMetrics } from './metrics.ts'
 import { OutboundLink } from './outbound-link.ts'
+import { PARTING_CHANNEL } from './parting.ts'
 import type { PeerId, RequestOptions } from './types.ts'
 
 /** What the channels need from the mesh once it runs. */
@@ -75,6 +76,7 @@ export class Channels {
         `a message on channel ${channel} has ${payload.length} bytes and was dropped, the limit is ${this.#limits.frameBytesMax}`,
       )
     }
+    this.#running?.connections.used(peer)
     return this.#link(peer, channel)?.send(payload) ?? false
   }
 
@@ -87,7 +89,27 @@ export class Channels {
   ): Promise<Uint8Array> {
     const link = this.#link(peer, channel)
     if (link === undefined) throw new MeshError('MSH_STOPPED', 'the mesh is not running')
-    return await link.request(payload, options)
+    const { connections } = this.#running ?? {}
+    if (channel === PARTING_CHANNEL) return await link.request(payload, options)
+    connections?.used(peer)
+    try {
+      return await link.request(payload, options)
+    } finally {
+      connections?.used(peer)
+    }
+  }
+
+  /** Whether something waits to be sent to this peer or to be answered by it. The question about parting does not count. */
+  busy(peer: PeerId): boolean {
+    for (const [channel, link] of this.#links.get(peer) ?? []) {
+      if (channel !== PARTING_CHANNEL && link.busy) return true
+    }
+    return false
+  }
+
+  /** Closes the streams to a peer that are not in use; the next message opens another on whatever connection there is. */
+  park(peer: PeerId): void {
+    for (const link of this.#links.get(peer)?.values() ?? []) link.park()
   }
 
   /** Ends the links to a peer. */
@@ -127,8 +149,10 @@ export class Channels {
 
   #serve(running: ChannelsHost, channel: string, handlers: ChannelHandlers): void {
     const onStream = (stream: Stream, connection: { remotePeer: { toString(): string } }) => {
-      const options = { channel, peer: connection.remotePeer.toString(), limits: this.#limits }
-      new InboundStream(options, { stream, handlers, log: this.#log, metrics: this.#metrics })
+      const peer = connection.remotePeer.toString()
+      const used = channel === PARTING_CHANNEL ? () => {} : () => running.connections.used(peer)
+      const collaborators = { stream, handlers, log: this.#log, metrics: this.#metrics, used }
+      new InboundStream({ channel, peer, limits: this.#limits }, collaborators)
     }
     const limits = {
       maxInboundStreams: STREAMS_PER_CONNECTION_MAX,

@@ -1,7 +1,8 @@
-import type { Connection, Libp2p } from '@libp2p/interface'
+import type { Connection, Libp2p, MessageStream } from '@libp2p/interface'
 import type { Logger } from 'pino'
 import { formatAddress, multiaddrToAddress, parseAddress, resolveHost, toMultiaddr } from './address.ts'
 import { Backoff } from './backoff.ts'
+import { ComingConnections } from './coming-connections.ts'
 import { MeshError } from './errors.ts'
 import type { MeshMetrics } from './metrics.ts'
 import type { Refusals } from './refusals.ts'
@@ -11,6 +12,8 @@ import type { PeerEvent, PeerId } from './types.ts'
 export interface ConnectionsOptions {
   readonly self: PeerId
   readonly dialTimeoutMs: number
+  readonly connectionsMax: number
+  readonly onDemandMax: number
 }
 
 interface PendingDial {
@@ -19,6 +22,8 @@ interface PendingDial {
 }
 
 const BACKOFF = { firstMs: 250, maxMs: 5_000 }
+/** An end that agreed to part takes the connection for good again if it has not been closed by then. */
+const RETIRED_MS = 5_000
 
 /**
  * Who is connected, where everybody is, and the one dial at a time that is made to each peer when a message needs it.
@@ -38,6 +43,11 @@ export class Connections {
   readonly #backoffs = new Map<PeerId, Backoff>()
   readonly #dialing = new Map<PeerId, PendingDial>()
   readonly #listeners: Set<(event: PeerEvent) => void>
+  readonly #usedAt = new Map<PeerId, number>()
+  /** Connections that both ends have agreed to close, by id: until when. */
+  readonly #retired = new Map<string, number>()
+  readonly #coming = new ComingConnections()
+  #kept: ReadonlySet<PeerId> | null = null
   readonly #stopped = new AbortController()
 
   constructor(
@@ -72,7 +82,72 @@ export class Connections {
 
   /** The connection to open streams on: the oldest, which the other end most likely prefers too. */
   current(peer: PeerId): Connection | undefined {
-    return this.#open.get(peer)?.find((connection) => connection.status === 'open')
+    return this.#open
+      .get(peer)
+      ?.find((connection) => connection.status === 'open' && !this.#isRetired(connection))
+  }
+
+  // ---- which ones are kept -------------------------------------------------------------------------------------
+
+  /** Keeps connections to these peers; null: to all. */
+  keep(peers: readonly PeerId[] | null): void {
+    this.#kept = peers === null ? null : new Set(peers)
+    this.#measure()
+  }
+
+  isKept(peer: PeerId): boolean {
+    return this.#kept === null || this.#kept.has(peer)
+  }
+
+  /** How many connections are not to be kept. */
+  get onDemand(): number {
+    if (this.#kept === null) return 0
+    let count = 0
+    for (const [peer, connections] of this.#open) if (!this.#kept.has(peer)) count += connections.length
+    return count
+  }
+
+  /** A message went to or came from this peer. */
+  used(peer: PeerId): void {
+    if (this.#open.has(peer)) this.#usedAt.set(peer, this.#now())
+  }
+
+  /** When the last message went to or came from this peer, or it connected. */
+  usedAt(peer: PeerId): number {
+    return this.#usedAt.get(peer) ?? this.#now()
+  }
+
+  /** No stream is opened any more on the connections to this peer, and their end means nothing. Answers which they are. */
+  retire(peer: PeerId): readonly Connection[] {
+    const connections = this.#open.get(peer) ?? []
+    for (const connection of connections) this.#retired.set(connection.id, this.#now() + RETIRED_MS)
+    return connections
+  }
+
+  /** Closes connections; resolves when they are closed. */
+  async close(connections: readonly Connection[]): Promise<void> {
+    await Promise.all(connections.map((connection) => closeSoon(connection)))
+  }
+
+  #isRetired(connection: Connection): boolean {
+    const until = this.#retired.get(connection.id)
+    return until !== undefined && until > this.#now()
+  }
+
+  /** Whether there is a place for one more connection, with this peer if it is known which it will be. */
+  #hasPlace(peer?: PeerId): boolean {
+    const { connectionsMax, onDemandMax } = this.#options
+    const coming = this.#coming.size
+    if (this.all().length + coming >= connectionsMax + onDemandMax) return false
+    return peer === undefined || this.isKept(peer) || this.onDemand + coming < onDemandMax
+  }
+
+  /** Promises a place to an inbound connection that has proved its membership; `raw` carries it. False if there is none. */
+  admit(peer: PeerId, raw: MessageStream): boolean {
+    if (!this.#hasPlace(peer)) return false
+    this.#coming.promise(peer, raw)
+    raw.addEventListener('close', () => this.#coming.ended(peer, raw), { once: true })
+    return true
   }
 
   /** Whether a message for this peer may wait for a connection: there is one, one is being made or may be made now. */
@@ -102,11 +177,13 @@ export class Connections {
 
   /** libp2p has a new connection: its peer has proved its membership. */
   opened(connection: Connection): void {
-    if (connection.status !== 'open') return
     const peer = connection.remotePeer.toString()
+    if (connection.direction === 'inbound') this.#coming.arrived(peer)
+    if (connection.status !== 'open') return
     const before = this.#open.get(peer)
     this.#open.set(peer, [...(before ?? []), connection])
     this.#backoffs.delete(peer)
+    this.#usedAt.set(peer, this.#now())
     this.#dialing.get(peer)?.resolve(connection)
     this.#measure()
     if (before === undefined) {
@@ -122,10 +199,14 @@ export class Connections {
     if (before === undefined) return
     const left = before.filter((other) => other.id !== connection.id)
     if (left.length === before.length) return
+    const parted = this.#isRetired(connection)
+    this.#retired.delete(connection.id)
     if (left.length > 0) this.#open.set(peer, left)
     else this.#open.delete(peer)
+    if (left.length === 0) this.#usedAt.delete(peer)
     this.#measure()
-    if (left.length === 0) this.#emit({ type: 'disconnected', peer })
+    if (left.length > 0) return
+    this.#emit(parted ? { type: 'disconnected', peer, parted } : { type: 'disconnected', peer })
   }
 
   /** Dials an address whoever is there, at once and regardless of earlier failures. @throws MeshError */
@@ -169,6 +250,9 @@ export class Connections {
 
   async #dialAddress(address: string, peer?: PeerId, signal?: AbortSignal): Promise<Connection> {
     const { host, port } = parseAddress(address)
+    if (!this.#hasPlace(peer)) throw this.#full()
+    // An agreed end is on its way: the connection under it must not be taken for the new one.
+    const force = peer !== undefined && this.#open.has(peer) && this.current(peer) === undefined
     const timeout = AbortSignal.timeout(this.#options.dialTimeoutMs)
     const signals = [timeout, this.#stopped.signal]
     const until = AbortSignal.any(signal === undefined ? signals : [...signals, signal])
@@ -176,7 +260,9 @@ export class Connections {
     try {
       for (const ip of await abortable(resolveHost(host), until)) {
         try {
-          const connection = await this.#host.dial(toMultiaddr(ip, port, peer), { signal: until })
+          const connection = await this.#coming.attempt(() =>
+            this.#host.dial(toMultiaddr(ip, port, peer), { signal: until, force }),
+          )
           this.#metrics.dials.inc({ result: 'ok' })
           return connection
         } catch (error) {
@@ -191,6 +277,15 @@ export class Connections {
     const error = this.#explain(address, failure, until, timeout)
     this.#log.debug({ peer, address, err: error }, 'dial failed')
     throw error
+  }
+
+  #full(): MeshError {
+    this.#metrics.dials.inc({ result: 'full' })
+    const { connectionsMax, onDemandMax } = this.#options
+    return new MeshError(
+      'MSH_FULL',
+      `this node has as many connections as it may have (mesh.connections_max ${connectionsMax}, mesh.on_demand_max ${onDemandMax})`,
+    )
   }
 
   #explain(address: string, failure: unknown, until: AbortSignal, timeout: AbortSignal): MeshError {
@@ -221,6 +316,7 @@ export class Connections {
   #measure(): void {
     this.#metrics.peers.set(this.#open.size)
     this.#metrics.connections.set(this.all().length)
+    this.#metrics.onDemand.set(this.onDemand)
   }
 
   #emit(event: PeerEvent): void {

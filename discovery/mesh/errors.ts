@@ -6,6 +6,8 @@ export type MeshErrorCode =
   | 'MSH_REMOTE'
   | 'MSH_WRONG_KEY'
   | 'MSH_WRONG_CLUSTER'
+  /** One of the two ends has as many connections as it may have. */
+  | 'MSH_FULL'
   | 'MSH_PROTOCOL'
   | 'MSH_TOO_LARGE'
   | 'MSH_STOPPED'

@@ -29,6 +29,7 @@ export class InboundStream {
   readonly #handlers: ChannelHandlers
   readonly #log: Logger
   readonly #metrics: MeshMetrics
+  readonly #used: () => void
   readonly #queue: FrameQueue
   readonly #writer: StreamWriter
   readonly #running = new Map<number, AbortController>()
@@ -40,6 +41,8 @@ export class InboundStream {
       readonly handlers: ChannelHandlers
       readonly log: Logger
       readonly metrics: MeshMetrics
+      /** Called when a message or request has come, and when a request is answered. */
+      readonly used: () => void
     },
   ) {
     const { queueFramesMax, queueBytesMax, frameBytesMax } = options.limits
@@ -48,6 +51,7 @@ export class InboundStream {
     this.#handlers = collaborators.handlers
     this.#log = collaborators.log
     this.#metrics = collaborators.metrics
+    this.#used = collaborators.used
     this.#queue = new FrameQueue({ framesMax: queueFramesMax, bytesMax: queueBytesMax }, collaborators)
     this.#writer = new StreamWriter({ stream: this.#stream, queue: this.#queue, metrics: this.#metrics })
     const decoder = new FrameDecoder({ payloadBytesMax: frameBytesMax })
@@ -72,6 +76,7 @@ export class InboundStream {
         this.#answer(FRAME.pong, 0)
         break
       case FRAME.message:
+        this.#used()
         this.#onMessage(frame.payload)
         break
       case FRAME.request:
@@ -97,6 +102,7 @@ export class InboundStream {
 
   async #onRequest(id: number, payload: Uint8Array): Promise<void> {
     const { peer, limits } = this.#options
+    this.#used()
     const handler = this.#handlers.request
     if (handler === undefined) return this.#fail(id, 'no request of this kind is answered here')
     if (this.#running.size >= limits.requestsInFlightMax) return this.#fail(id, 'too many requests at once')
@@ -113,6 +119,7 @@ export class InboundStream {
       this.#log.debug({ ...this.#where(), err: error }, 'the handler of a request failed')
       this.#fail(id, error instanceof Error ? error.message : String(error))
     } finally {
+      this.#used()
       this.#running.delete(id)
     }
   }

@@ -1,5 +1,5 @@
 import { gossipsub } from '@libp2p/gossipsub'
-import type { Ed25519PrivateKey } from '@libp2p/interface'
+import type { Ed25519PrivateKey, MessageStream } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
@@ -22,11 +22,13 @@ export interface HostOptions {
   readonly keys: Keyring
   readonly listen: { readonly host: string; readonly port: number }
   readonly limits: MeshLimits
+  /** Whether there is a place for an inbound connection of this peer. */
+  readonly admit: (peer: string, connection: MessageStream) => boolean
 }
 
 const ENCRYPTION_TIMEOUT_MS = 1_000
-const CONNECTIONS_MAX = 2_048
-const SOCKETS_MAX = 3_072
+// The bounds of the mesh come first and say why; those of libp2p cut without a word.
+const SPARE_CONNECTIONS = 64
 const UNFINISHED_MAX = 256
 const UNFINISHED_PER_HOST_MAX = 64
 const INBOUND_PER_SECOND_MAX = 1_000
@@ -41,13 +43,14 @@ export async function createHost(
 ) {
   const { refusals } = collaborators
   const [ip = options.listen.host] = await resolveHost(options.listen.host)
+  const connectionsMax = options.limits.connectionsMax + options.limits.onDemandMax + SPARE_CONNECTIONS
   const gate = new InboundGate({ unfinishedPerHostMax: UNFINISHED_PER_HOST_MAX }, { refusals })
   return await createLibp2p({
     start: false,
     privateKey: options.privateKey,
     logger: quietLogger(collaborators.log),
     addresses: { listen: [toMultiaddr(ip, options.listen.port).toString()] },
-    transports: [tcp({ maxConnections: SOCKETS_MAX })],
+    transports: [tcp({ maxConnections: connectionsMax + UNFINISHED_MAX })],
     connectionEncrypters: [
       (components) =>
         new MembershipProof(
@@ -55,6 +58,7 @@ export async function createHost(
             clusterName: options.clusterName,
             keys: options.keys,
             timeoutMs: options.limits.handshakeTimeoutMs,
+            admit: options.admit,
           },
           { components, refusals },
         ),
@@ -64,7 +68,7 @@ export async function createHost(
     // It ends connections by its own judgement of their latency. Who is dead is for the membership to say.
     connectionMonitor: { enabled: false },
     connectionManager: {
-      maxConnections: CONNECTIONS_MAX,
+      maxConnections: connectionsMax,
       maxIncomingPendingConnections: UNFINISHED_MAX,
       // The default of 5 per second and host refuses a cluster that starts behind one address.
       inboundConnectionThreshold: INBOUND_PER_SECOND_MAX,

@@ -12,6 +12,7 @@ import { loadIdentity } from './identity.ts'
 import { createHost, type MeshHost } from './libp2p-host.ts'
 import { DEFAULT_LIMITS, type MeshLimits } from './limits.ts'
 import { MeshMetrics } from './metrics.ts'
+import { PARTING_CHANNEL, Parting } from './parting.ts'
 import { Refusals } from './refusals.ts'
 import { Signing } from './signing.ts'
 import type { Mesh, PeerEvent, PeerId, RequestOptions } from './types.ts'
@@ -41,6 +42,7 @@ export interface Libp2pMeshCollaborators {
 interface Running {
   readonly host: MeshHost
   readonly connections: Connections
+  readonly parting: Parting
   readonly timer: NodeJS.Timeout
   readonly port: number
 }
@@ -63,6 +65,8 @@ export class Libp2pMesh implements Mesh {
   readonly #signing: Signing
   readonly #listeners = new Set<(event: PeerEvent) => void>()
   readonly #addresses = new Map<PeerId, string>()
+  #kept: readonly PeerId[] | null = null
+  #connections: Connections | undefined
   #running: Running | undefined
   #transition: Promise<void> = Promise.resolve()
 
@@ -96,6 +100,9 @@ export class Libp2pMesh implements Mesh {
     const shared = { log: this.#log, metrics: this.#metrics, now: this.#now }
     this.#refusals = new Refusals(shared)
     this.#channels = new Channels({ limits: this.#limits }, shared)
+    this.#metrics.connectionsMax.set({ kind: 'kept' }, this.#limits.connectionsMax)
+    this.#metrics.connectionsMax.set({ kind: 'on_demand' }, this.#limits.onDemandMax)
+    this.#channels.setHandler(PARTING_CHANNEL, 'request', async (from) => this.#partFrom(from))
     this.#gossip = new Gossip({ self: this.id, bytesMax: this.#limits.gossipBytesMax }, shared)
   }
 
@@ -120,7 +127,7 @@ export class Libp2pMesh implements Mesh {
       if (this.#running !== undefined || !this.#keys.usable) return
       const host = await this.#listen()
       const connections = new Connections(
-        { self: this.id, dialTimeoutMs: this.#limits.dialTimeoutMs },
+        { ...this.#limits, self: this.id },
         {
           host,
           refusals: this.#refusals,
@@ -130,6 +137,8 @@ export class Libp2pMesh implements Mesh {
           listeners: this.#listeners,
         },
       )
+      this.#connections = connections
+      connections.keep(this.#kept)
       for (const [peer, address] of this.#addresses) connections.setAddress(peer, address)
       host.addEventListener('connection:open', ({ detail }) => {
         this.#opened(host, connections, detail)
@@ -138,14 +147,22 @@ export class Libp2pMesh implements Mesh {
         connections.closed(detail)
         // Gossip may have used the connection that is gone while another one is still open.
         const other = connections.current(detail.remotePeer.toString())
-        if (other !== undefined) host.services.members.announce(other)
+        if (other !== undefined) this.#announce(host, connections, other)
       })
       this.#channels.start({ host, connections })
       await this.#startHost(host)
       this.#gossip.start(host.services.gossip)
       const port = listeningPort(host) ?? this.#options.listen.port
-      const timer = setInterval(() => this.#tick(), Math.min(TICK_MS_MAX, this.#limits.keepAliveMs)).unref()
-      this.#running = { host, connections, timer, port }
+      const { keepAliveMs, idleMs } = this.#limits
+      const timer = setInterval(() => this.#tick(), Math.min(TICK_MS_MAX, keepAliveMs, idleMs / 2)).unref()
+      const parting = new Parting(this.#limits, {
+        connections,
+        channels: this.#channels,
+        metrics: this.#metrics,
+        log: this.#log,
+        now: this.#now,
+      })
+      this.#running = { host, connections, parting, timer, port }
       this.#log.info({ peer: this.id, listen: this.advertise }, `mesh listens, others dial ${this.advertise}`)
     })
   }
@@ -159,6 +176,7 @@ export class Libp2pMesh implements Mesh {
       await running.connections.stop()
       this.#gossip.stop()
       this.#running = undefined
+      this.#connections = undefined
       await running.host.stop()
     })
   }
@@ -183,9 +201,21 @@ export class Libp2pMesh implements Mesh {
   forget(peer: PeerId): void {
     this.#addresses.delete(peer)
     this.#channels.forget(peer)
-    this.#running?.connections.forget(peer).catch((error: unknown) => {
-      this.#log.debug({ peer, err: error }, 'a connection could not be closed')
+    this.#forgetConnections(peer).catch((error: unknown) => {
+      this.#log.debug({ peer, err: error }, 'a peer could not be forgotten')
     })
+  }
+
+  async #forgetConnections(peer: PeerId): Promise<void> {
+    await this.#running?.connections.forget(peer)
+    await this.#running?.host.services.members.forget(peer)
+  }
+
+  keep(peers: readonly PeerId[] | null): void {
+    this.#kept = peers
+    const running = this.#running
+    running?.connections.keep(peers)
+    for (const peer of peers ?? []) this.#announcePeer(peer)
   }
 
   connected(): readonly PeerId[] {
@@ -237,6 +267,11 @@ export class Libp2pMesh implements Mesh {
     return this.#signing.verify(peer, context, payload, signature)
   }
 
+  #partFrom(peer: PeerId): Uint8Array {
+    if (this.#running === undefined) throw new MeshError('MSH_STOPPED', 'the mesh is not running')
+    return this.#running.parting.answer(peer)
+  }
+
   /** start and stop run one after the other, in the order they were called. */
   #next(step: () => Promise<void>): Promise<void> {
     const done = this.#transition.then(step)
@@ -252,6 +287,7 @@ export class Libp2pMesh implements Mesh {
         keys: this.#keys,
         listen: this.#options.listen,
         limits: this.#limits,
+        admit: (peer, raw) => this.#connections?.admit(peer, raw) === true,
       },
       { log: this.#log, refusals: this.#refusals },
     )
@@ -270,18 +306,31 @@ export class Libp2pMesh implements Mesh {
 
   #opened(host: MeshHost, connections: Connections, connection: Connection): void {
     connections.opened(connection)
-    host.services.members.remember(connection).catch((error: unknown) => {
-      this.#log.debug({ err: error }, 'a peer could not be announced to gossip')
-    })
+    host.services.members
+      .remember(connection)
+      .then(() => this.#announce(host, connections, connection))
+      .catch((error: unknown) => {
+        this.#log.debug({ err: error }, 'a peer could not be announced to gossip')
+      })
+  }
+
+  /** Gossip runs over the connections that are kept: those made for a message come and go too fast to be of use to it. */
+  #announce(host: MeshHost, connections: Connections, connection: Connection): void {
+    if (connections.isKept(connection.remotePeer.toString())) host.services.members.announce(connection)
+  }
+
+  #announcePeer(peer: PeerId): void {
+    const running = this.#running
+    const connection = running?.connections.current(peer)
+    if (running !== undefined && connection !== undefined) {
+      this.#announce(running.host, running.connections, connection)
+    }
   }
 
   #tick(): void {
     this.#channels.tick()
-    const running = this.#running
-    for (const peer of running?.connections.connected() ?? []) {
-      const connection = running?.connections.current(peer)
-      if (connection !== undefined) running?.host.services.members.announce(connection)
-    }
+    this.#running?.parting.tick()
+    for (const peer of this.connected()) this.#announcePeer(peer)
   }
 }
 

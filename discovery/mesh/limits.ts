@@ -16,6 +16,12 @@ export interface MeshLimits {
   readonly handshakeTimeoutMs: number
   /** Silence on a stream before its other end is asked for a sign of life; three unanswered questions end the connection. */
   readonly keepAliveMs: number
+  /** Connections that are kept: with more members than this the mesh is a partial one. */
+  readonly connectionsMax: number
+  /** Connections beside those that are kept, made for a message or by the other end. Together the two bound all of them. */
+  readonly onDemandMax: number
+  /** A connection that is not to be kept is closed after this long without a message. */
+  readonly idleMs: number
 }
 
 /** The bounds used when none are given. */
@@ -28,4 +34,7 @@ export const DEFAULT_LIMITS: MeshLimits = Object.freeze({
   dialTimeoutMs: 5_000,
   handshakeTimeoutMs: 5_000,
   keepAliveMs: 15_000,
+  connectionsMax: 128,
+  onDemandMax: 512,
+  idleMs: 30_000,
 })

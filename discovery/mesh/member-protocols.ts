@@ -5,6 +5,8 @@ import {
   serviceCapabilities,
   type TypedEventTarget,
 } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
+import type { PeerId } from './types.ts'
 
 const GOSSIPSUB_PROTOCOL = '/meshsub/1.2.0'
 const MEMBER_TAG = { 'constellation-member': { value: 100 } }
@@ -33,7 +35,11 @@ export class MemberProtocols {
   /** Records what a new member speaks and keeps its connection from being pruned. */
   async remember(connection: Connection): Promise<void> {
     await this.#peerStore.merge(connection.remotePeer, { protocols: [GOSSIPSUB_PROTOCOL], tags: MEMBER_TAG })
-    this.announce(connection)
+  }
+
+  /** Drops what was recorded about a peer that is no member any more. */
+  async forget(peer: PeerId): Promise<void> {
+    await this.#peerStore.delete(peerIdFromString(peer))
   }
 
   /**

@@ -11,11 +11,15 @@ export type RefusalReason =
   | 'proof'
   | 'handshake'
   | 'too_many'
+  | 'full'
 
 /** The metrics of the mesh. Without a registry they are counted for nobody, which keeps callers free of conditions. */
 export class MeshMetrics {
   readonly connections: Gauge
   readonly peers: Gauge
+  readonly onDemand: Gauge
+  readonly connectionsMax: Gauge<'kind'>
+  readonly parted: Counter
   readonly queuedFrames: Gauge
   readonly queuedBytes: Gauge
   readonly frames: Counter<'direction'>
@@ -43,6 +47,22 @@ export class MeshMetrics {
     this.peers = new Gauge({
       name: 'constellation_mesh_peers',
       help: 'Members with at least one connection',
+      registers,
+    })
+    this.onDemand = new Gauge({
+      name: 'constellation_mesh_on_demand_connections',
+      help: 'Open connections that are closed when they are idle',
+      registers,
+    })
+    this.connectionsMax = new Gauge({
+      name: 'constellation_mesh_connections_max',
+      help: 'Bounds of the connections, by kind: kept or on_demand',
+      labelNames: ['kind'],
+      registers,
+    })
+    this.parted = new Counter({
+      name: 'constellation_mesh_parted_total',
+      help: 'Idle connections this node closed after the other end had agreed',
       registers,
     })
     this.queuedFrames = new Gauge({

@@ -113,6 +113,19 @@ export class OutboundLink {
     return this.#open === undefined && !this.#opening && this.#queue.size === 0 && this.#pending.size === 0
   }
 
+  /** True while something waits to be sent or to be answered. */
+  get busy(): boolean {
+    return this.#opening || this.#queue.size > 0 || this.#pending.size > 0
+  }
+
+  /** Gives the stream up if it is not in use; the next message opens another. */
+  park(): void {
+    const open = this.#open
+    if (open === undefined || this.busy) return
+    this.#open = undefined
+    open.stream.abort(new Error('not needed any more'))
+  }
+
   /** Ends the link for good. Requests fail with this cause. */
   close(cause: MeshError): void {
     this.#closed = true

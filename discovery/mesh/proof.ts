@@ -31,9 +31,16 @@ export interface ProofOptions {
   readonly keys: Keyring
   /** Both sides must be done in this time. */
   readonly timeoutMs: number
+  /** Whether there is a place for an inbound connection of this peer. */
+  readonly admit: (peer: string, connection: MessageStream) => boolean
 }
 
 type Wire = ReturnType<typeof lpStream<MessageStream>>
+interface Side {
+  readonly raw: MessageStream
+  readonly remote: string
+  readonly role: ProofRole
+}
 type Verdict = { readonly reason: RefusalReason; readonly text: string } | undefined
 
 const PROTOCOL = '/constellation/noise'
@@ -43,6 +50,7 @@ const MESSAGE_BYTES_MAX = 512
 const BUFFER_BYTES_MAX = 1024 * 1024
 const ACCEPTED = 1
 const REFUSED = 0
+const FULL = 2
 
 /**
  * Noise, and after it a proof of membership in both directions before libp2p sees the connection: no other protocol is
@@ -116,7 +124,7 @@ export class MembershipProof implements ConnectionEncrypter {
     })
     let verdict: Verdict
     try {
-      verdict = await this.#exchange(wire, secured.remotePeer.toString(), role, signal)
+      verdict = await this.#exchange(wire, { raw, remote: secured.remotePeer.toString(), role }, signal)
     } catch {
       verdict = {
         reason: 'proof',
@@ -137,7 +145,8 @@ export class MembershipProof implements ConnectionEncrypter {
     })
   }
 
-  async #exchange(wire: Wire, remote: string, role: ProofRole, signal: AbortSignal): Promise<Verdict> {
+  async #exchange(wire: Wire, side: Side, signal: AbortSignal): Promise<Verdict> {
+    const { raw, remote, role } = side
     const nonce = randomBytes(NONCE_BYTES)
     await wire.write(encodeHello(nonce, this.#options.clusterName), { signal })
     const hello = decodeHello((await wire.read({ signal })).subarray())
@@ -157,7 +166,13 @@ export class MembershipProof implements ConnectionEncrypter {
     await wire.write(this.#options.keys.sign(proofInput(context, role)), { signal })
     const proof = (await wire.read({ signal })).subarray()
     const otherRole = role === 'initiator' ? 'responder' : 'initiator'
-    return await this.#conclude(wire, this.#judge(hello, proofInput(context, otherRole), proof), signal)
+    const verdict = this.#judge(hello, proofInput(context, otherRole), proof)
+    if (verdict === undefined && role === 'responder' && !this.#options.admit(remote, raw)) {
+      const text =
+        'this node has as many connections as it may have (mesh.connections_max, mesh.on_demand_max)'
+      return await this.#conclude(wire, { reason: 'full', text }, signal)
+    }
+    return await this.#conclude(wire, verdict, signal)
   }
 
   #judge(hello: Hello, input: Uint8Array, proof: Uint8Array): Verdict {
@@ -178,9 +193,15 @@ export class MembershipProof implements ConnectionEncrypter {
    */
   async #conclude(wire: Wire, verdict: Verdict, signal: AbortSignal): Promise<Verdict> {
     try {
-      await wire.write(Uint8Array.of(verdict === undefined ? ACCEPTED : REFUSED), { signal })
+      const code = verdict === undefined ? ACCEPTED : verdict.reason === 'full' ? FULL : REFUSED
+      await wire.write(Uint8Array.of(code), { signal })
       const theirs = (await wire.read({ signal })).subarray()
       if (verdict !== undefined || (theirs.length === 1 && theirs[0] === ACCEPTED)) return verdict
+      if (theirs[0] === FULL) {
+        const text =
+          'it has as many connections as it may have (mesh.connections_max, mesh.on_demand_max there)'
+        return { reason: 'full', text }
+      }
     } catch (error) {
       if (verdict !== undefined) return verdict
       throw error

@@ -25,6 +25,7 @@ const CODES: Readonly<Partial<Record<RefusalReason, MeshErrorCode>>> = {
   wrong_key: 'MSH_WRONG_KEY',
   refused_us: 'MSH_WRONG_KEY',
   wrong_cluster: 'MSH_WRONG_CLUSTER',
+  full: 'MSH_FULL',
 }
 
 /** Counts refused peers, tells the operator once a minute per host and reason, and keeps the reason for who dialled. */

@@ -10,7 +10,8 @@ export interface RequestOptions {
 /** Something that happened to the connection to a peer that has proved its membership. */
 export type PeerEvent =
   | { readonly type: 'connected'; readonly peer: PeerId; readonly address: string }
-  | { readonly type: 'disconnected'; readonly peer: PeerId }
+  /** `parted`: both ends had agreed that neither needs the connection, so it says nothing about the peer. */
+  | { readonly type: 'disconnected'; readonly peer: PeerId; readonly parted?: true }
 
 /**
  * The encrypted network between the nodes of one cluster. A peer that cannot prove the cluster key and name never
@@ -28,6 +29,8 @@ export interface Mesh {
   setAddress(peer: PeerId, address: string): void
   /** Forgets the address of a peer and closes its connection. */
   forget(peer: PeerId): void
+  /** Keeps connections to these; others are closed when they are idle, and made again when a message needs one. Null: keeps all. */
+  keep(peers: readonly PeerId[] | null): void
   connected(): readonly PeerId[]
   onPeer(listener: (event: PeerEvent) => void): () => void
   /** Best effort, ordered per peer and channel; dropped when there is no connection or the queue is full. False if dropped. */

@@ -103,6 +103,8 @@ export class FakeMesh implements Mesh {
     this.#net.close(this.id, peer)
   }
 
+  keep(): void {}
+
   connected(): readonly PeerId[] {
     return [...this.#links]
   }

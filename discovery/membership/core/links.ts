@@ -1,5 +1,6 @@
 import type { MemberTable } from './member-table.ts'
 import { isLive } from './member-table.ts'
+import { neighbours } from './neighbours.ts'
 import type { CoreContext, DialOutcome, MemberRecord, NodeId } from './types.ts'
 
 interface Dial {
@@ -11,9 +12,14 @@ interface Dial {
   outcome: DialOutcome | null
 }
 
+/** To connect takes about eight round trips and two key agreements, where a ping takes one round trip. */
+const DIAL_PATIENCE = 3
+
 /**
  * The connections to the members: keeps one to every living member, and tries the failed ones again at a slow and
- * bounded pace, so that a partition heals without an operator.
+ * bounded pace, so that a partition heals without an operator. With more than `connectionsMax` living members it keeps
+ * those to its {@link neighbours} only, and tries those failed members again that would be neighbours if all lived: on
+ * both sides of a partition somebody has a neighbour on the other.
  */
 export class Links {
   readonly #ctx: CoreContext
@@ -25,6 +31,10 @@ export class Links {
   #stopped = false
   /** When the next attempt is due; null: to be found out. */
   #nextAt: number | null = null
+  /** Whom to keep connected, or to try again; null: everybody. */
+  #kept: ReadonlySet<NodeId> | null = null
+  /** Who lives has changed since `#kept` was chosen. */
+  #stale = false
 
   constructor(ctx: CoreContext, table: MemberTable) {
     this.#ctx = ctx
@@ -33,6 +43,21 @@ export class Links {
 
   isConnected(id: NodeId): boolean {
     return this.#connected.has(id)
+  }
+
+  /** Whether a connection to this member is to stand. */
+  keeps(id: NodeId): boolean {
+    return this.#kept === null || this.#kept.has(id)
+  }
+
+  /** Whether a message to this member can arrive: over a connection, or over one that is made for it. */
+  reaches(id: NodeId): boolean {
+    return this.#connected.has(id) || this.#kept !== null
+  }
+
+  /** How many times as long to wait for an answer of this member: it may have to be connected first. */
+  patience(id: NodeId): number {
+    return this.#kept === null || this.#connected.has(id) ? 1 : DIAL_PATIENCE
   }
 
   /** A random connected member that lives. */
@@ -51,6 +76,7 @@ export class Links {
     this.#drop(id)
     const member = this.#table.get(id)
     if (!member || member.status === 'left' || this.#stopped) return
+    if (!evidence && !this.keeps(id)) return
     const nextAt = member.status === 'failed' ? now + this.#failedDelay() : now
     this.#dials.set(id, { underWay: false, attempts: 0, nextAt, evidence, outcome: null })
     this.#nextAt = null
@@ -59,6 +85,8 @@ export class Links {
   /** Follows the table: who is new, came back, failed, left or is forgotten. */
   memberChanged(member: MemberRecord, previous: MemberRecord | undefined, now: number): void {
     if (member.id === this.#table.self.id || this.#stopped) return
+    const bounded = this.#ctx.timings.connectionsMax !== Number.POSITIVE_INFINITY
+    if (bounded && standing(member) !== standing(previous)) this.#stale = true
     if (member.status === 'left') {
       this.#drop(member.id)
       return
@@ -70,7 +98,7 @@ export class Links {
     this.#nextAt = null
     const dial = this.#dials.get(member.id)
     if (!dial) {
-      this.#dials.set(member.id, this.#firstDial(member, now))
+      if (this.keeps(member.id)) this.#dials.set(member.id, this.#firstDial(member, now))
       return
     }
     if (member.status === 'failed' && previous?.status !== 'failed') {
@@ -88,7 +116,9 @@ export class Links {
   /** The verdict on a lost connection is no longer open. */
   endEvidence(id: NodeId): void {
     const dial = this.#dials.get(id)
-    if (dial) dial.evidence = false
+    if (!dial) return
+    dial.evidence = false
+    if (!this.keeps(id)) this.#drop(id)
   }
 
   /** How the last attempt since the connection was lost ended; null while none has. */
@@ -108,8 +138,9 @@ export class Links {
     this.#nextAt = null
   }
 
-  /** Starts the attempts that are due, at most `dialsMax` at once. */
+  /** Chooses whom to keep connected; starts the attempts that are due, at most `dialsMax` at once. */
   tick(now: number): void {
+    if (this.#stale && !this.#stopped) this.#choose(now)
     if (this.deadline > now) return
     this.#nextAt = null
     for (const [id, dial] of this.#dials) {
@@ -123,9 +154,34 @@ export class Links {
   }
 
   get deadline(): number {
+    if (this.#stale && !this.#stopped) return Number.NEGATIVE_INFINITY
     if (this.#underWay >= this.#ctx.timings.dialsMax) return Number.POSITIVE_INFINITY
     this.#nextAt ??= this.#earliest()
     return this.#nextAt
+  }
+
+  #choose(now: number): void {
+    this.#stale = false
+    const { connectionsMax } = this.#ctx.timings
+    const self = this.#table.self.id
+    const known = this.#table.others((member) => member.status !== 'left')
+    const live = known.filter(isLive).map(({ id }) => id)
+    const before = this.#kept
+    if (live.length <= connectionsMax) this.#kept = null
+    else {
+      const keep = neighbours(self, [self, ...live].sort(), connectionsMax)
+      const all = neighbours(self, [self, ...known.map(({ id }) => id)].sort(), connectionsMax)
+      this.#kept = new Set([...keep, ...all.filter((id) => this.#table.get(id)?.status === 'failed')])
+    }
+    if (!sameSet(before, this.#kept)) this.#ctx.emit({ type: 'keep', ids: this.#kept && [...this.#kept] })
+    for (const [id, dial] of this.#dials) {
+      if (!this.keeps(id) && !dial.evidence) this.#drop(id)
+    }
+    for (const member of known) {
+      if (!this.keeps(member.id) || this.#connected.has(member.id) || this.#dials.has(member.id)) continue
+      this.#dials.set(member.id, this.#firstDial(member, now))
+      this.#nextAt = null
+    }
   }
 
   #earliest(): number {
@@ -166,4 +222,15 @@ export class Links {
   #failedDelay(): number {
     return this.#ctx.timings.failedRedialMs * (1 + this.#ctx.random())
   }
+}
+
+function sameSet(a: ReadonlySet<NodeId> | null, b: ReadonlySet<NodeId> | null): boolean {
+  if (a === null || b === null) return a === b
+  return a.size === b.size && [...a].every((id) => b.has(id))
+}
+
+/** What the choice of neighbours looks at: a suspect still lives. */
+function standing(member: MemberRecord | undefined): string {
+  if (member === undefined) return 'unknown'
+  return isLive(member) ? 'live' : member.status
 }

@@ -49,7 +49,11 @@ export interface ProbeSender {
   nack(to: NodeId, seq: number): void
 }
 
-/** Failure detection: pings in shuffled rounds, asks others when the answer is late, and helps others the same way (SWIM §4.1). */
+/**
+ * Failure detection: pings in shuffled rounds, asks others when the answer is late, and helps others the same way (SWIM §4.1).
+ * The rounds go over the members a connection is kept to, which in a large cluster are some: everybody is among those of as
+ * many others, so it is pinged as often, and no connection is made for it.
+ */
 export class Prober {
   readonly #ctx: CoreContext
   readonly #table: MemberTable
@@ -98,12 +102,19 @@ export class Prober {
     if (member.id !== this.#table.self.id && isLive(member)) this.#list.add(member.id)
   }
 
+  /** Other members than before are kept connected. */
+  keptChanged(): void {
+    for (const { id } of this.#table.others(isLive)) if (this.#links.keeps(id)) this.#list.add(id)
+  }
+
   /** Probes one member now, outside its turn. */
   probe(target: NodeId, now: number): void {
     if (this.#probeOf(target)) return
     const { probeTimeoutMs, probeIntervalMs } = this.#ctx.timings
-    const askAt = now + this.#awareness.scale(probeTimeoutMs)
-    this.#start(target, false, { now, askAt, deadline: now + this.#awareness.scale(probeIntervalMs) })
+    const patience = this.#links.patience(target)
+    const askAt = now + this.#awareness.scale(probeTimeoutMs) * patience
+    const deadline = now + this.#awareness.scale(probeIntervalMs) * patience
+    this.#start(target, false, { now, askAt, deadline })
   }
 
   /** Judges a member whose last connection closed: everything at once, and a verdict at the deadline. */
@@ -147,7 +158,7 @@ export class Prober {
   /** Pings `target` for `asker`, who does not reach it. */
   onPingReq(asker: NodeId, askerSeq: number, target: NodeId, now: number): void {
     const known = this.#table.get(target)
-    if (!known || !this.#links.isConnected(target) || this.#relays.size >= RELAYS_MAX) {
+    if (!known || !this.#links.reaches(target) || this.#relays.size >= RELAYS_MAX) {
       this.#send.nack(asker, askerSeq)
       return
     }
@@ -158,7 +169,7 @@ export class Prober {
       asker,
       askerSeq,
       nackAt: now + probeTimeoutMs * NACK_FRACTION,
-      expiresAt: now + probeIntervalMs,
+      expiresAt: now + probeIntervalMs * this.#links.patience(target),
       nacked: false,
     })
     this.#send.ping(target, seq)
@@ -174,7 +185,7 @@ export class Prober {
     this.#nextAt = now + this.#awareness.scale(this.#ctx.timings.probeIntervalMs)
     const target = this.#list.next((id) => {
       const member = this.#table.get(id)
-      return member !== undefined && isLive(member)
+      return member !== undefined && isLive(member) && this.#links.keeps(id)
     })
     if (target !== undefined) this.probe(target, now)
   }

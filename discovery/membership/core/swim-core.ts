@@ -207,6 +207,13 @@ export class SwimCore {
     return this.#drain()
   }
 
+  /** The connection to `id` was closed because neither side needed it, as both had agreed: it says nothing about it. */
+  peerParted(id: NodeId, now: number): SwimAction[] {
+    this.#now = now
+    this.#links.disconnected(id, false, now)
+    return this.#drain()
+  }
+
   /** An attempt asked for with a `dial` action ended. */
   dialed(id: NodeId, outcome: DialOutcome, now: number): SwimAction[] {
     this.#now = now
@@ -269,7 +276,10 @@ export class SwimCore {
     this.#leaveSeq = seq
     const update = this.#table.leave(now)
     this.#links.stop()
-    for (const member of this.#table.others(isLive)) {
+    const told = this.#table.others(
+      (m) => isLive(m) && (this.#links.keeps(m.id) || this.#links.isConnected(m.id)),
+    )
+    for (const member of told) {
       this.#send(member.id, { type: 'ping', seq, updates: [update] })
     }
     return this.#drain()
@@ -310,6 +320,7 @@ export class SwimCore {
       this.#places.forget(action.member.id)
       this.#exchange.forget(action.member.id)
     }
+    if (action.type === 'keep') this.#prober.keptChanged()
     if (action.type !== 'change') return
     // The table emits nothing while it is being constructed, so the parts below exist.
     this.#links.memberChanged(action.member, action.previous, this.#now)

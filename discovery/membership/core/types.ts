@@ -87,6 +87,8 @@ export type SwimAction =
   | { readonly type: 'send'; readonly to: NodeId; readonly message: SwimMessage }
   /** Connect, then report with `dialed`. */
   | { readonly type: 'dial'; readonly id: NodeId; readonly address: string }
+  /** Keep connections to these; to all others one may be closed while nobody needs it. Null: to everybody. */
+  | { readonly type: 'keep'; readonly ids: readonly NodeId[] | null }
   /** The member was given up: a connection that still stands is of no use, a fresh one will prove that it is back. */
   | { readonly type: 'close'; readonly id: NodeId }
   /** Exchange the full state with this peer (`snapshot`, `merge`). */
@@ -157,6 +159,8 @@ export interface SwimTimings {
   /** A tick later than this means that this process stood still: deadlines move by the delay. */
   readonly stallMs: number
   readonly membersMax: number
+  /** With more living members than this a node keeps connections to some of them only; Infinity: always to all. */
+  readonly connectionsMax: number
   /** Bytes of piggybacked updates in one message. */
   readonly updatesBytesMax: number
 }
@@ -183,5 +187,6 @@ export const DEFAULT_TIMINGS: SwimTimings = Object.freeze({
   failedKeptMs: 259_200_000,
   stallMs: 250,
   membersMax: 2000,
+  connectionsMax: Number.POSITIVE_INFINITY,
   updatesBytesMax: 8192,
 })

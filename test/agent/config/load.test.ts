@@ -309,7 +309,12 @@ t.test('an empty configuration is one node on loopback', (t) => {
       deadLearnerGraceMs: 86_400_000,
     },
     dataDir: '/srv/state',
-    mesh: { listen: { host: '127.0.0.1', port: 7946 }, advertise: null },
+    mesh: {
+      listen: { host: '127.0.0.1', port: 7946 },
+      advertise: null,
+      connectionsMax: 128,
+      onDemandMax: 512,
+    },
     http: { listen: { host: '127.0.0.1', port: 8500 } },
     dns: {
       listen: { host: '127.0.0.1', port: 8600 },
@@ -386,7 +391,7 @@ t.test('a full file is read as it is written', (t) => {
 node:    { name: n1, priority: 5, meta: { zone: a, rack: "2" } }
 cluster: { name: home, key_file: cluster.key, join: [ "10.0.0.1:7946", "[fd00::1]:7946", "10.0.0.1:7946" ], bootstrap_expect: 3, voters: 3, lease_reads: true, learners: 0, dead_voter_grace: 1m30s, dead_learner_grace: 12h }
 data_dir: data
-mesh:    { listen: "0.0.0.0:7946", advertise: "n1.example.com:7946" }
+mesh:    { listen: "0.0.0.0:7946", advertise: "n1.example.com:7946", connections_max: 64, on_demand_max: 256 }
 http:    { listen: "[::]:0" }
 dns:     { listen: "127.0.0.1:53", domain: Cluster.Example.COM. }
 log:     { level: debug, format: json }
@@ -413,7 +418,12 @@ providers: { traefik: { entry_points: [ websecure, web ] } }
       deadLearnerGraceMs: 43_200_000,
     },
     dataDir: join(dir, 'data'),
-    mesh: { listen: { host: '0.0.0.0', port: 7946 }, advertise: { host: 'n1.example.com', port: 7946 } },
+    mesh: {
+      listen: { host: '0.0.0.0', port: 7946 },
+      advertise: { host: 'n1.example.com', port: 7946 },
+      connectionsMax: 64,
+      onDemandMax: 256,
+    },
     http: { listen: { host: '::', port: 0 } },
     dns: {
       listen: { host: '127.0.0.1', port: 53 },

@@ -30,7 +30,7 @@ export const CONFIG: Config = {
     deadLearnerGraceMs: 86_400_000,
   },
   dataDir: '/nonexistent',
-  mesh: { listen: { host: '127.0.0.1', port: 7946 }, advertise: null },
+  mesh: { listen: { host: '127.0.0.1', port: 7946 }, advertise: null, connectionsMax: 128, onDemandMax: 512 },
   http: { listen: { host: '127.0.0.1', port: 0 } },
   dns: {
     listen: { host: '127.0.0.1', port: 8600 },

@@ -1,0 +1,66 @@
+import v8 from 'node:v8'
+import { AbstractMessageStream, AbstractStreamMuxer } from '@libp2p/utils'
+import t from 'tap'
+import { bytes, makeNode, text, until } from './cluster.ts'
+
+const RECONNECTS = Number(process.env.CONSTELLATION_TEST_RECONNECTS ?? 25)
+const HEAP_BYTES_EACH_MAX = 2_048
+
+/** What is alive after a full collection, which the first question runs. */
+const living = () => ({
+  streams: v8.queryObjects(AbstractMessageStream, { format: 'count' }),
+  muxers: v8.queryObjects(AbstractStreamMuxer, { format: 'count' }),
+  heapBytes: process.memoryUsage().heapUsed,
+})
+
+t.test(
+  `${RECONNECTS} reconnects leave nothing behind`,
+  { timeout: 60_000 + RECONNECTS * 1_000 },
+  async (t) => {
+    const base = t.testdir()
+    const a = await makeNode(t, base)
+    const b = await makeNode(t, base)
+    let heard = 0
+    for (const { mesh } of [a, b]) {
+      mesh.onRequest('echo', async (_from, payload) => payload)
+      mesh.subscribe('news', () => {
+        heard += 1
+      })
+      await mesh.start()
+    }
+    const reconnect = async () => {
+      a.mesh.setAddress(b.mesh.id, b.mesh.advertise)
+      t.equal(text(await a.mesh.request(b.mesh.id, 'echo', bytes('x'), { timeoutMs: 5_000 })), 'x')
+      const before = heard
+      await until(async () => {
+        await b.mesh.publish('news', bytes('x'))
+        return heard > before
+      })
+      // Both ends, or the one waits a while for the other.
+      a.mesh.forget(b.mesh.id)
+      b.mesh.forget(a.mesh.id)
+      await until(() => a.mesh.connected().length === 0 && b.mesh.connected().length === 0)
+      a.events.length = 0
+      b.events.length = 0
+      a.lines.length = 0
+      b.lines.length = 0
+    }
+    for (let i = 0; i < 10; i += 1) await reconnect()
+    const before = living()
+    for (let i = 0; i < RECONNECTS; i += 1) await reconnect()
+    let after = living()
+    // What was closed last is still on its way out.
+    await until(
+      () => {
+        after = living()
+        return after.streams <= before.streams && after.muxers <= before.muxers
+      },
+      () => ({ before, after }),
+    )
+    const grown = (after.heapBytes - before.heapBytes) / RECONNECTS
+    t.comment(
+      `${Math.round(grown)} bytes of heap for each of ${RECONNECTS} reconnects, ${JSON.stringify(after)}`,
+    )
+    t.ok(grown < HEAP_BYTES_EACH_MAX, `${grown} bytes each`)
+  },
+)
