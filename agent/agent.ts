@@ -5,7 +5,6 @@ import { collectDefaultMetrics, Registry } from 'prom-client'
 import { CORDONS } from '../consensus/client.ts'
 import { systemClock } from '../consensus/clock.ts'
 import { KeyBackup } from '../consensus/key-backup.ts'
-import type { Catalog } from '../discovery/catalog/types.ts'
 import { DnsServer } from '../discovery/dns/server.ts'
 import { VERSION } from './cli/version.ts'
 import { ClusterEventLog } from './cluster-events/event-log.ts'
@@ -153,7 +152,7 @@ export class Agent {
     const declared = new DeclaredNodes({ client, catalog: store, log: this.#logger('catalog'), metrics })
     const foreign = new ForeignCluster({ consensus: client, membership, log: this.#log, now })
     const readiness = new AgentReadiness({ consensus: client, catalog: store, foreign, now })
-    const traefik = this.#composeTraefik(store, readiness)
+    const traefik = this.#composeTraefik(facts, readiness)
     const backups = new Backups(
       { cluster: config.cluster.name, node: config.node.name },
       { keys: new KeyBackup(client), wall },
@@ -203,11 +202,12 @@ export class Agent {
     return { declared, foreign, readiness, traefik, backups, backupMetrics, eventSource, http, dns }
   }
 
-  #composeTraefik(catalog: Catalog, readiness: AgentReadiness): ReloadableTraefik | null {
+  #composeTraefik({ catalog, membership }: Facts, readiness: AgentReadiness): ReloadableTraefik | null {
     const settings = this.#config.providers.traefik
     if (settings === null) return null
     const synced = () => readiness.synced()
-    return new ReloadableTraefik(settings, { catalog, synced, log: this.#logger('traefik') })
+    const log = this.#logger('traefik')
+    return new ReloadableTraefik(settings, { catalog: catalog.store, membership, synced, log })
   }
 
   async #startInOrder(facts: Facts, { consensus, leases }: Decisions, surface: Surface): Promise<void> {

@@ -1,48 +1,40 @@
 import type { Logger } from 'pino'
 import type { Catalog } from '../../discovery/catalog/types.ts'
+import type { Membership } from '../../discovery/membership/types.ts'
 import { TraefikView } from '../../providers/traefik/view.ts'
-import type { Config } from '../config/types.ts'
+import type { TraefikConfig } from '../config/types.ts'
 import type { TraefikView as ServedView } from '../http/collaborators.ts'
+import { prioritiesOf, traefikOptions } from './traefik-options.ts'
+
+/** What {@link ReloadableTraefik} works with. */
+export interface TraefikCollaborators {
+  readonly catalog: Catalog
+  readonly membership: Pick<Membership, 'members'>
+  /** Whether what this node knows is enough to replace the routes of a running Traefik. */
+  readonly synced: () => boolean
+  readonly log: Logger
+}
 
 /** The document for Traefik, with settings that can change while the agent runs. */
 export class ReloadableTraefik implements ServedView {
-  readonly #catalog: Catalog
   readonly #synced: () => boolean
-  readonly #log: Logger
-  #view: TraefikView
+  readonly #view: TraefikView
 
-  constructor(
-    settings: NonNullable<Config['providers']['traefik']>,
-    collaborators: {
-      readonly catalog: Catalog
-      /** Whether what this node knows is enough to replace the routes of a running Traefik. */
-      readonly synced: () => boolean
-      readonly log: Logger
-    },
-  ) {
-    this.#catalog = collaborators.catalog
-    this.#synced = collaborators.synced
-    this.#log = collaborators.log
-    this.#view = this.#render(settings)
+  constructor(settings: TraefikConfig, { catalog, membership, synced, log }: TraefikCollaborators) {
+    this.#synced = synced
+    const priorities = () => prioritiesOf(membership.members())
+    this.#view = new TraefikView(traefikOptions(settings), { catalog, log, priorities })
   }
 
-  configure(settings: NonNullable<Config['providers']['traefik']>): void {
-    this.#view = this.#render(settings)
+  configure(settings: TraefikConfig): void {
+    this.#view.configure(traefikOptions(settings))
   }
 
-  document() {
-    return this.#view.document()
-  }
-
-  problems() {
-    return this.#view.document().problems
+  document(local?: string) {
+    return this.#view.document(local)
   }
 
   ready(): boolean {
     return this.#synced()
-  }
-
-  #render({ entryPoints }: NonNullable<Config['providers']['traefik']>): TraefikView {
-    return new TraefikView({ entryPoints }, { catalog: this.#catalog, log: this.#log })
   }
 }

@@ -6,6 +6,7 @@ import { isLoopback } from './host-port.ts'
 import { checkKeyFile } from './key-file.ts'
 import { envName, SETTING_PATHS, SETTINGS, type SettingPath, type SettingValues } from './schema.ts'
 import { checkVariables, fromTexts } from './texts.ts'
+import { traefikConfig } from './traefik-settings.ts'
 import type { Config, HostPort } from './types.ts'
 import { name } from './values.ts'
 import { type FoundValue, readSettings } from './yaml-file.ts'
@@ -145,12 +146,7 @@ function assemble(
     },
     log: { level: get('log.level') ?? 'info', format: get('log.format') ?? 'auto' },
     snapshots: snapshots(found, absolute(get('data_dir') ?? defaultDataDir(env), env), env, warnings),
-    providers: {
-      traefik:
-        get('providers.traefik') === false
-          ? null
-          : { entryPoints: get('providers.traefik.entry_points') ?? [] },
-    },
+    providers: { traefik: traefikConfig(get) },
     file: sources.file === null ? null : resolve(sources.file),
   })
 }

@@ -1,4 +1,5 @@
 import { resolverAddress, timesToLive, timeToLive } from './dns-values.ts'
+import { TRAEFIK_SETTINGS, type TraefikSettingValues } from './traefik-settings.ts'
 import type { Config, HostPort } from './types.ts'
 import {
   dialAddress,
@@ -17,7 +18,7 @@ import {
 } from './values.ts'
 
 /** What each setting holds once it was read. The keys are the dotted paths of the YAML file. */
-export interface SettingValues {
+export interface SettingValues extends TraefikSettingValues {
   'node.name': string
   'node.priority': number
   'node.meta': Readonly<Record<string, string>>
@@ -57,8 +58,6 @@ export interface SettingValues {
   'snapshots.every': number
   'snapshots.keep': number
   'snapshots.directory': string
-  'providers.traefik': boolean
-  'providers.traefik.entry_points': readonly string[]
 }
 
 /** Dotted path of a setting, as written in the YAML file. */
@@ -396,22 +395,7 @@ export const SETTINGS: { readonly [Path in SettingPath]: Setting<SettingValues[P
     reloadable: false,
     read: (config) => config.snapshots?.directory ?? null,
   },
-  'providers.traefik': {
-    kind: flag(),
-    default: 'true',
-    flag: null,
-    doc: 'Whether this node answers the document Traefik polls. A mapping with the keys below means true.',
-    reloadable: false,
-    read: (config) => config.providers.traefik !== null,
-  },
-  'providers.traefik.entry_points': {
-    kind: list(name()),
-    default: '[], which means the default entry points of Traefik',
-    flag: null,
-    doc: 'Entry points of the routers in the Traefik document.',
-    reloadable: true,
-    read: (config) => config.providers.traefik?.entryPoints ?? null,
-  },
+  ...TRAEFIK_SETTINGS,
 }
 
 /** The paths of all settings, in the order of the documentation. */

@@ -4,6 +4,17 @@ export interface HostPort {
   readonly port: number
 }
 
+/** The settings of the document for Traefik. */
+export interface TraefikConfig {
+  /** The release to write for, such as "3.4". Default "3.0". */
+  readonly version: string
+  /** Null = services get no hosts below a domain. */
+  readonly domain: string | null
+  readonly nodeHosts: boolean
+  readonly entryPoints: readonly string[]
+  readonly certResolver: string | null
+}
+
 /** The settings of one agent after flags, environment, file and defaults were merged and checked. Frozen. */
 export interface Config {
   readonly node: {
@@ -94,7 +105,7 @@ export interface Config {
     /** Default "snapshots" in the data directory. */
     readonly directory: string
   } | null
-  readonly providers: { readonly traefik: { readonly entryPoints: readonly string[] } | null }
+  readonly providers: { readonly traefik: TraefikConfig | null }
   /** The file the settings came from, for a reload; null = none. */
   readonly file: string | null
 }

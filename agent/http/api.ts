@@ -209,6 +209,7 @@ export function addApiRoutes(routes: RouteTable, context: HttpContext): void {
 }
 
 function addTraefikRoutes(routes: RouteTable, context: HttpContext): void {
+  const { config } = context
   const configured = () => {
     if (context.traefik === null) throw notFound('the traefik provider is not configured')
     return context.traefik
@@ -219,19 +220,27 @@ function addTraefikRoutes(routes: RouteTable, context: HttpContext): void {
     permission: 'service:read',
     tag: 'api',
     summary: 'The dynamic configuration that Traefik polls (HTTP provider).',
+    query: Type.Object({
+      local: Type.Optional(
+        Type.String({
+          description: 'Node the poller runs on, for services with constellation.local-first; 1 = this one',
+        }),
+      ),
+    }),
     responses: {
       200: { description: 'Dynamic configuration', json: Type.Object({}) },
       404: { description: 'The provider is not configured', json: Failure },
       503: { description: 'The catalogue is not complete yet; Traefik keeps what it has', json: Failure },
       ...FAILURES,
     },
-    handler: (_request, reply) => {
+    handler: (request, reply) => {
       const traefik = configured()
+      const { local } = request.query as { local?: string }
       if (!traefik.ready()) {
         reply.header('retry-after', String(RETRY_AFTER_SECONDS))
         throw new HttpError('HTTP_UNAVAILABLE', 503, 'the catalogue is not complete yet')
       }
-      const { body, etag } = traefik.document()
+      const { body, etag } = traefik.document(local === '1' ? config.node.name : local)
       // Never 304: Traefik takes any other status than 200 for an error.
       return sendJsonText(reply.header('etag', etag), body)
     },

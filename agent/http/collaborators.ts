@@ -30,9 +30,13 @@ export interface LeaseInfo {
 export interface TraefikView {
   /**
    * The body as it goes over the wire, its entity tag with quotes, and for people what in the catalogue could not be
-   * turned into routes (each must survive JSON.stringify).
+   * turned into routes (each must survive JSON.stringify). `local`: name of the node the poller runs on.
    */
-  document(): { readonly body: string; readonly etag: string; readonly problems?: readonly unknown[] }
+  document(local?: string): {
+    readonly body: string
+    readonly etag: string
+    readonly problems?: readonly unknown[]
+  }
   /** False until the document is complete enough to replace the routes of a running Traefik. */
   ready(): boolean
 }

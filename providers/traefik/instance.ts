@@ -2,15 +2,27 @@ import type { CatalogInstance } from '../../discovery/catalog/types.ts'
 import { LabelError } from './errors.ts'
 import { childObject, isObject, type JsonObject, newObject } from './json.ts'
 import { isConfigLabel, isTraefikLabel, type Labels, parseLabels } from './labels.ts'
+import { labelsOf, type Placement, placementOf } from './placement.ts'
 import { problem, type TraefikProblem } from './problem.ts'
 import { parseBool } from './scalars.ts'
+import { NEWEST_RELEASE } from './schema.ts'
+import { isOlder } from './schema-node.ts'
 import { fillServers, hasPort, type Protocol } from './servers.ts'
 
 /** What one instance adds to the document. */
 export interface Contribution {
   readonly instance: CatalogInstance
-  /** In the shape of the dynamic configuration; empty if the instance is not exposed or its labels were refused. */
+  readonly labels: Labels
+  /**
+   * In the shape of the dynamic configuration, load balancers without servers; empty if the instance is not exposed or its
+   * labels were refused.
+   */
   readonly config: JsonObject
+  /** Its servers by load balancer ("http.services.web"): all that may get traffic. */
+  readonly servers: ReadonlyMap<string, readonly JsonObject[]>
+  readonly placement: Placement
+  /** Why it gets no traffic, for people; null if it does. */
+  readonly excluded: string | null
   readonly problems: readonly TraefikProblem[]
 }
 
@@ -20,6 +32,10 @@ export interface InstanceOptions {
   readonly entryPoints: readonly string[]
   /** Traefik release to write for, such as "3.4"; default the newest known. */
   readonly release?: string
+  /** Services get the host `service.domain` where labels give no rule; null or absent = the name alone. */
+  readonly domain?: string | null
+  /** Certificate resolver of routers with TLS that name none; null or absent = leave it to Traefik. */
+  readonly certResolver?: string | null
 }
 
 /** Name of the middleware that is always in the document. */
@@ -35,41 +51,58 @@ const IGNORED = /^traefik\.(enable$|docker\.|swarm\.|consulcatalog\.|constraint-
  * A mistake refuses all labels of this instance and touches no other.
  */
 export function contributionOf(instance: CatalogInstance, options: InstanceOptions): Contribution {
-  const problems: TraefikProblem[] = []
   const labels = labelsOf(instance)
+  const work: Work = { instance, labels, options, servers: new Map(), problems: [] }
+  const nothing = { instance, labels, config: newObject(), servers: new Map(), placement: {} }
   try {
-    if (!isEnabled(labels)) return { instance, config: newObject(), problems }
-    for (const label of labels.keys()) {
-      if (isConfigLabel(label) || IGNORED.test(label)) continue
-      problems.push(
-        problem(
-          'unused',
-          instance,
-          label,
-          'has no effect; read are traefik.enable, traefik.http, traefik.tcp, traefik.udp',
-        ),
-      )
-    }
-    const config = parseLabels(labels, options.release === undefined ? {} : { release: options.release })
+    if (!isEnabled(labels)) return { ...nothing, excluded: 'it is not exposed', problems: [] }
+    const placement = placementOf(labels)
+    const config = parseLabels(labels, {
+      ...(options.release === undefined ? {} : { release: options.release }),
+      onTooNew: ({ label, since }) => {
+        const what = `needs Traefik ${since}, configured is ${options.release ?? NEWEST_RELEASE}. It is left out.`
+        work.problems.push(problem('version', instance, label, what))
+      },
+    })
+    reportUnused(work)
     checkNames(config)
-    complete(config, instance, options, problems)
-    return { instance, config, problems }
+    complete(config, work)
+    const excluded = whyNoTraffic(instance, placement)
+    if (excluded !== null) for (const key of work.servers.keys()) work.servers.set(key, [])
+    return { instance, labels, config, servers: work.servers, placement, excluded, problems: work.problems }
   } catch (error) {
     if (!(error instanceof LabelError)) throw error
     const refused = problem('label', instance, error.label, `${error.message}. None of its labels are used.`)
-    return { instance, config: newObject(), problems: [...problems, refused] }
+    const excluded = `its labels were refused: ${error.label} ${error.message}`
+    return { ...nothing, excluded, problems: [...work.problems, refused] }
   }
 }
 
-/** Tags of the form `traefik.x=y`, and meta. A tag wins over meta, a later tag over an earlier one. */
-function labelsOf({ service }: CatalogInstance): Labels {
-  const labels = new Map<string, string>()
-  for (const [key, value] of Object.entries(service.meta)) if (isTraefikLabel(key)) labels.set(key, value)
-  for (const tag of service.tags) {
-    const at = tag.indexOf('=')
-    if (at > 0 && isTraefikLabel(tag)) labels.set(tag.slice(0, at), tag.slice(at + 1))
+interface Work {
+  readonly instance: CatalogInstance
+  readonly labels: Labels
+  readonly options: InstanceOptions
+  readonly servers: Map<string, readonly JsonObject[]>
+  readonly problems: TraefikProblem[]
+}
+
+function whyNoTraffic({ node, status, checks }: CatalogInstance, placement: Placement): string | null {
+  if (placement.drain === true) return 'constellation.drain says so'
+  if (node.cordoned) return 'its node is cordoned'
+  if (!node.alive) return 'its node has failed'
+  if (status !== 'critical') return null
+  const failed = checks.find((check) => check.status === 'critical')
+  return failed === undefined
+    ? 'it is critical'
+    : `it is critical: check ${JSON.stringify(failed.name)} fails`
+}
+
+function reportUnused({ instance, labels, problems }: Work): void {
+  for (const label of labels.keys()) {
+    if (!isTraefikLabel(label) || isConfigLabel(label) || IGNORED.test(label)) continue
+    const what = 'has no effect; read are traefik.enable, traefik.http, traefik.tcp, traefik.udp'
+    problems.push(problem('unused', instance, label, what))
   }
-  return new Map([...labels].sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
 function isEnabled(labels: Labels): boolean {
@@ -109,14 +142,9 @@ function checkNames(config: JsonObject): void {
   }
 }
 
-/** Adds to `config` what labels leave out. */
-function complete(
-  config: JsonObject,
-  instance: CatalogInstance,
-  options: InstanceOptions,
-  problems: TraefikProblem[],
-): void {
-  const name = normalize(instance.service.name)
+/** Adds to `config` what labels leave out, and takes the servers out of it. */
+function complete(config: JsonObject, work: Work): void {
+  const name = normalize(work.instance.service.name)
   if (name === '')
     throw new LabelError('traefik.enable', 'needs a service name with a letter or a digit in it')
   const onlyOther = config.http === undefined && (config.tcp !== undefined || config.udp !== undefined)
@@ -124,18 +152,14 @@ function complete(
   for (const protocol of protocols) {
     if (protocol !== 'http' && config[protocol] === undefined) continue
     const section = childObject(config, protocol)
-    completeServices(protocol, section, name, instance)
-    completeRouters(protocol, section, name, { instance, options, problems })
+    completeServices(protocol, section, name, work)
+    completeRouters(protocol, section, name, work)
   }
 }
 
-function completeServices(
-  protocol: Protocol,
-  section: JsonObject,
-  name: string,
-  instance: CatalogInstance,
-): void {
+function completeServices(protocol: Protocol, section: JsonObject, name: string, work: Work): void {
   if (protocol !== 'http' && section.routers === undefined && section.services === undefined) return
+  const { instance } = work
   if (section.services === undefined) {
     // An instance whose routers all lead elsewhere needs no port.
     const routers = Object.values(isObject(section.routers) ? section.routers : {})
@@ -146,18 +170,36 @@ function completeServices(
   for (const [key, service] of Object.entries(childObject(section, 'services'))) {
     if (!isObject(service) || !isObject(service.loadBalancer)) continue
     const label = `traefik.${protocol}.services.${key}.loadbalancer`
-    fillServers(protocol, service.loadBalancer, instance, label)
+    const { servers: written, ...rest } = service.loadBalancer
+    const balancer = Object.assign(newObject(), rest)
+    const { servers, unreachable } = fillServers(protocol, written, instance, label)
+    checkStrategy(balancer, label, work)
+    service.loadBalancer = balancer
+    work.servers.set(`${protocol}.services.${key}`, servers)
+    if (unreachable === undefined) continue
+    work.problems.push(problem('unreachable', instance, label, `has no server here: ${unreachable}`))
   }
 }
 
-interface Context {
-  readonly instance: CatalogInstance
-  readonly options: InstanceOptions
-  readonly problems: TraefikProblem[]
+/** Values of `strategy` and the release that brought them; the decoder takes any text, and Traefik then disables the service. */
+const STRATEGIES: Readonly<Record<string, string>> = { wrr: '3.4', p2c: '3.4', hrw: '3.6', leasttime: '3.6' }
+
+function checkStrategy(balancer: JsonObject, label: string, work: Work): void {
+  const { strategy } = balancer
+  if (strategy === undefined) return
+  const known = Object.hasOwn(STRATEGIES, String(strategy)) ? STRATEGIES[String(strategy)] : undefined
+  if (known === undefined) {
+    throw new LabelError(`${label}.strategy`, `must be one of ${Object.keys(STRATEGIES).join(', ')}`)
+  }
+  const release = work.options.release ?? NEWEST_RELEASE
+  if (!isOlder(release, known)) return
+  delete balancer.strategy
+  const what = `${strategy} needs Traefik ${known}, configured is ${release}. It is left out.`
+  work.problems.push(problem('version', work.instance, `${label}.strategy`, what))
 }
 
-function completeRouters(protocol: Protocol, section: JsonObject, name: string, context: Context): void {
-  const { instance, options, problems } = context
+function completeRouters(protocol: Protocol, section: JsonObject, name: string, work: Work): void {
+  const { instance, problems } = work
   const services = Object.keys(isObject(section.services) ? section.services : {})
   const label = `traefik.${protocol}.routers`
   if (section.routers === undefined) {
@@ -177,12 +219,8 @@ function completeRouters(protocol: Protocol, section: JsonObject, name: string, 
       problems.push(problem('link', instance, `${label}.${key}`, `${what}. The router is left out.`))
       delete routers[key]
     }
-    if (protocol === 'http') {
-      if ((router.rule ?? '') === '') router.rule = `Host(\`${name}\`)`
-      if (router.entryPoints === undefined && options.entryPoints.length > 0) {
-        router.entryPoints = [...options.entryPoints]
-      }
-    } else if (protocol === 'tcp' && (router.rule ?? '') === '') {
+    if (protocol === 'http') completeHttpRouter(router, key, name, work)
+    else if (protocol === 'tcp' && (router.rule ?? '') === '') {
       drop('needs a rule, such as HostSNI(`*`)')
       continue
     }
@@ -193,8 +231,28 @@ function completeRouters(protocol: Protocol, section: JsonObject, name: string, 
   }
 }
 
+/** Entry points and TLS that labels leave out come from the settings, together: they belong to each other. */
+function completeHttpRouter(router: JsonObject, key: string, name: string, work: Work): void {
+  const { domain, entryPoints, certResolver } = work.options
+  if ((router.rule ?? '') === '') {
+    const host = domain === undefined || domain === null ? name : `${name.toLowerCase()}.${domain}`
+    router.rule = `Host(\`${host}\`)`
+  }
+  const leftOut = router.entryPoints === undefined
+  if (leftOut && entryPoints.length > 0) router.entryPoints = [...entryPoints]
+  if (certResolver === undefined || certResolver === null) return
+  if (router.tls === undefined && leftOut && !saysTls(work.labels, key)) router.tls = newObject()
+  if (isObject(router.tls) && router.tls.certResolver === undefined) router.tls.certResolver = certResolver
+}
+
+/** True for a label such as `traefik.http.routers.web.tls=false`, of which nothing is left in the configuration. */
+function saysTls(labels: Labels, router: string): boolean {
+  const wanted = `traefik.http.routers.${router}.tls`.toLowerCase()
+  return [...labels.keys()].some((label) => label.toLowerCase() === wanted)
+}
+
 /** Runs of anything but letters and digits become one "-", as Traefik's `normalize` does. */
-function normalize(name: string): string {
+export function normalize(name: string): string {
   return name
     .split(/[^\p{L}\p{N}]+/u)
     .filter((part) => part !== '')

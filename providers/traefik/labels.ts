@@ -38,18 +38,39 @@ export function isTraefikLabel(label: string): boolean {
   return label.toLowerCase().startsWith(PREFIX)
 }
 
+/** A label left out because the Traefik that is written for does not know its field. */
+export interface TooNew {
+  readonly label: string
+  /** First release that knows it. */
+  readonly since: string
+}
+
+/** How to read labels. */
+export interface ParseOptions {
+  /** Traefik to write for, such as "3.4"; default the newest known. */
+  readonly release?: string
+  /** Is told about each field that this release lacks; it is left out. */
+  readonly onTooNew?: (found: TooNew) => void
+}
+
+interface Target {
+  readonly release: string
+  readonly onTooNew: (found: TooNew) => void
+}
+
 /**
  * Reads the `traefik.http`, `traefik.tcp` and `traefik.udp` labels into the shape of the dynamic configuration, with
  * the grammar of Traefik's own providers: names of fields without regard to case, `a,b` or `[0]` for lists, `server.x` for
  * the first server, an empty value or `true` for an element that may be empty. Only what a label names is in the result;
- * durations come out as Go text.
+ * durations come out as Go text. A field that the release lacks is left out, and the rest read.
  * @throws LabelError for the first label (in sorted order) that Traefik would not take.
  */
-export function parseLabels(labels: Labels, options: { readonly release?: string } = {}): JsonObject {
+export function parseLabels(labels: Labels, options: ParseOptions = {}): JsonObject {
   const root: Node = { name: 'traefik', label: 'traefik', children: new Map() }
   for (const label of [...labels.keys()].filter(isConfigLabel).sort())
     insert(root, label, labels.get(label) ?? '')
-  return fields(root, dynamicConfiguration, options.release ?? NEWEST_RELEASE)
+  const target = { release: options.release ?? NEWEST_RELEASE, onTooNew: options.onTooNew ?? (() => {}) }
+  return fields(root, dynamicConfiguration, target)
 }
 
 function insert(root: Node, label: string, value: string): void {
@@ -83,22 +104,28 @@ function segments(label: string): string[] {
   })
 }
 
-function fields(node: Node, schema: StructSchema, release: string): JsonObject {
+function fields(node: Node, schema: StructSchema, target: Target): JsonObject {
   const result = newObject()
   for (const child of node.children.values()) {
     const { field, single } = lookUp(child, schema)
-    if (isTooNew(field.schema, release)) {
-      throw new LabelError(child.label, `needs Traefik ${field.schema.since}, configured is ${release}`)
+    if (isTooNew(field.schema, target.release)) {
+      for (const label of labelsBelow(child)) target.onTooNew({ label, since: field.schema.since ?? '' })
+      continue
     }
     if (result[field.name] !== undefined) {
       throw new LabelError(child.label, `gives ${field.name} twice: use either ${child.name} or the list`)
     }
     const value = single
-      ? [structValue(child, (field.schema as ListSchema).of as StructSchema, release) ?? newObject()]
-      : fill(child, field.schema, release)
+      ? [structValue(child, (field.schema as ListSchema).of as StructSchema, target) ?? newObject()]
+      : fill(child, field.schema, target)
     if (value !== undefined) result[field.name] = value
   }
   return result
+}
+
+function labelsBelow(node: Node): string[] {
+  const below = [...node.children.values()].flatMap(labelsBelow)
+  return node.value === undefined ? below : [node.label, ...below]
 }
 
 function lookUp(node: Node, schema: StructSchema) {
@@ -119,21 +146,21 @@ function lookUp(node: Node, schema: StructSchema) {
   )
 }
 
-function fill(node: Node, schema: Schema, release: string): Json | undefined {
+function fill(node: Node, schema: Schema, target: Target): Json | undefined {
   switch (schema.kind) {
     case 'struct':
-      return structValue(node, schema, release)
+      return structValue(node, schema, target)
     case 'map': {
       needChildren(node)
       const result = newObject()
       for (const child of node.children.values()) {
-        const value = fill(child, schema.of, release)
+        const value = fill(child, schema.of, target)
         if (value !== undefined) result[child.name] = value
       }
       return Object.keys(result).length === 0 ? undefined : result
     }
     case 'list':
-      return listValue(node, schema, release)
+      return listValue(node, schema, target)
     case 'any':
       return anyValue(node)
     default:
@@ -141,7 +168,7 @@ function fill(node: Node, schema: Schema, release: string): Json | undefined {
   }
 }
 
-function structValue(node: Node, schema: StructSchema, release: string): JsonObject | undefined {
+function structValue(node: Node, schema: StructSchema, target: Target): JsonObject | undefined {
   if (schema.allowEmpty && node.value !== undefined) {
     const value = node.value.toLowerCase()
     if (value !== '' && value !== 'true' && value !== 'false') {
@@ -151,11 +178,11 @@ function structValue(node: Node, schema: StructSchema, release: string): JsonObj
   } else {
     needChildren(node, schema)
   }
-  const result = fields(node, schema, release)
+  const result = fields(node, schema, target)
   return Object.keys(result).length === 0 && !schema.allowEmpty ? undefined : result
 }
 
-function listValue(node: Node, schema: ListSchema, release: string): Json | undefined {
+function listValue(node: Node, schema: ListSchema, target: Target): Json | undefined {
   if (node.children.size > 0) {
     const indexed = [...node.children.values()].map((child) => {
       const index = /^\[([0-9]{1,4})\]$/.exec(child.name)?.[1]
@@ -166,7 +193,7 @@ function listValue(node: Node, schema: ListSchema, release: string): Json | unde
     })
     return indexed
       .sort((a, b) => a.index - b.index)
-      .map(({ child }) => fill(child, schema.of, release))
+      .map(({ child }) => fill(child, schema.of, target))
       .filter((item) => item !== undefined)
   }
   const { of } = schema

@@ -1,12 +1,29 @@
 import type { Contribution } from './instance.ts'
-import { canonicalJson, childObject, isObject, type Json, type JsonObject, newObject } from './json.ts'
+import { canonicalJson, childObject, isObject, type JsonObject, newObject } from './json.ts'
 import { problem, type TraefikProblem } from './problem.ts'
+
+/** One server of a load balancer, and the instance it stands for. */
+export interface Copy {
+  readonly server: JsonObject
+  readonly from: Contribution
+}
+
+/** A load balancer that instances share. */
+export interface Shared {
+  /** Those who declare it, by precedence: also the ones without a server at the moment. */
+  readonly members: readonly Contribution[]
+  /** Sorted by address, each once: Traefik compares lists in order, and another order costs a reload of every service. */
+  readonly copies: readonly Copy[]
+}
 
 /** The document of the whole cluster, and who defined what. */
 export interface Merged {
+  /** Load balancers are without servers. */
   readonly config: JsonObject
   /** By "section.kind.name", such as "http.routers.web". */
   readonly owners: ReadonlyMap<string, Contribution>
+  /** Load balancers by "section.services.name". */
+  readonly shared: ReadonlyMap<string, Shared>
   readonly problems: readonly TraefikProblem[]
 }
 
@@ -18,6 +35,7 @@ export interface Merged {
 export function merge(contributions: readonly Contribution[]): Merged {
   const config = newObject()
   const owners = new Map<string, Contribution>()
+  const members = new Map<string, Contribution[]>()
   const problems: TraefikProblem[] = []
   for (const contribution of [...contributions].sort(byPrecedence)) {
     for (const [section, kinds] of Object.entries(contribution.config)) {
@@ -25,15 +43,15 @@ export function merge(contributions: readonly Contribution[]): Merged {
         for (const [name, object] of Object.entries(isObject(objects) ? objects : {})) {
           if (!isObject(object)) continue
           const key = `${section}.${kind}.${name}`
+          if (contribution.servers.has(key)) append(members, key, contribution)
           const owner = owners.get(key)
           if (owner === undefined) {
             owners.set(key, contribution)
-            childObject(childObject(config, section), kind)[name] = structuredCopy(object)
+            childObject(childObject(config, section), kind)[name] = object
             continue
           }
           const winner = childObject(childObject(childObject(config, section), kind), name)
-          shareServers(winner, object)
-          if (canonicalJson(withoutServers(winner)) === canonicalJson(withoutServers(object))) continue
+          if (winner === object || canonicalJson(winner) === canonicalJson(object)) continue
           const { service, node } = owner.instance
           const what = `differs from the one of ${JSON.stringify(service.id)} on node ${JSON.stringify(node.record.name)}, which is used`
           problems.push(problem('conflict', contribution.instance, `traefik.${key}`, what))
@@ -41,63 +59,40 @@ export function merge(contributions: readonly Contribution[]): Merged {
       }
     }
   }
-  sortServers(config)
-  return { config, owners, problems }
+  const shared = new Map(
+    [...members].map(([key, list]) => [key, { members: list, copies: copiesOf(key, list) }]),
+  )
+  return { config, owners, shared, problems }
 }
 
 function byPrecedence({ instance: a }: Contribution, { instance: b }: Contribution): number {
   if (a.node.alive !== b.node.alive) return a.node.alive ? -1 : 1
   return (
-    compare(a.node.record.name, b.node.record.name) ||
-    compare(a.service.id, b.service.id) ||
-    compare(a.node.record.id, b.node.record.id)
+    compareText(a.node.record.name, b.node.record.name) ||
+    compareText(a.service.id, b.service.id) ||
+    compareText(a.node.record.id, b.node.record.id)
   )
 }
 
-function compare(a: string, b: string): number {
+/** By code units: the same on every node, whatever its locale. */
+export function compareText(a: string, b: string): number {
   if (a === b) return 0
   return a < b ? -1 : 1
 }
 
-function balancerServers(service: JsonObject): readonly Json[] | undefined {
-  const balancer = service.loadBalancer
-  return isObject(balancer) && Array.isArray(balancer.servers) ? balancer.servers : undefined
+function append(lists: Map<string, Contribution[]>, key: string, value: Contribution): void {
+  const list = lists.get(key)
+  if (list === undefined) lists.set(key, [value])
+  else list.push(value)
 }
 
-function serverKey(server: Json): string {
-  return isObject(server) ? String(server.url ?? server.address ?? '') : ''
-}
-
-function shareServers(winner: JsonObject, other: JsonObject): void {
-  const [servers, more] = [balancerServers(winner), balancerServers(other)]
-  if (servers === undefined || more === undefined || !isObject(winner.loadBalancer)) return
-  const known = new Set(servers.map(serverKey))
-  winner.loadBalancer.servers = [...servers, ...more.filter((server) => !known.has(serverKey(server)))]
-}
-
-function withoutServers(object: JsonObject): JsonObject {
-  if (balancerServers(object) === undefined || !isObject(object.loadBalancer)) return object
-  const { servers: _, ...balancer } = object.loadBalancer
-  return Object.assign(newObject(), object, { loadBalancer: balancer })
-}
-
-/** Traefik compares lists in order, and another order costs a reload of every service. */
-function sortServers(config: JsonObject): void {
-  for (const section of Object.values(config)) {
-    const services = isObject(section) ? section.services : undefined
-    for (const service of Object.values(isObject(services) ? services : {})) {
-      if (!isObject(service) || !isObject(service.loadBalancer)) continue
-      const servers = balancerServers(service)
-      if (servers === undefined) continue
-      const byKey = new Map(servers.map((server) => [serverKey(server), server]))
-      service.loadBalancer.servers = [...byKey].sort(([a], [b]) => compare(a, b)).map(([, server]) => server)
+function copiesOf(key: string, members: readonly Contribution[]): readonly Copy[] {
+  const byAddress = new Map<string, Copy>()
+  for (const from of members) {
+    for (const server of from.servers.get(key) ?? []) {
+      const address = String(server.url ?? server.address ?? '')
+      if (!byAddress.has(address)) byAddress.set(address, { server, from })
     }
   }
-}
-
-/** A copy deep enough that sharing servers leaves the contribution as it was. */
-function structuredCopy(object: JsonObject): JsonObject {
-  const copy = Object.assign(newObject(), object)
-  if (isObject(copy.loadBalancer)) copy.loadBalancer = Object.assign(newObject(), copy.loadBalancer)
-  return copy
+  return [...byAddress].sort(([a], [b]) => compareText(a, b)).map(([, copy]) => copy)
 }

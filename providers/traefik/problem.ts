@@ -4,8 +4,17 @@ import type { CatalogInstance } from '../../discovery/catalog/types.ts'
  * Why something an operator may expect is not in the document. `label`: an instance's labels were refused as a whole.
  * `unused`: a label has no effect. `link`: a router without a service. `conflict`: several instances define one object
  * differently. `reference`: an object names another that is not there. `invalid`: Traefik would reject or disable the object.
+ * `version`: a field that the configured Traefik does not know. `unreachable`: the others cannot reach its port.
  */
-export type TraefikProblemCode = 'label' | 'unused' | 'link' | 'conflict' | 'reference' | 'invalid'
+export type TraefikProblemCode =
+  | 'label'
+  | 'unused'
+  | 'link'
+  | 'conflict'
+  | 'reference'
+  | 'invalid'
+  | 'version'
+  | 'unreachable'
 
 /** A problem with the labels of one instance. */
 export interface TraefikProblem {

@@ -1,13 +1,38 @@
-import type { Catalog } from '../../discovery/catalog/types.ts'
-import { gate } from './gate.ts'
-import { contributionOf, type InstanceOptions, SENTINEL } from './instance.ts'
-import { canonicalJson, childObject, type JsonObject, newObject } from './json.ts'
+import type { Catalog, CatalogInstance } from '../../discovery/catalog/types.ts'
+import { type BuiltDocument, buildDocument } from './document.ts'
+import { gate, type Quarantined } from './gate.ts'
+import { type Contribution, contributionOf, type InstanceOptions } from './instance.ts'
+import { canonicalJson, childObject, type JsonObject } from './json.ts'
 import { type Merged, merge } from './merge.ts'
 import { problem, type TraefikProblem } from './problem.ts'
 import { findDangling } from './references.ts'
+import { NEWEST_RELEASE } from './schema.ts'
 
 /** Settings of the document. */
-export type RenderOptions = InstanceOptions
+export interface RenderOptions extends InstanceOptions {
+  /** Whether there are routes `service.node.domain` besides; needs a domain. Default true. */
+  readonly nodeHosts?: boolean
+}
+
+/** What differs between the documents of one node. */
+export interface RenderVariant {
+  /** Name of the node the poller runs on, for services that are to be reached there first. */
+  readonly local?: string
+  /** `node.priority` by name of the node; 100 where it is missing. */
+  readonly priorities?: ReadonlyMap<string, number>
+  /** Reads the labels of one instance; to be given by who remembers what it read. */
+  readonly contribute?: (instance: CatalogInstance) => Contribution
+}
+
+/** How a document came to be. */
+export interface RenderTrace {
+  readonly contributions: readonly Contribution[]
+  readonly merged: Merged
+  readonly built: BuiltDocument
+  /** What is served. */
+  readonly document: JsonObject
+  readonly quarantined: readonly Quarantined[]
+}
 
 /** The document Traefik polls, and what an operator should know about it. */
 export interface Rendered {
@@ -15,6 +40,7 @@ export interface Rendered {
   /** Sorted by service, node, instance, label. */
   readonly problems: readonly TraefikProblem[]
   readonly counts: { readonly routers: number; readonly services: number; readonly servers: number }
+  readonly trace: RenderTrace
 }
 
 /**
@@ -22,43 +48,49 @@ export interface Rendered {
  * view: the same records and options give the same bytes on every node. It is never empty (a sentinel middleware is always
  * there, because `{}` would remove every route), holds only what labels ask for, and passes the strict decoder.
  */
-export function renderTraefik(catalog: Catalog, options: RenderOptions): Rendered {
+export function renderTraefik(
+  catalog: Pick<Catalog, 'services' | 'instances'>,
+  options: RenderOptions,
+  variant: RenderVariant = {},
+): Rendered {
+  const contribute = variant.contribute ?? ((instance: CatalogInstance) => contributionOf(instance, options))
   const contributions = [...catalog.services().keys()]
     .flatMap((service) => catalog.instances(service))
-    .map((instance) => contributionOf(instance, options))
+    .map(contribute)
   const merged = merge(contributions)
-  const { document, quarantined } = gate(
-    withSentinel(merged.config),
-    options.release === undefined ? {} : { release: options.release },
-  )
+  const release = options.release ?? NEWEST_RELEASE
+  const built = buildDocument(merged, {
+    release,
+    domain: options.domain ?? null,
+    nodeHosts: options.nodeHosts ?? true,
+    local: variant.local,
+    priorities: variant.priorities ?? new Map(),
+  })
+  const { document, quarantined } = gate(built.document, { release })
   const problems = [
     ...contributions.flatMap((contribution) => contribution.problems),
     ...merged.problems,
+    ...built.problems,
     ...quarantined.flatMap(({ key, issue }) =>
-      ofOwner(merged, key, 'invalid', `was left out: Traefik would reject it (${issue.message})`),
+      ofOwner(built, key, 'invalid', `was left out: Traefik would reject it (${issue.message})`),
     ),
-    ...findDangling(document).flatMap(({ key, message }) => ofOwner(merged, key, 'reference', message)),
+    ...findDangling(document).flatMap(({ key, message }) => ofOwner(built, key, 'reference', message)),
   ]
-  return { body: canonicalJson(document), problems: problems.sort(byPlace), counts: count(document) }
-}
-
-function withSentinel(config: JsonObject): JsonObject {
-  const document = Object.assign(newObject(), config)
-  document.http = Object.assign(newObject(), config.http)
-  const http = childObject(document, 'http')
-  http.middlewares = Object.assign(newObject(), http.middlewares)
-  const headers = childObject(childObject(childObject(http, 'middlewares'), SENTINEL), 'headers')
-  childObject(headers, 'customRequestHeaders')['X-Constellation'] = '1'
-  return document
+  return {
+    body: canonicalJson(document),
+    problems: problems.sort(byPlace),
+    counts: count(document),
+    trace: { contributions, merged, built, document, quarantined },
+  }
 }
 
 function ofOwner(
-  merged: Merged,
+  { owners }: BuiltDocument,
   key: string,
   code: 'invalid' | 'reference',
   message: string,
 ): TraefikProblem[] {
-  const owner = merged.owners.get(key)
+  const owner = owners.get(key)
   return owner === undefined ? [] : [problem(code, owner.instance, `traefik.${key}`, message)]
 }
 

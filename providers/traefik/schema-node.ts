@@ -95,7 +95,12 @@ export function labelOnly<S extends Schema>(schema: S): S {
 
 /** True if Traefik `release` ("3.4") lacks an element of `schema`. */
 export function isTooNew(schema: Schema, release: string): boolean {
-  return schema.since !== undefined && releaseNumber(schema.since) > releaseNumber(release)
+  return schema.since !== undefined && isOlder(release, schema.since)
+}
+
+/** True if Traefik `release` ("3.4") came before `other`. */
+export function isOlder(release: string, other: string): boolean {
+  return releaseNumber(release) < releaseNumber(other)
 }
 
 function releaseNumber(release: string): number {

@@ -1,5 +1,5 @@
 import { isIPv6 } from 'node:net'
-import type { CatalogInstance } from '../../discovery/catalog/types.ts'
+import type { CatalogInstance, Endpoint } from '../../discovery/catalog/types.ts'
 import { LabelError } from './errors.ts'
 import { isObject, type Json, type JsonObject, newObject } from './json.ts'
 
@@ -8,29 +8,38 @@ export type Protocol = 'http' | 'tcp' | 'udp'
 
 const SCHEMES: readonly string[] = ['http', 'https', 'h2c']
 
+/** The servers of a load balancer, or why this instance has none that others could reach. */
+export interface FilledServers {
+  readonly servers: readonly JsonObject[]
+  readonly unreachable?: string
+}
+
 /**
- * Replaces the servers of a load balancer, as labels write them, by the address of the instance: a `url` stands as it
- * is, else address and port of the instance, each unless a label gives another. An instance that is critical has none,
- * and the empty list stays: Traefik then answers 503 instead of 404.
+ * The servers of a load balancer, as labels write them, by the address of the instance: a `url` stands as it is, else
+ * address and port of the instance, each unless a label gives another. Where the instance lists its ports, the label
+ * `server.port` names the one in its container, else the one on its host, and none means the lowest.
  * @throws LabelError for an address that cannot be used.
  */
 export function fillServers(
   protocol: Protocol,
-  balancer: JsonObject,
+  written: Json | undefined,
   instance: CatalogInstance,
   label: string,
-): void {
-  const { servers } = balancer
-  const written = Array.isArray(servers) && servers.length > 0 ? servers : [newObject()]
-  const filled = written.map((server: Json) =>
-    fillServer(protocol, isObject(server) ? server : newObject(), instance, label),
-  )
-  balancer.servers = instance.status === 'critical' ? [] : filled
+): FilledServers {
+  const items = Array.isArray(written) && written.length > 0 ? written : [newObject()]
+  const servers: JsonObject[] = []
+  let unreachable: string | undefined
+  for (const item of items) {
+    const filled = fillServer(protocol, isObject(item) ? item : newObject(), instance, label)
+    if (typeof filled === 'string') unreachable = filled
+    else servers.push(filled)
+  }
+  return unreachable === undefined ? { servers } : { servers, unreachable }
 }
 
 /** True if the instance has a port of its own. */
-export function hasPort(instance: CatalogInstance): boolean {
-  return instance.service.port > 0
+export function hasPort({ service }: CatalogInstance): boolean {
+  return service.port > 0 || (service.endpoints ?? []).length > 0
 }
 
 function fillServer(
@@ -38,7 +47,7 @@ function fillServer(
   server: JsonObject,
   instance: CatalogInstance,
   label: string,
-): JsonObject {
+): JsonObject | string {
   const { port, scheme, url, ...rest } = server
   if (url !== undefined) {
     if (port !== undefined || scheme !== undefined) {
@@ -54,29 +63,74 @@ function fillServer(
     )
     return Object.assign(newObject(), rest, { url })
   }
-
-  const address = hostPort(instance, port === undefined ? undefined : String(port), label)
-  if (protocol !== 'http') return Object.assign(newObject(), rest, { address })
   const used = scheme === undefined || scheme === '' ? 'http' : String(scheme)
   if (!SCHEMES.includes(used)) {
     throw new LabelError(`${label}.server.scheme`, `must be one of ${SCHEMES.join(', ')}`)
   }
-  return Object.assign(newObject(), rest, { url: `${used}://${address}` })
+  const found = place(protocol, instance, port === undefined ? undefined : String(port), label)
+  if (typeof found === 'string') return found
+  const address = hostPort(found, label)
+  return Object.assign(newObject(), rest, protocol === 'http' ? { url: `${used}://${address}` } : { address })
 }
 
-function hostPort(instance: CatalogInstance, label: string | undefined, path: string): string {
-  const { service, node } = instance
-  const text = label ?? String(service.port)
-  if (!/^[0-9]{1,5}$/.test(text) || Number(text) < 1 || Number(text) > 65535) {
-    throw new LabelError(
-      `${path}.server.port`,
-      label === undefined
-        ? 'is missing and the service has no port: give one of the two'
-        : 'must be a port from 1 to 65535',
-    )
+interface Place {
+  readonly host: string
+  readonly port: number
+}
+
+/** Where the port is reached; a sentence if it is known that nobody else can. */
+function place(
+  protocol: Protocol,
+  { service, node }: CatalogInstance,
+  wanted: string | undefined,
+  path: string,
+): Place | string {
+  const own = service.address === '' ? node.record.address : service.address
+  const number = portNumber(wanted, `${path}.server.port`)
+  const endpoints = (service.endpoints ?? []).filter(
+    (each) => each.protocol === (protocol === 'udp' ? 'udp' : 'tcp'),
+  )
+  if (service.endpoints !== undefined && endpoints.length > 0) {
+    const endpoint = choose(endpoints, number)
+    if (endpoint === undefined) return `it has no port ${number}; its ports are ${listed(endpoints)}`
+    if (endpoint.problem !== undefined)
+      return `port ${endpoint.containerPort} cannot be reached: ${endpoint.problem}`
+    return { host: endpoint.address === '' ? own : endpoint.address, port: endpoint.port }
   }
-  const host = service.address === '' ? node.record.address : service.address
-  const result = `${isIPv6(host) ? `[${host}]` : host}:${Number(text)}`
+  if (number !== undefined) return { host: own, port: number }
+  if (service.port > 0 && service.port <= 65_535) return { host: own, port: service.port }
+  throw new LabelError(`${path}.server.port`, 'is missing and the service has no port: give one of the two')
+}
+
+/** Without a number the lowest port, as in Traefik's Docker provider, of those that can be reached. */
+function choose(endpoints: readonly Endpoint[], wanted: number | undefined): Endpoint | undefined {
+  const sorted = endpoints.toSorted(
+    (a, b) => a.containerPort - b.containerPort || a.port - b.port || (a.address < b.address ? -1 : 1),
+  )
+  const usable = (each: Endpoint) => each.problem === undefined
+  if (wanted === undefined) return sorted.find(usable) ?? sorted[0]
+  const inside = sorted.filter(({ containerPort }) => containerPort === wanted)
+  return inside.find(usable) ?? sorted.find((each) => each.port === wanted && usable(each)) ?? inside[0]
+}
+
+function listed(endpoints: readonly Endpoint[]): string {
+  return endpoints
+    .map(({ containerPort, port }) =>
+      port > 0 && port !== containerPort ? `${containerPort} (${port} on its host)` : String(containerPort),
+    )
+    .join(', ')
+}
+
+function portNumber(text: string | undefined, label: string): number | undefined {
+  if (text === undefined) return undefined
+  if (!/^[0-9]{1,5}$/.test(text) || Number(text) < 1 || Number(text) > 65535) {
+    throw new LabelError(label, 'must be a port from 1 to 65535')
+  }
+  return Number(text)
+}
+
+function hostPort({ host, port }: Place, path: string): string {
+  const result = `${isIPv6(host) ? `[${host}]` : host}:${port}`
   checkUrl(
     `http://${result}`,
     `${path}.server`,

@@ -73,7 +73,7 @@ const BAD: readonly (readonly [yaml: string, ...lines: string[]])[] = [
   ],
   [
     'providers: { traefik: { entrypoints: [web] } }',
-    'F:1: providers.traefik.entrypoints: unknown key; did you mean "entry_points"? allowed: entry_points',
+    'F:1: providers.traefik.entrypoints: unknown key; did you mean "entry_points"? allowed: version, domain, node_hosts, entry_points, cert_resolver',
   ],
   [
     'node: { name: a }\nhttp: { listen: "127.0.0.1:1" }\nnode: { name: b }',
@@ -275,6 +275,14 @@ const BAD: readonly (readonly [yaml: string, ...lines: string[]])[] = [
   ['node: *x', 'F:1: not valid YAML at column 7: there is no anchor &x before it'],
 ]
 
+const TRAEFIK = {
+  version: '3.0',
+  domain: null,
+  nodeHosts: true,
+  entryPoints: [],
+  certResolver: null,
+}
+
 t.test('each bad file is refused with the place, the key, the value and what is allowed', (t) => {
   for (const [yaml, ...lines] of BAD) t.strictSame(refusal(yaml), lines, JSON.stringify(yaml.slice(0, 60)))
   t.ok(BAD.length > 50)
@@ -331,7 +339,7 @@ t.test('an empty configuration is one node on loopback', (t) => {
     kv: { valueBytesMax: 524_288 },
     sessions: { ttlMinMs: 10_000, ttlFactor: 2 },
     checks: { scripts: 'off', dockerSocket: '/var/run/docker.sock', deregisterMinMs: 60_000 },
-    providers: { traefik: { entryPoints: [] } },
+    providers: { traefik: TRAEFIK },
     file: null,
   }
   const env = { STATE_DIRECTORY: '/srv/state:/srv/other' }
@@ -440,7 +448,7 @@ providers: { traefik: { entry_points: [ websecure, web ] } }
     kv: { valueBytesMax: 4_194_304 },
     sessions: { ttlMinMs: 1_000, ttlFactor: 1 },
     checks: { scripts: 'on', dockerSocket: '/run/docker.sock', deregisterMinMs: 300_000 },
-    providers: { traefik: { entryPoints: ['websecure', 'web'] } },
+    providers: { traefik: { ...TRAEFIK, entryPoints: ['websecure', 'web'] } },
     file: config.file,
   })
   t.end()
@@ -576,10 +584,32 @@ t.test('the cluster key is found among the credentials of systemd', (t) => {
   t.end()
 })
 
+t.test('the settings of the Traefik provider', (t) => {
+  const file = `providers:
+  traefik:
+    version: v3.4.1
+    domain: Example.com
+    node_hosts: false
+    entry_points: [websecure]
+    cert_resolver: le`
+  t.strictSame(load(file).providers.traefik, {
+    version: '3.4',
+    domain: 'example.com',
+    nodeHosts: false,
+    entryPoints: ['websecure'],
+    certResolver: 'le',
+  })
+  for (const version of ['"3"', '"2.11"', 'latest', '"3.x"']) {
+    t.match(refusal(`providers: { traefik: { version: ${version} } }`), [/is not a release.*from 3\.0 on$/])
+  }
+  t.match(refusal('providers: { traefik: { version: 3.4 } }'), [/put it in quotes/])
+  t.end()
+})
+
 t.test('the Traefik provider can be switched off', (t) => {
   t.equal(load('providers: { traefik: false }').providers.traefik, null)
-  t.strictSame(load('providers: { traefik: true }').providers.traefik, { entryPoints: [] })
-  t.strictSame(load('providers: { traefik: }').providers.traefik, { entryPoints: [] })
+  t.strictSame(load('providers: { traefik: true }').providers.traefik, TRAEFIK)
+  t.strictSame(load('providers: { traefik: }').providers.traefik, TRAEFIK)
   t.equal(load(null, { env: { CONSTELLATION_PROVIDERS_TRAEFIK: 'false' } }).providers.traefik, null)
   t.end()
 })

@@ -47,7 +47,15 @@ export const CONFIG: Config = {
   checks: { scripts: 'off', dockerSocket: '/nonexistent/docker.sock', deregisterMinMs: 60_000 },
   log: { level: 'info', format: 'auto' },
   snapshots: null,
-  providers: { traefik: { entryPoints: [] } },
+  providers: {
+    traefik: {
+      version: '3.0',
+      domain: null,
+      nodeHosts: true,
+      entryPoints: [],
+      certResolver: null,
+    },
+  },
   file: null,
 }
 

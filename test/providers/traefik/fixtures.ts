@@ -3,6 +3,7 @@ import type {
   CatalogInstance,
   CatalogNode,
   CheckStatus,
+  Endpoint,
   ServiceInstance,
 } from '../../../discovery/catalog/types.ts'
 import { DerivedCatalog } from '../../discovery/derived-catalog.ts'
@@ -21,6 +22,10 @@ export interface InstanceSpec {
   readonly labels?: Readonly<Record<string, string>>
   readonly tags?: readonly string[]
   readonly meta?: Readonly<Record<string, string>>
+  /** Labels of its source, such as a container. */
+  readonly own?: Readonly<Record<string, string>>
+  readonly endpoints?: readonly Endpoint[]
+  readonly cordoned?: boolean
 }
 
 let created = 0
@@ -39,6 +44,8 @@ export function instance(spec: InstanceSpec): CatalogInstance {
     weights: { passing: 1, warning: 1 },
     enableTagOverride: false,
     taggedAddresses: {},
+    ...(spec.own === undefined ? {} : { labels: spec.own }),
+    ...(spec.endpoints === undefined ? {} : { endpoints: spec.endpoints }),
   }
   const name = spec.node ?? 'n1'
   created += 1
@@ -53,7 +60,7 @@ export function instance(spec: InstanceSpec): CatalogInstance {
       checks: new Map(),
     },
     alive: spec.alive ?? true,
-    cordoned: false,
+    cordoned: spec.cordoned ?? false,
     createIndex: created,
     modifyIndex: created,
   }

@@ -188,9 +188,6 @@ t.test('what it refuses, and what it says', (t) => {
       }),
     { message: /gives servers twice/ },
   )
-  t.throws(() => parse({ 'traefik.http.services.s.loadbalancer.strategy': 'p2c' }, '3.3'), {
-    message: /needs Traefik 3\.4, configured is 3\.3/,
-  })
   t.end()
 })
 
@@ -238,5 +235,29 @@ t.test('any label gives a LabelError or something the decoder accepts but for se
     }),
     { numRuns: 500 },
   )
+  t.end()
+})
+
+t.test('a field the release lacks is left out, the rest is read, and who asked is told', (t) => {
+  const labels = new Map(
+    Object.entries({
+      'traefik.http.services.s.loadbalancer.strategy': 'p2c',
+      'traefik.http.services.s.loadbalancer.passhostheader': 'false',
+      'traefik.http.middlewares.m.ratelimit.redis.tls.ca': 'x',
+      'traefik.http.middlewares.m.ratelimit.redis.db': '1',
+    }),
+  )
+  const told: string[] = []
+  const onTooNew = ({ label, since }: { label: string; since: string }) => told.push(`${label} ${since}`)
+  t.equal(
+    canonicalJson(parseLabels(labels, { release: '3.3', onTooNew })),
+    '{"http":{"services":{"s":{"loadBalancer":{"passHostHeader":false}}}}}',
+  )
+  t.same(told, [
+    'traefik.http.middlewares.m.ratelimit.redis.db 3.4',
+    'traefik.http.middlewares.m.ratelimit.redis.tls.ca 3.4',
+    'traefik.http.services.s.loadbalancer.strategy 3.4',
+  ])
+  t.match(canonicalJson(parseLabels(labels, { release: '3.4' })), /p2c.*|redis/)
   t.end()
 })

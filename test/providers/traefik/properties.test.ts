@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { canonicalJson } from '../../../providers/traefik/json.ts'
-import { renderTraefik } from '../../../providers/traefik/render.ts'
+import { type RenderOptions, type RenderVariant, renderTraefik } from '../../../providers/traefik/render.ts'
 import { decodeBody } from '../../../providers/traefik/strict-decoder.ts'
 import { FakeCatalog, type InstanceSpec, instance } from './fixtures.ts'
 
@@ -55,6 +55,18 @@ const labels = fc
     { weight: 1, arbitrary: fc.array(fc.oneof(goodLabel, anyLabel), { maxLength: 4 }) },
   )
   .map((list) => Object.fromEntries(list))
+const ownLabel: fc.Arbitrary<readonly [string, string]> = fc.oneof(
+  fc.tuple(fc.constant('constellation.tier'), fc.constantFrom('0', '1', '7', 'priority')),
+  fc.tuple(fc.constant('constellation.weight'), fc.constantFrom('0', '1', '5')),
+  fc.tuple(fc.constant('constellation.canary'), fc.constantFrom('0', '10', '100')),
+  fc.tuple(fc.constant('constellation.mirror'), fc.constantFrom('0', '20')),
+  fc.tuple(
+    fc.constantFrom('constellation.local-first', 'constellation.drain'),
+    fc.constantFrom('true', 'false'),
+  ),
+  fc.tuple(fc.constant('constellation.failover'), fc.constantFrom('502-504')),
+)
+const ownLabels = fc.array(ownLabel, { maxLength: 3 }).map((list) => Object.fromEntries(list))
 const spec: fc.Arbitrary<InstanceSpec> = fc.record({
   node: fc.constantFrom('n1', 'n2', 'n3'),
   id: fc.uuid(),
@@ -64,11 +76,24 @@ const spec: fc.Arbitrary<InstanceSpec> = fc.record({
   port: fc.constantFrom(0, 80, 8080),
   status: fc.constantFrom('passing' as const, 'warning' as const, 'critical' as const),
   labels,
+  own: ownLabels,
 })
 const specs = fc.array(spec, { maxLength: 8 })
-const options = { entryPoints: ['web'] }
-const bodyOf = (list: readonly InstanceSpec[]) =>
-  renderTraefik(new FakeCatalog(list.map(instance)), options).body
+const release = fc.constantFrom('3.0', '3.3', '3.4', '3.5', '3.6', '3.7')
+const variant = fc.record({
+  local: fc.constantFrom('n1', 'n2'),
+  priorities: fc.constantFrom(new Map(), new Map([['n2', 5]])),
+})
+const bodyOf = (
+  list: readonly InstanceSpec[],
+  options: Partial<RenderOptions> = {},
+  poller: RenderVariant = {},
+) =>
+  renderTraefik(
+    new FakeCatalog(list.map(instance)),
+    { entryPoints: ['web'], domain: 'example.com', certResolver: 'le', ...options },
+    poller,
+  ).body
 
 /** Paths of objects with nothing in them. */
 function empties(node: unknown, path: string): string[] {
@@ -79,9 +104,9 @@ function empties(node: unknown, path: string): string[] {
 
 t.test('every document is accepted by the strict decoder, not empty, and sorted', (t) => {
   fc.assert(
-    fc.property(specs, (list) => {
-      const body = bodyOf(list)
-      const { accepted, empty, errors } = decodeBody(body)
+    fc.property(specs, release, variant, (list, release, poller) => {
+      const body = bodyOf(list, { release }, poller)
+      const { accepted, empty, errors } = decodeBody(body, { release })
       if (!accepted || empty) throw new Error(JSON.stringify(errors))
       const document = JSON.parse(body)
       const bad = empties(document, '').filter(

@@ -303,12 +303,24 @@ t.test('labels without effect are reported and harm nothing', (t) => {
   t.end()
 })
 
-t.test('a release that lacks a field gets no document with it', (t) => {
-  const labels = { ...rule, 'traefik.http.services.web.loadbalancer.strategy': 'p2c' }
-  t.match(render([{ labels }], { release: '3.3' }).problems, [
-    { code: 'label', message: /needs Traefik 3\.4, configured is 3\.3/ },
+t.test('a release that lacks a field or a value gets no document with it, and everything else', (t) => {
+  const strategy = (value: string) => ({ ...rule, 'traefik.http.services.web.loadbalancer.strategy': value })
+  const old = render([{ labels: strategy('p2c') }], { release: '3.3' })
+  t.match(old.problems, [
+    {
+      code: 'version',
+      label: 'traefik.http.services.web.loadbalancer.strategy',
+      message: /needs Traefik 3\.4, configured is 3\.3/,
+    },
   ])
-  t.same(render([{ labels }], { release: '3.4' }).problems, [])
+  t.equal(old.body, render([{ labels: rule }]).body)
+  t.same(render([{ labels: strategy('p2c') }], { release: '3.4' }).problems, [])
+  const between = render([{ labels: strategy('leasttime') }], { release: '3.5' })
+  t.match(between.problems, [{ code: 'version', message: /leasttime needs Traefik 3\.6/ }])
+  t.equal(between.body, old.body)
+  t.match(render([{ labels: strategy('P2C') }]).problems, [
+    { code: 'label', message: /must be one of wrr, p2c/ },
+  ])
   t.end()
 })
 

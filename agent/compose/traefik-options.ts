@@ -1,0 +1,20 @@
+import type { Member } from '../../discovery/membership/types.ts'
+import { DEFAULT_PRIORITY } from '../../providers/traefik/compose.ts'
+import { compareText } from '../../providers/traefik/merge.ts'
+import type { RenderOptions } from '../../providers/traefik/render.ts'
+import type { TraefikConfig } from '../config/types.ts'
+
+/** The settings as the view takes them. */
+export function traefikOptions(settings: TraefikConfig): RenderOptions {
+  const { version, domain, nodeHosts, entryPoints, certResolver } = settings
+  return { release: version, domain, nodeHosts, entryPoints, certResolver }
+}
+
+/** `node.priority` by name of the node, of those that say one other than the default. */
+export function prioritiesOf(members: readonly Member[]): ReadonlyMap<string, number> {
+  const said = members.flatMap(({ name, meta }) => {
+    const priority = Number(meta.priority ?? DEFAULT_PRIORITY)
+    return Number.isInteger(priority) && priority !== DEFAULT_PRIORITY ? [[name, priority] as const] : []
+  })
+  return new Map(said.sort(([a], [b]) => compareText(a, b)))
+}
