@@ -100,8 +100,6 @@ export class Invariants implements WorldObserver {
       if (left !== undefined && incarnation <= left)
         throw new SwimViolation('one that left is not revived by old news', `${about} left with ${left}`)
     }
-    if (status === 'failed' && previous?.status === 'left')
-      throw new SwimViolation('one that left is not given up', about)
   }
 
   #accused(viewer: SimMember, member: MemberRecord): void {

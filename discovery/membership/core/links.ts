@@ -121,6 +121,17 @@ export class Links {
     if (!this.keeps(id)) this.#drop(id)
   }
 
+  /** Whether a lost connection is being judged, and nobody has reached the member since. */
+  hasEvidence(id: NodeId): boolean {
+    return this.#dials.get(id)?.evidence ?? false
+  }
+
+  /** Whether there was an attempt since the connection was lost, or one is under way. */
+  isTried(id: NodeId): boolean {
+    const dial = this.#dials.get(id)
+    return dial !== undefined && (dial.underWay || dial.outcome !== null)
+  }
+
   /** How the last attempt since the connection was lost ended; null while none has. */
   outcome(id: NodeId): DialOutcome | null {
     return this.#dials.get(id)?.outcome ?? null

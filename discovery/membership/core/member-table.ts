@@ -47,6 +47,8 @@ export class MemberTable {
   readonly #departed: Departed
   readonly #claims: NameClaims
   #fullReported = false
+  /** This node learns of most of the cluster at once: what is new here is news to nobody else. */
+  #newcomer = false
   /** When the next suspicion is due; null: to be found out. */
   #nextSuspicionAt: number | null = Number.POSITIVE_INFINITY
 
@@ -113,8 +115,11 @@ export class MemberTable {
   /** Applies another node's full state. A remote `failed` only makes a living member suspect, so that it can refute. */
   merge(from: NodeId, entries: readonly SyncEntry[], now: number): boolean {
     if (this.self.status !== 'left') this.#claims.testimony(this.self, this.#live, from, entries)
+    const strangers = entries.filter(({ member: m }) => isLive(m) && !this.#entries.has(m.id)).length
+    this.#newcomer = strangers > this.#live
     let refuted = false
     for (const entry of entries) refuted = this.#mergeOne(from, entry, now) || refuted
+    this.#newcomer = false
     return refuted
   }
 
@@ -234,7 +239,7 @@ export class MemberTable {
     this.#endSuspicion(update.id)
     this.#departed.forget(update.id)
     this.#set({ ...update, status: 'alive' }, now)
-    this.#queue.push(update)
+    if (known || !this.#newcomer) this.#queue.push(update)
   }
 
   /** True if this is older than what is known of a node that is gone. Whoever still believes it is told. */
@@ -282,7 +287,9 @@ export class MemberTable {
 
   #failed(update: AccusationUpdate, now: number): void {
     const known = this.get(update.id)
-    if (!known || update.incarnation < known.incarnation || !isLive(known)) return
+    if (!known || update.incarnation < known.incarnation) return
+    // One that is gone and died again in a later life: what is older than that is not to revive it.
+    if (!isLive(known) && update.incarnation === known.incarnation) return
     this.#endSuspicion(update.id)
     this.#set({ ...known, status: 'failed', incarnation: update.incarnation }, now)
     this.#queue.push(update)
@@ -299,9 +306,10 @@ export class MemberTable {
       if (news && prune) this.#queue.push(update)
       return
     }
-    if (incarnation < known.incarnation || (known.status === 'left' && !prune)) return
+    const again = known.status === 'left' && incarnation === known.incarnation
+    if (incarnation < known.incarnation || (again && !prune)) return
     this.#endSuspicion(id)
-    if (known.status !== 'left') this.#set({ ...known, status: 'left', incarnation }, now)
+    if (!again) this.#set({ ...known, status: 'left', incarnation }, now)
     if (prune) this.#forget({ ...known, status: 'left', incarnation }, now, true)
     this.#queue.push(update)
     this.#admitWaiting(known.name, now)
@@ -313,6 +321,11 @@ export class MemberTable {
       let refuted = false
       if (isLive(member)) refuted = this.apply(aliveOf(member), now)
       if (member.status === 'left') return this.apply({ status: 'left', id, incarnation }, now)
+      const known = this.get(id)
+      if (member.status === 'failed' && known && !isLive(known)) {
+        if (incarnation > known.incarnation) this.#set({ ...member }, now - ageMs)
+        return false
+      }
       // A suspicion the sender may only have heard of is no independent confirmation of one that is open here.
       if (member.status !== 'alive' && !this.#suspicions.has(id)) {
         refuted = this.apply({ status: 'suspect', id, incarnation, from }, now) || refuted

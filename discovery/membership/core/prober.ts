@@ -259,10 +259,13 @@ export class Prober {
       return
     }
     const refused = this.#links.outcome(probe.target) === 'refused'
+    const tried = this.#links.isTried(probe.target)
     this.#links.endEvidence(probe.target)
-    // Without a nack from somebody who lives, the fault may be here: the ordinary suspicion goes on.
+    // Without a nack from somebody who lives, the fault may be here: that is for an ordinary suspicion. And who has so many to dial
+    // that this one's turn has not come was cut off itself, and knows nothing of the others.
     const helpersLive = [...probe.helpers].some((id) => this.#table.get(id)?.status === 'alive')
     if (refused && (probe.nacks.size > 0 || !helpersLive)) this.#verdicts.onGone(probe.target, now)
+    else if (tried) this.#verdicts.onSilent(probe.target, now)
   }
 
   #tickRelays(now: number): void {

@@ -142,8 +142,8 @@ export class SwimCore {
 
   /** Time passed. A call much later than `deadline` means that this process stood still, and blames nobody for it. */
   tick(now: number): SwimAction[] {
-    this.#now = now
     this.#forgiveStall(now)
+    this.#now = now
     if (!this.#left) {
       this.#prober.tick(now)
       for (const id of this.#table.suspectsToLookAt(now)) this.#prober.probe(id, now)
@@ -158,6 +158,7 @@ export class SwimCore {
 
   /** A message from a peer. */
   message(from: NodeId, message: SwimMessage, now: number): SwimAction[] {
+    this.#forgiveStall(now)
     this.#now = now
     const outdated = this.#applyAll(message.updates, now)
     if (outdated && message.type !== 'ping') {
@@ -193,14 +194,16 @@ export class SwimCore {
     return this.#drain()
   }
 
-  /** The last connection to `id` closed: evidence against it, but no proof. */
+  /**
+   * The last connection to `id` closed: it is dialled and asked for through others. That alone accuses nobody: who was cut off or
+   * given up loses all its connections at once, and would have everybody refute.
+   */
   peerDisconnected(id: NodeId, now: number): SwimAction[] {
     this.#now = now
     const member = this.#table.get(id)
     const judged = member !== undefined && isLive(member) && !this.#left
     this.#links.disconnected(id, judged, now)
     if (judged) {
-      this.#accuse('suspect', id, now)
       this.#prober.judge(id, now)
       this.#links.tick(now)
     }
@@ -218,6 +221,7 @@ export class SwimCore {
   dialed(id: NodeId, outcome: DialOutcome, now: number): SwimAction[] {
     this.#now = now
     this.#links.dialed(id, outcome, now)
+    if (outcome !== 'connected' && this.#links.hasEvidence(id)) this.#accuse('suspect', id, now)
     return this.#drain()
   }
 
@@ -388,7 +392,8 @@ export class SwimCore {
    */
   #forgiveStall(now: number): void {
     const { stallMs } = this.#timings
-    const lateMs = now - this.#prober.deadline
+    // Nothing changes between two calls: the driver was to call when this was due, or at once if it was due already.
+    const lateMs = now - Math.max(this.#now, this.deadline)
     if (lateMs <= stallMs) return
     this.#prober.shift(lateMs + stallMs)
     this.#table.shift(lateMs + stallMs)
