@@ -165,6 +165,7 @@ export class Agent {
       client,
       leases,
       userEvents: events,
+      caughtUpIndex: () => readiness.caughtUpIndex,
     })
     const http = buildHttpServer(
       { config, version: VERSION },

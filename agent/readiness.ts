@@ -19,7 +19,7 @@ export class AgentReadiness {
   readonly #now: () => number
   #lastBeat: number
   #synced = false
-  #caughtUp = false
+  #caughtUpIndex: number | null = null
   #stopping = false
 
   constructor(collaborators: {
@@ -46,15 +46,20 @@ export class AgentReadiness {
    * behind it is. Ends with the signal.
    */
   async catchUp(signal: AbortSignal): Promise<void> {
-    while (!this.#caughtUp && !signal.aborted) {
+    while (this.#caughtUpIndex === null && !signal.aborted) {
       try {
         await this.#consensus.read('default', { timeoutMs: CATCH_UP_MS, signal })
-        this.#caughtUp = true
+        this.#caughtUpIndex = this.#consensus.status().appliedIndex
       } catch (error) {
         // It has waited for a leader inside; any other failure ends the agent elsewhere.
         if (!isConsensusError(error, 'CST_NO_LEADER')) return
       }
     }
+  }
+
+  /** Log index up to which this node had applied when `catchUp` had succeeded; null until then. */
+  get caughtUpIndex(): number | null {
+    return this.#caughtUpIndex
   }
 
   stopping(): void {
@@ -72,7 +77,7 @@ export class AgentReadiness {
     else if (status.clusterId === null) reasons.push('this node is not part of a cluster yet')
     else if (status.leader === null)
       reasons.push('no leader is known: a majority of the voters cannot be reached')
-    else if (!this.#caughtUp) reasons.push('this node has not caught up with the leader yet')
+    else if (this.#caughtUpIndex === null) reasons.push('this node has not caught up with the leader yet')
     if (this.#foreign.reason !== null) reasons.push(this.#foreign.reason)
     if (!this.#catalog.synced) reasons.push('the catalogue has not been exchanged with another node yet')
     return reasons

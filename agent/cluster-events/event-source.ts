@@ -10,6 +10,8 @@ export interface ClusterEventSourceCollaborators {
   readonly events: Pick<ClusterEventLog, 'add'>
   readonly membership: Pick<Membership, 'members' | 'get' | 'local' | 'onChange'>
   readonly catalog: {
+    /** Records were exchanged with another node, or there is none. */
+    readonly synced: boolean
     services(): ReadonlyMap<string, unknown>
     instances(service: string): readonly CatalogInstance[]
     onServices(listener: (names: ReadonlySet<string>) => void): () => void
@@ -17,6 +19,8 @@ export interface ClusterEventSourceCollaborators {
   readonly client: Pick<ConsensusClient, 'status' | 'onStatus' | 'watch'>
   readonly leases: { list(): readonly LeaseInfo[]; onChange(listener: () => void): () => void }
   readonly userEvents: Pick<UserEvents, 'list' | 'onEvent'>
+  /** Log index up to which this node had applied what was committed when it found the leader; null until it has. */
+  readonly caughtUpIndex: () => number | null
 }
 
 interface Seen {
@@ -24,7 +28,11 @@ interface Seen {
   readonly data: Readonly<Record<string, unknown>>
 }
 
-/** Turns what changes in membership, catalogue, leases and leadership into events, from the moment it is started. */
+/**
+ * Turns what changes in membership, catalogue, leases and leadership into events, from the moment it is started. A node that
+ * starts learns what the others have known for long: decisions that it catches up with, and services that it hears of in its
+ * first exchange, are no events.
+ */
 export class ClusterEventSource {
   readonly #with: ClusterEventSourceCollaborators
   /** Instances by service, by node and id. */
@@ -94,13 +102,22 @@ export class ClusterEventSource {
       const healthy = [...after.values()].filter(({ up }) => up).length
       for (const [key, { up, data }] of after) {
         const wasUp = before.get(key)?.up ?? false
-        if (up !== wasUp) events.add(up ? 'service-up' : 'service-down', { ...data, healthy })
+        if (up !== wasUp && this.#isNewsOf(data.node))
+          events.add(up ? 'service-up' : 'service-down', { ...data, healthy })
       }
       for (const [key, { up, data }] of before) {
-        if (up && !after.has(key))
+        if (up && !after.has(key) && this.#isNewsOf(data.node))
           events.add('service-down', { ...data, healthy, reason: 'it is registered no more' })
       }
     }
+  }
+
+  /** Whether a change of a service on this node just happened, rather than was just heard of. */
+  #isNewsOf(node: unknown): boolean {
+    const { catalog, caughtUpIndex, client, membership } = this.#with
+    // Old cordons come and go while it catches up. Without a leader none does.
+    const isCurrent = caughtUpIndex() !== null || client.status().leader === null
+    return isCurrent && (catalog.synced || node === membership.local().name)
   }
 
   #status(status: ConsensusStatus): void {
@@ -118,6 +135,7 @@ export class ClusterEventSource {
     const before = this.#cordoned
     const after = cordonsOf(this.#with.client.status())
     this.#cordoned = after
+    if (this.#with.caughtUpIndex() === null) return
     for (const id of new Set([...before.keys(), ...after.keys()])) {
       const standing = after.get(id)
       if (standing === before.get(id)) continue
@@ -126,11 +144,14 @@ export class ClusterEventSource {
   }
 
   #leases(): void {
+    const caughtUpIndex = this.#with.caughtUpIndex()
     for (const lease of this.#with.leases.list()) {
       const before = this.#holders.get(lease.name)
       if (before?.holder === lease.holder && before.session === lease.session) continue
       this.#holders.set(lease.name, lease)
       const { name, holder, fencingToken } = lease
+      // The keeper of the leases looks a moment later than the log is applied.
+      if (caughtUpIndex === null || (fencingToken !== null && fencingToken <= caughtUpIndex)) continue
       this.#with.events.add('lease-moved', {
         lease: name,
         holder,

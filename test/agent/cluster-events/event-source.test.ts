@@ -10,10 +10,14 @@ import { check, FakeMembership, record, service } from '../../discovery/catalog/
 
 const log = pino({ level: 'silent' })
 
-async function setup(t: { teardown(fn: () => Promise<void>): void }) {
+async function setup(
+  t: { teardown(fn: () => Promise<void>): void },
+  options: { readonly fresh?: boolean } = {},
+) {
   const membership = new FakeMembership('a')
   const catalog = new CatalogStore({ membership, log })
   catalog.start()
+  if (!options.fresh) catalog.markSynced()
   const events = new ClusterEventLog({ wall: () => 0, log })
   const listeners = {
     status: (_: ConsensusStatus) => {},
@@ -22,7 +26,14 @@ async function setup(t: { teardown(fn: () => Promise<void>): void }) {
     user: () => {},
   }
   const world = {
-    status: { leader: null, term: 1, cordoned: [], draining: [] } as unknown as ConsensusStatus,
+    caughtUpIndex: options.fresh ? null : (5 as number | null),
+    status: {
+      leader: null,
+      term: 1,
+
+      cordoned: [],
+      draining: [],
+    } as unknown as ConsensusStatus,
     leases: [] as LeaseInfo[],
     userEvents: [] as UserEvent[],
   }
@@ -56,6 +67,7 @@ async function setup(t: { teardown(fn: () => Promise<void>): void }) {
         return none
       },
     },
+    caughtUpIndex: () => world.caughtUpIndex,
   })
   await source.start()
   t.teardown(() => source.stop())
@@ -176,6 +188,45 @@ t.test('what came before the start is no event', async (t) => {
   await source.start()
   membership.set('b', { meta: { a: 'b' } })
   t.same(await told(), [])
+})
+
+t.test('what a node that starts catches up with is no event', async (t) => {
+  const { membership, catalog, listeners, world, told } = await setup(t, { fresh: true })
+  membership.set('b')
+  t.match(await told(), [{ type: 'node-joined' }])
+  catalog.put(record('b', 1, [service('web-1'), service('web-2')]), 0)
+  t.same(await told(), [], 'services of its first exchange')
+  catalog.put(record('a', 1, [service('web-1')]), 0)
+  t.match(await told(), [{ type: 'service-up', node: 'a', healthy: 3 }], 'but its own are news')
+  catalog.markSynced()
+  catalog.put(record('b', 2, [service('web-1')]), 0)
+  t.match(await told(), [{ type: 'service-down', node: 'b' }], 'without a leader too')
+
+  world.status = { ...world.status, leader: 'b' }
+  listeners.status(world.status)
+  t.match(await told(), [{ type: 'leader-changed' }])
+  const cordon = (...cordoned: string[]) => {
+    world.status = { ...world.status, cordoned }
+    catalog.setCordoned(new Set(cordoned))
+    listeners.cordons()
+  }
+  const lease = { name: 'dns', holder: 'b', fencingToken: 7, session: 's', heldBySelf: false }
+  cordon('b')
+  cordon()
+  world.leases = [lease]
+  listeners.leases()
+  cordon('b')
+  t.same(await told(), [], 'what is in the log already')
+  world.caughtUpIndex = 20
+  t.same(await told(), [])
+  cordon()
+  t.match(await told(), [{ type: 'node-uncordoned' }, { type: 'service-up', node: 'b' }])
+  world.leases = [{ ...lease, fencingToken: 20, session: 't' }]
+  listeners.leases()
+  t.same(await told(), [], 'seen late')
+  world.leases = [{ ...lease, holder: 'a', fencingToken: 21, session: 'u' }]
+  listeners.leases()
+  t.match(await told(), [{ type: 'lease-moved', holder: 'a', previous: 'b' }])
 })
 
 t.test('the log remembers a bounded number, and says when it has forgotten', async (t) => {
