@@ -10,6 +10,7 @@ const QUERY_MS = 500
 const WAITERS_PER_NODE = 2
 const RESTART_MS = 45_000
 const SERVICES = 6
+const KEYS = 50
 const UP_MS = 30_000
 
 /** What clients and operators did, and how often it failed: an agent that is being restarted refuses. */
@@ -77,7 +78,7 @@ export class Churn {
 
   async #change(): Promise<void> {
     const agent = this.#random.pick(this.#fleet.up)
-    const service = `churn-${this.#random.between(1, SERVICES)}`
+    const service = `churn-${1 + this.#random.below(SERVICES)}`
     const own = this.#registered.get(agent.name) ?? new Set()
     this.#registered.set(agent.name, own)
     if (!own.has(service)) {
@@ -103,7 +104,7 @@ export class Churn {
 
   async #write(): Promise<void> {
     const agent = this.#random.pick(this.#fleet.up)
-    if (await agent.put(`churn/${this.#random.between(1, 50)}`, String(Date.now()))) this.counts.writes++
+    if (await agent.put(`churn/${this.#random.below(KEYS)}`, String(Date.now()))) this.counts.writes++
     else this.counts.refused++
   }
 

@@ -38,6 +38,8 @@ const ROOT = join(import.meta.dirname, '../../..')
 /** Share of the time after which what is held should have settled. */
 const WARM_UP = 0.25
 const RISE_SHARE = 0.05
+/** From this length on, everything that can happen must have happened. */
+const FULL_MS = 5 * 60_000
 /** A rise below this is none: bytes, or counts. */
 const LEAST: Readonly<Partial<Record<keyof Resources, number>>> = {
   heapBytes: 1 << 20,
@@ -83,7 +85,12 @@ export async function runSoak(options: SoakOptions): Promise<SoakResult> {
     untrack()
   }
   const slopes = slopesOf(samples, options.ms / 60_000)
-  problems.push(...fleet.crashes, ...fleet.falseDeaths(), ...rises(slopes))
+  problems.push(
+    ...fleet.crashes,
+    ...fleet.falseDeaths(),
+    ...rises(slopes),
+    ...undone(churn.counts, options.ms),
+  )
   if (signal.aborted) problems.push('stopped before its time')
   const keep = options.keep || problems.length > 0
   const falseDeaths = fleet.falseDeaths()
@@ -138,6 +145,13 @@ function rises(slopes: SoakResult['slopes']): readonly string[] {
       ]
     }),
   )
+}
+
+/** A soak in which something never happened says nothing about it. */
+function undone(counts: ChurnCounts, ms: number): readonly string[] {
+  if (ms < FULL_MS) return []
+  const { refused: _, ...wanted } = counts
+  return Object.entries(wanted).flatMap(([what, count]) => (count > 0 ? [] : [`no ${what} in all that time`]))
 }
 
 function line(
