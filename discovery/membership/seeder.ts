@@ -8,7 +8,6 @@ export interface SeederOptions {
   readonly join: readonly string[]
   /** Addresses of members of an earlier run. Given up some time after others are known. */
   readonly remembered: readonly string[]
-  readonly dialTimeoutMs: number
   readonly backoffMinMs: number
   readonly backoffMaxMs: number
 }
@@ -80,9 +79,8 @@ export class Seeder {
   }
 
   async #dial(address: string, alone: boolean): Promise<PeerId | undefined> {
-    const signal = AbortSignal.any([this.#stopped.signal, AbortSignal.timeout(this.#options.dialTimeoutMs)])
     try {
-      return await this.#with.dial(address, signal)
+      return await this.#with.dial(address, this.#stopped.signal)
     } catch (error) {
       if (!this.#stopped.signal.aborted) this.#report(address, alone, error)
       return undefined

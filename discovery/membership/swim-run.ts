@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import { MeshError } from '../mesh/errors.ts'
+import { NobodyListensError } from '../mesh/errors.ts'
 import type { Mesh, PeerId } from '../mesh/types.ts'
 import { FlapDamper, type MemberEvent } from './core/flap-damper.ts'
 import { isLive } from './core/member-table.ts'
@@ -17,7 +17,6 @@ import { decodeMessage, encodeMessage } from './wire.ts'
 
 /** Channel of the messages of the protocol. */
 export const CHANNEL = 'swim'
-const DIAL_TIMEOUT_MS = 3000
 
 /** Who takes part in this run, and where the others may be. */
 export interface SwimRunOptions {
@@ -98,7 +97,6 @@ export class SwimRun {
       {
         join,
         remembered,
-        dialTimeoutMs: DIAL_TIMEOUT_MS,
         backoffMinMs: timings.dialBackoffMinMs,
         backoffMaxMs: timings.dialBackoffMaxMs,
       },
@@ -235,16 +233,15 @@ export class SwimRun {
 
   async #dial(id: PeerId, address: string): Promise<void> {
     const { mesh, now } = this.#with
-    const signal = AbortSignal.any([this.#stopped.signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)])
+    const { signal } = this.#stopped
     let outcome: 'connected' | 'refused' | 'failed' = 'failed'
     try {
       // Another identity at that address proves that the member is not there any more.
       outcome = (await mesh.dial(address, signal)) === id ? 'connected' : 'refused'
     } catch (error) {
-      const refused = error instanceof MeshError && error.code === 'MSH_UNREACHABLE' && !signal.aborted
-      if (refused) outcome = 'refused'
+      if (error instanceof NobodyListensError) outcome = 'refused'
     }
-    if (!this.#stopped.signal.aborted) this.perform(this.core.dialed(id, outcome, now()))
+    if (!signal.aborted) this.perform(this.core.dialed(id, outcome, now()))
   }
 
   /** Nothing in it is expected to fail; what does anyway is logged. */

@@ -3,15 +3,15 @@ import type { Logger } from 'pino'
 import { formatAddress, multiaddrToAddress, parseAddress, resolveHost, toMultiaddr } from './address.ts'
 import { Backoff } from './backoff.ts'
 import { ComingConnections } from './coming-connections.ts'
-import { MeshError } from './errors.ts'
+import { ANSWERED, DialPatience, type DialPatienceOptions } from './dial-patience.ts'
+import { MeshError, NobodyListensError } from './errors.ts'
 import type { MeshMetrics } from './metrics.ts'
 import type { Refusals } from './refusals.ts'
 import type { PeerEvent, PeerId } from './types.ts'
 
 /** How peers are dialled. */
-export interface ConnectionsOptions {
+export interface ConnectionsOptions extends DialPatienceOptions {
   readonly self: PeerId
-  readonly dialTimeoutMs: number
   readonly connectionsMax: number
   readonly onDemandMax: number
 }
@@ -253,15 +253,21 @@ export class Connections {
     if (!this.#hasPlace(peer)) throw this.#full()
     // An agreed end is on its way: the connection under it must not be taken for the new one.
     const force = peer !== undefined && this.#open.has(peer) && this.current(peer) === undefined
-    const timeout = AbortSignal.timeout(this.#options.dialTimeoutMs)
-    const signals = [timeout, this.#stopped.signal]
+    const patience = new DialPatience(this.#options)
+    const signals = [patience.signal, this.#stopped.signal]
     const until = AbortSignal.any(signal === undefined ? signals : [...signals, signal])
     let failure: unknown
     try {
       for (const ip of await abortable(resolveHost(host), until)) {
         try {
           const connection = await this.#coming.attempt(() =>
-            this.#host.dial(toMultiaddr(ip, port, peer), { signal: until, force }),
+            this.#host.dial(toMultiaddr(ip, port, peer), {
+              signal: until,
+              force,
+              onProgress: ({ type }: { readonly type: string }) => {
+                if (type === ANSWERED) patience.answered()
+              },
+            }),
           )
           this.#metrics.dials.inc({ result: 'ok' })
           return connection
@@ -272,9 +278,11 @@ export class Connections {
       }
     } catch (error) {
       failure = error
+    } finally {
+      patience.end()
     }
     this.#metrics.dials.inc({ result: 'failed' })
-    const error = this.#explain(address, failure, until, timeout)
+    const error = this.#explain(address, failure, until, patience)
     this.#log.debug({ peer, address, err: error }, 'dial failed')
     throw error
   }
@@ -288,17 +296,17 @@ export class Connections {
     )
   }
 
-  #explain(address: string, failure: unknown, until: AbortSignal, timeout: AbortSignal): MeshError {
+  #explain(address: string, failure: unknown, until: AbortSignal, patience: DialPatience): MeshError {
     if (this.#stopped.signal.aborted) return new MeshError('MSH_STOPPED', 'the mesh is stopped')
     const text = failure instanceof Error ? failure.message : String(failure)
     const unreachable = (reason: string) =>
       new MeshError('MSH_UNREACHABLE', `${address}: ${reason}`, { cause: failure })
     if (/this node itself|dial self/.test(text)) return unreachable('that is this node itself')
     if (failure instanceof MeshError) return failure
-    if (timeout.aborted) return unreachable(`no answer within ${this.#options.dialTimeoutMs} ms`)
+    if (patience.signal.aborted) return unreachable(patience.complaint)
     if (until.aborted) return unreachable('the attempt was given up')
     const code = failure instanceof Error && 'code' in failure ? failure.code : undefined
-    if (code === 'ECONNREFUSED') return unreachable('nobody listens there (connection refused)')
+    if (code === 'ECONNREFUSED') return new NobodyListensError(address, { cause: failure })
     if (code === 'EHOSTUNREACH' || code === 'ENETUNREACH') return unreachable(`there is no route (${code})`)
     if (/does not match expected remote identity/.test(text)) return unreachable('another node answers there')
     return unreachable(text)

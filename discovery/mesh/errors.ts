@@ -26,3 +26,11 @@ export class MeshError extends Error {
     this.code = code
   }
 }
+
+/** The machine answered that nobody listens at this address: the one thing about a failed dial that proves something. */
+export class NobodyListensError extends MeshError {
+  constructor(address: string, options: { cause?: unknown } = {}) {
+    super('MSH_UNREACHABLE', `${address}: nobody listens there (connection refused)`, options)
+    this.name = 'NobodyListensError'
+  }
+}

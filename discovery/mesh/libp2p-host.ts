@@ -73,6 +73,8 @@ export async function createHost(
       // The default of 5 per second and host refuses a cluster that starts behind one address.
       inboundConnectionThreshold: INBOUND_PER_SECOND_MAX,
       inboundUpgradeTimeout: options.limits.handshakeTimeoutMs + ENCRYPTION_TIMEOUT_MS,
+      // Each dial brings a signal of its own, which ends it sooner.
+      addressDialTimeout: options.limits.dialTimeoutMs + options.limits.handshakeTimeoutMs,
       reconnectRetries: 0,
     },
     services: {

@@ -10,9 +10,9 @@ export interface MeshLimits {
   readonly requestsInFlightMax: number
   /** Largest payload of one gossip message, in bytes. */
   readonly gossipBytesMax: number
-  /** Time to reach a peer: name resolution, TCP, encryption and proof together. */
+  /** Time until a peer that is dialled has said its first word: name resolution and TCP included. */
   readonly dialTimeoutMs: number
-  /** Time both sides have for the proof of membership; an inbound connection has one second more in all. */
+  /** Time from there on, on both sides, for encryption and the proof of membership; an inbound connection has one second more in all. */
   readonly handshakeTimeoutMs: number
   /** Silence on a stream before its other end is asked for a sign of life; three unanswered questions end the connection. */
   readonly keepAliveMs: number
@@ -32,7 +32,7 @@ export const DEFAULT_LIMITS: MeshLimits = Object.freeze({
   requestsInFlightMax: 1_024,
   gossipBytesMax: 1024 * 1024,
   dialTimeoutMs: 5_000,
-  handshakeTimeoutMs: 5_000,
+  handshakeTimeoutMs: 15_000,
   keepAliveMs: 15_000,
   connectionsMax: 128,
   onDemandMax: 512,

@@ -10,6 +10,7 @@ import { type NoiseComponents, noise } from '@libp2p/noise'
 import { lpStream } from '@libp2p/utils'
 import { multiaddrToAddress } from './address.ts'
 import type { Keyring } from './cluster-key.ts'
+import { ANSWERED } from './dial-patience.ts'
 import { MeshError } from './errors.ts'
 import type { RefusalReason } from './metrics.ts'
 import {
@@ -87,6 +88,7 @@ export class MembershipProof implements ConnectionEncrypter {
     options?: SecureConnectionOptions,
   ): Promise<SecuredConnection> {
     joinWrites(connection)
+    answered(options)
     return await this.#prove(
       connection,
       await this.#noise.secureOutbound(connection, options),
@@ -211,6 +213,14 @@ export class MembershipProof implements ConnectionEncrypter {
       text: 'it does not accept our cluster key (check cluster.key_file on both sides)',
     }
   }
+}
+
+/** The peer has agreed to this encryption: its first word. The options are those of the dial, with the listener for its progress. */
+function answered(options: SecureConnectionOptions | undefined): void {
+  const { onProgress } = (options ?? {}) as {
+    readonly onProgress?: (event: { readonly type: string }) => void
+  }
+  onProgress?.({ type: ANSWERED })
 }
 
 /**

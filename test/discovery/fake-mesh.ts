@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, hash, type KeyObject, sign, verify } from 'node:crypto'
-import { MeshError } from '../../discovery/mesh/errors.ts'
+import { MeshError, NobodyListensError } from '../../discovery/mesh/errors.ts'
 import type { Mesh, PeerEvent, PeerId, RequestOptions } from '../../discovery/mesh/types.ts'
 
 type MessageHandler = (from: PeerId, payload: Uint8Array) => void
@@ -82,7 +82,7 @@ export class FakeMesh implements Mesh {
     signal?.throwIfAborted()
     const peer = this.#net.atAddress(address)
     if (!this.running || !peer || this.#net.isCut(this.id, peer.id)) {
-      throw new MeshError('MSH_UNREACHABLE', `${address}: nobody listens there`)
+      throw new NobodyListensError(address)
     }
     if (peer.id === this.id) throw new MeshError('MSH_UNREACHABLE', `${address}: that is this node itself`)
     this.addLink(peer)

@@ -12,7 +12,7 @@ function book() {
   const events: PeerEvent[] = []
   const shared = { log: pino({ level: 'silent' }), metrics: new MeshMetrics(), now: () => clock.now }
   const connections = new Connections(
-    { self: 'self', dialTimeoutMs: 1_000, connectionsMax: 4, onDemandMax: 2 },
+    { self: 'self', dialTimeoutMs: 1_000, handshakeTimeoutMs: 1_000, connectionsMax: 4, onDemandMax: 2 },
     {
       ...shared,
       host: {

@@ -1,4 +1,4 @@
-import { createServer } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { bytes, makeNode, metric, type TestScope, text, until } from './cluster.ts'
@@ -243,6 +243,41 @@ t.test('a dial ends with its signal and with its time', async (t) => {
     code: 'MSH_UNREACHABLE',
     message: 'given up',
   })
+})
+
+t.test('a dial to a peer that has answered goes on beyond its time: the peer is busy', async (t) => {
+  const delayMs = 400
+  const { a, b } = await pair(t, { dialTimeoutMs: 1_500 })
+  await Promise.all([a.mesh.start(), b.mesh.start()])
+  const { port } = new URL(`tcp://${b.mesh.advertise}`)
+  // Whatever b says arrives late, so that each of the round trips of a handshake is long but none is lost.
+  const slow = createServer((near) => {
+    const far = connect(Number(port), '127.0.0.1')
+    near.on('data', (data) => far.write(data))
+    far.on('data', (data) => void sleep(delayMs).then(() => near.write(data)))
+    for (const socket of [near, far]) {
+      t.teardown(() => socket.destroy())
+      socket.on('error', () => {})
+    }
+  })
+  await new Promise<void>((resolve) => slow.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => slow.close())
+  const began = performance.now()
+  const address = `127.0.0.1:${(slow.address() as AddressInfo).port}`
+  t.equal(await a.mesh.dial(address), b.mesh.id)
+  t.ok(performance.now() - began > 1_500, 'or this test shows nothing')
+})
+
+t.test('only a refused connection counts as proof that nobody listens', async (t) => {
+  const { a } = await pair(t, { dialTimeoutMs: 100 })
+  await a.mesh.start()
+  const server = createServer((socket) => socket.destroy())
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = `127.0.0.1:${(server.address() as AddressInfo).port}`
+  const outcome = () => a.mesh.dial(address).then(String, (error: Error) => error.name)
+  t.not(await outcome(), 'NobodyListensError', 'somebody listens, and hangs up')
+  await new Promise((resolve) => server.close(resolve))
+  t.equal(await outcome(), 'NobodyListensError')
 })
 
 t.test('another node at a known address is not taken for the one expected there', async (t) => {
