@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { KvOperation, TransactionOutcome } from '../../consensus/client.ts'
+import { MembershipError } from '../../discovery/membership/errors.ts'
 import { declareOperations, retractOperations } from '../declared/declaration.ts'
 import { parseDeclaredKey } from '../declared/keys.ts'
 import { bodyJson } from './body.ts'
@@ -35,7 +36,8 @@ export function addDeclarationRoutes(routes: RouteTable, context: HttpContext): 
     url: '/v1/catalog/deregister',
     permission: 'service:write',
     tag: 'catalog',
-    summary: 'Take back what was declared: a node with all on it, a service with its checks, or a check.',
+    summary:
+      'Take back what was declared: a node with all on it, a service with its checks, or a check. A failed member is declared left.',
     body: CatalogDeregistrationSchema,
     responses: DONE,
     handler: (request, reply) => deregister(context, request, reply),
@@ -72,7 +74,21 @@ async function deregister(
   const { view } = await context.consensus.read('default', leaderCall(reply))
   const { errors } = await carryOut(context, reply, retractOperations(view, retraction))
   if (errors[0] !== undefined) throw refused(errors[0].what)
+  if (retraction.serviceId === '' && retraction.checkId === '') leaveIfFailed(context, retraction.node)
   return sendJson(request, reply, true)
+}
+
+/** Tools clear the catalogue of dead nodes so. A living one says again what it is, and stays. */
+function leaveIfFailed({ membership }: HttpContext, node: string): void {
+  for (const { id, name, status } of membership.members()) {
+    if (name !== node || status !== 'failed') continue
+    try {
+      membership.forceLeave(id)
+    } catch (error) {
+      // It has come back meanwhile.
+      if (!(error instanceof MembershipError)) throw error
+    }
+  }
 }
 
 /** Waits until this node shows what was decided so far: who reads here after the answer finds it. */

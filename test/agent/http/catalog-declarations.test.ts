@@ -116,6 +116,20 @@ t.test(
   },
 )
 
+t.test('deregistering a failed member declares it left; a living one stays', async (t) => {
+  const { deregister, get, membership } = await declaredHarness(t)
+  t.equal((await deregister({ Node: 'n2' })).body, 'true')
+  t.equal(membership.get('n2')?.status, 'alive')
+  membership.set('n2', { status: 'failed' })
+  t.equal((await deregister({ Node: 'n2', ServiceID: 'web' })).body, 'true')
+  t.equal((await deregister({ Node: 'n2', CheckID: 'serfHealth' })).body, 'true')
+  t.match(await get('/v1/catalog/service/web'), [{ Node: 'n2' }], 'a part of it is what it said last')
+  t.equal((await deregister({ Node: 'n2' })).body, 'true')
+  t.equal(membership.get('n2')?.status, 'left')
+  t.equal(await get('/v1/catalog/node/n2'), null)
+  t.same(await get('/v1/catalog/service/web'), [])
+})
+
 t.test(
   'deregistering takes a check, a service with its checks, or the node with all, and is idempotent',
   async (t) => {

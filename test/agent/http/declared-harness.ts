@@ -17,7 +17,7 @@ export async function declaredHarness(t: Test) {
   const consensus = new FakeConsensus()
   const declared = new DeclaredNodes({ client: consensus, catalog: store, log })
   await declared.start()
-  const made = harness({ consensus, catalog: store, declared })
+  const made = harness({ consensus, catalog: store, declared, membership })
   t.teardown(async () => {
     await declared.stop()
     await made.app.close()

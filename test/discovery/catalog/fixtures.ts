@@ -144,7 +144,9 @@ export class FakeMembership implements Membership {
     this.set(this.#self, { meta })
   }
 
-  forceLeave(): void {}
+  forceLeave(id: string): void {
+    this.set(id, { status: 'left' })
+  }
 
   onEvent(): () => void {
     return () => {}
