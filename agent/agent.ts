@@ -10,6 +10,7 @@ import { VERSION } from './cli/version.ts'
 import { ClusterEventLog } from './cluster-events/event-log.ts'
 import { ClusterEventSource } from './cluster-events/event-source.ts'
 import { composeDecisions, type Decisions } from './compose/decisions.ts'
+import { composeDocker, type DockerParts } from './compose/docker.ts'
 import { composeFacts, type Facts } from './compose/facts.ts'
 import { Parts } from './compose/parts.ts'
 import { ReloadableTraefik } from './compose/traefik.ts'
@@ -56,6 +57,7 @@ interface Surface {
   readonly backups: Backups
   readonly backupMetrics: BackupMetrics
   readonly eventSource: ClusterEventSource
+  readonly docker: DockerParts
   readonly http: FastifyInstance
   readonly dns: DnsServer
 }
@@ -158,6 +160,7 @@ export class Agent {
       { keys: new KeyBackup(client), wall },
     )
     const clusterEvents = new ClusterEventLog({ wall, log: this.#logger('events') })
+    const docker = composeDocker(config, facts, { logger: (part) => this.#logger(part), metrics })
     const eventSource = new ClusterEventSource({
       events: clusterEvents,
       membership,
@@ -182,6 +185,7 @@ export class Agent {
         clusterEvents,
         leases,
         traefik,
+        docker: docker.report,
         readiness,
         log: this.#logger('http'),
         metrics,
@@ -200,7 +204,7 @@ export class Agent {
       { catalog: store, log: this.#logger('dns'), metrics },
     )
     const backupMetrics = new BackupMetrics(metrics)
-    return { declared, foreign, readiness, traefik, backups, backupMetrics, eventSource, http, dns }
+    return { declared, foreign, readiness, traefik, backups, backupMetrics, eventSource, docker, http, dns }
   }
 
   #composeTraefik({ catalog, membership }: Facts, readiness: AgentReadiness): ReloadableTraefik | null {
@@ -229,6 +233,7 @@ export class Agent {
     await parts.start('keyring', facts.keyring)
     await parts.start('catalog', facts.catalog)
     await parts.start('health', facts.health)
+    await parts.start('the Docker source', surface.docker.source)
     await parts.start('events', facts.events)
     await parts.start('cluster events', surface.eventSource)
     parts.add('http', () => surface.http.close())

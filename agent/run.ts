@@ -95,6 +95,6 @@ function applyReload(agent: Agent, log: Logger, old: Config, next: Config): Conf
     ...old,
     node: { ...old.node, priority: next.node.priority },
     log: { ...old.log, level: next.log.level },
-    providers: { traefik: traefik === null ? null : (next.providers.traefik ?? traefik) },
+    providers: { ...old.providers, traefik: traefik === null ? null : (next.providers.traefik ?? traefik) },
   }
 }

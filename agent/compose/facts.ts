@@ -9,6 +9,7 @@ import { RingStore } from '../../discovery/keyring/ring-store.ts'
 import { SwimMembership } from '../../discovery/membership/swim-membership.ts'
 import { readClusterKey } from '../../discovery/mesh/cluster-key.ts'
 import { Libp2pMesh } from '../../discovery/mesh/libp2p-mesh.ts'
+import { resultBeforeFirstLook } from '../../providers/docker/checks.ts'
 import { formatHostPort } from '../config/host-port.ts'
 import type { Config } from '../config/types.ts'
 import { SelfDescription } from './self-description.ts'
@@ -61,7 +62,13 @@ export async function composeFacts(
   await results.load()
   const catalog = new GossipCatalog(
     { name: node.name, address: mesh.advertise, meta: node.meta, dataDir },
-    { mesh, membership, log: logger('catalog'), metrics, lastResult: (id) => results.get(id) },
+    {
+      mesh,
+      membership,
+      log: logger('catalog'),
+      metrics,
+      lastResult: (id) => results.get(id) ?? resultBeforeFirstLook(id),
+    },
   )
   const { local, store } = catalog
   const { dockerSocket, scripts } = config.checks

@@ -1,6 +1,7 @@
 import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
+import { dockerConfig } from './docker-settings.ts'
 import { ConfigError, type ConfigProblem, fileReason, formatProblem, quoteValue } from './errors.ts'
 import { isLoopback } from './host-port.ts'
 import { checkKeyFile } from './key-file.ts'
@@ -146,7 +147,7 @@ function assemble(
     },
     log: { level: get('log.level') ?? 'info', format: get('log.format') ?? 'auto' },
     snapshots: snapshots(found, absolute(get('data_dir') ?? defaultDataDir(env), env), env, warnings),
-    providers: { traefik: traefikConfig(get) },
+    providers: { docker: dockerConfig(get), traefik: traefikConfig(get) },
     file: sources.file === null ? null : resolve(sources.file),
   })
 }

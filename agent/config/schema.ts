@@ -1,4 +1,5 @@
 import { resolverAddress, timesToLive, timeToLive } from './dns-values.ts'
+import { DOCKER_SETTINGS, type DockerSettingValues } from './docker-settings.ts'
 import { TRAEFIK_SETTINGS, type TraefikSettingValues } from './traefik-settings.ts'
 import type { Config, HostPort } from './types.ts'
 import {
@@ -18,7 +19,7 @@ import {
 } from './values.ts'
 
 /** What each setting holds once it was read. The keys are the dotted paths of the YAML file. */
-export interface SettingValues extends TraefikSettingValues {
+export interface SettingValues extends DockerSettingValues, TraefikSettingValues {
   'node.name': string
   'node.priority': number
   'node.meta': Readonly<Record<string, string>>
@@ -395,6 +396,7 @@ export const SETTINGS: { readonly [Path in SettingPath]: Setting<SettingValues[P
     reloadable: false,
     read: (config) => config.snapshots?.directory ?? null,
   },
+  ...DOCKER_SETTINGS,
   ...TRAEFIK_SETTINGS,
 }
 

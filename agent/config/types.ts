@@ -1,3 +1,5 @@
+import type { EngineAddress } from '../../providers/docker/types.ts'
+
 /** An address to listen on or to dial. `host` may be a name, an IPv4 or an unbracketed IPv6 address. */
 export interface HostPort {
   readonly host: string
@@ -13,6 +15,17 @@ export interface TraefikConfig {
   readonly nodeHosts: boolean
   readonly entryPoints: readonly string[]
   readonly certResolver: string | null
+}
+
+/** Where the containers of this host are read from, and what becomes of them. */
+export interface DockerConfig {
+  readonly socket: EngineAddress
+  readonly exposeByDefault: boolean
+  /** Where published ports are reached; null = the host of the mesh address. */
+  readonly address: string | null
+  readonly routableNetworks: readonly string[]
+  /** Whether containers may be restarted. Default false. */
+  readonly restart: boolean
 }
 
 /** The settings of one agent after flags, environment, file and defaults were merged and checked. Frozen. */
@@ -105,7 +118,11 @@ export interface Config {
     /** Default "snapshots" in the data directory. */
     readonly directory: string
   } | null
-  readonly providers: { readonly traefik: TraefikConfig | null }
+  readonly providers: {
+    /** Null = the containers of this host are no services; the default. */
+    readonly docker: DockerConfig | null
+    readonly traefik: TraefikConfig | null
+  }
   /** The file the settings came from, for a reload; null = none. */
   readonly file: string | null
 }

@@ -7,6 +7,7 @@ import type { UserEvents } from '../../discovery/events/types.ts'
 import type { HealthRunner } from '../../discovery/health/types.ts'
 import type { Keys } from '../../discovery/keyring/types.ts'
 import type { Membership } from '../../discovery/membership/types.ts'
+import type { DockerReport } from '../../providers/docker/report.ts'
 import type { ClusterEventLog } from '../cluster-events/event-log.ts'
 import type { Config } from '../config/types.ts'
 import type { Backups } from '../snapshot/backups.ts'
@@ -78,6 +79,8 @@ export interface HttpCollaborators {
   readonly leases: { list(): readonly LeaseInfo[] }
   /** Null when the provider is not configured. */
   readonly traefik: TraefikView | null
+  /** The containers of this host and what became of them; null or absent when the provider is not configured. */
+  readonly docker?: (() => DockerReport) | null
   readonly readiness: Readiness
   readonly log: Logger
   readonly metrics: Registry

@@ -11,6 +11,7 @@ const INDEX_PAGE = `Constellation agent
 /api/v1/leases     leases and who holds them
 /api/v1/raft       state of Raft
 /api/v1/traefik    dynamic configuration for Traefik
+/api/v1/docker     containers of this host and what became of them
 /v1/               Consul-compatible API
 /openapi.json      description of every route
 /metrics           metrics for Prometheus

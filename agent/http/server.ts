@@ -22,6 +22,7 @@ import { Connections, requireHost } from './connections.ts'
 import { installConsulParams } from './consul-params.ts'
 import { ConsulCatalog } from './consul-service.ts'
 import { addCoordinateRoutes } from './coordinate.ts'
+import { addDockerRoutes } from './docker.ts'
 import { addEventRoutes } from './events.ts'
 import { installFailureReplies, sendFailure } from './failure-replies.ts'
 import { addForceLeaveRoute } from './force-leave.ts'
@@ -159,6 +160,7 @@ function addRoutes(app: FastifyInstance, context: HttpContext): void {
   addAutopilotRoutes(routes, context)
   addKeyringRoutes(routes, context)
   addUsageRoutes(routes, context)
+  addDockerRoutes(routes, context)
   addSnapshotRoutes(routes, context)
   addApiRoutes(routes, context)
   addKvWatchRoutes(routes, context)

@@ -41,8 +41,6 @@ export interface Wishes {
   readonly check: CheckWish | null
   readonly restart: RestartWish | null
   readonly runOnce: boolean
-  /** Milliseconds; null if nothing is said. */
-  readonly drainMs: number | null
   /** What views read: every `traefik.*` label as it is, and every `constellation.*` label that can be used, in lower case. */
   readonly labels: Readonly<Record<string, string>>
   readonly problems: readonly DockerProblem[]
@@ -84,10 +82,20 @@ const LABELS: Readonly<Record<string, Reader>> = {
   },
   network: nonEmpty,
   tags: list,
-  tier: (value) => range(value, 0, 99, 'a whole number from 0 to 99; 0 is the first to get traffic'),
-  weight: (value) => range(value, 0, 65_535, 'a whole number from 0 to 65535'),
-  canary: (value) => range(value, 0, 100, 'a whole number of percent'),
-  mirror: (value) => range(value, 0, 100, 'a whole number of percent'),
+  // What the Traefik view reads too, with the same bounds.
+  tier: (value) => {
+    if (value === 'priority') return value
+    return range(value, 0, 1000, 'a whole number from 0 to 1000, of which 0 is the first, or priority')
+  },
+  weight: (value) => range(value, 0, 1000, 'a whole number from 0 to 1000'),
+  canary: (value) => range(value.replace(/%$/, ''), 0, 100, 'a whole number of percent'),
+  mirror: (value) => range(value.replace(/%$/, ''), 0, 100, 'a whole number of percent'),
+  failover: (value) => {
+    if (!list(value).every((item) => /^[1-5][0-9]{2}(-[1-5][0-9]{2})?$/.test(item))) {
+      throw new Error('must be statuses such as 502-504 or 500,503')
+    }
+    return value
+  },
   'local-first': flag,
   'run-once': flag,
   dns: (value) => {
@@ -96,7 +104,7 @@ const LABELS: Readonly<Record<string, Reader>> = {
     if (bad !== undefined || names.length === 0) throw new Error('must be DNS names with commas between them')
     return names
   },
-  drain: (value) => duration(value, 0, 3_600_000),
+  drain: flag,
   restart: (value) => {
     if (value !== 'on-unhealthy' && value !== 'no') throw new Error('must be on-unhealthy or no')
     return value === 'on-unhealthy'
@@ -212,7 +220,6 @@ export function readLabels(all: Readonly<Record<string, string>>, options: Label
     check: checkWish(values, problems),
     restart: restartWish(values),
     runOnce: (values.get('run-once') as boolean | undefined) ?? false,
-    drainMs: (values.get('drain') as number | undefined) ?? null,
     labels: Object.fromEntries([...labels].slice(0, LIMITS.labels)),
     problems,
   }

@@ -82,6 +82,13 @@ export function translate(container: Container, options: TranslateOptions): Tran
       message: 'constellation.restart has no effect: the container has no HEALTHCHECK',
     })
   }
+  if (wishes.runOnce) {
+    problems.push({
+      code: 'unused',
+      about: 'constellation.run-once',
+      message: 'constellation.run-once is not acted on: the agent starts and stops no containers',
+    })
+  }
   const { status, output } = healthOf(container, main)
   const isRunning = container.state === 'running' || container.state === 'paused'
   return {

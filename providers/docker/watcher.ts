@@ -131,7 +131,6 @@ export class DockerWatcher {
         if (signal.aborted) break
         if (this.#standing.connected) failures = 0
         this.#lost(error)
-      } finally {
         this.#firstLook.resolve()
       }
       const ceilingMs = Math.min(this.#options.retryMsMax, RETRY_MS_FIRST * 2 ** Math.min(failures, 20))
@@ -175,6 +174,7 @@ export class DockerWatcher {
     this.#standing = { connected: true, info, error: null, sinceMs: timers.now() }
     log.info({ ...info, containers: this.#containers.size }, `watching the containers of ${info.product}`)
     this.#with.onChange()
+    this.#firstLook.resolve()
   }
 
   #lost(cause: unknown): void {

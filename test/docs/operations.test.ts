@@ -17,7 +17,13 @@ async function startAgent(t: Test) {
   const port = await freePort()
   const config = loadConfig({
     file: null,
-    flags: { data_dir: dataDir, 'http.listen': `127.0.0.1:${port}`, 'dns.listen': '127.0.0.1:0' },
+    flags: {
+      data_dir: dataDir,
+      'http.listen': `127.0.0.1:${port}`,
+      'dns.listen': '127.0.0.1:0',
+      'providers.docker.socket': join(dataDir, 'no-engine.sock'),
+      'providers.docker': 'true',
+    },
     env: {},
     hostname: 'n1',
   })

@@ -64,12 +64,15 @@ const BAD: readonly (readonly [yaml: string, ...lines: string[]])[] = [
   ['1: x', `F:1: 1: unknown key; allowed: ${SECTIONS}`],
   ['"a\\nb": 1', `F:1: a\\nb: unknown key; allowed: ${SECTIONS}`],
   ['<<: { http: {} }', `F:1: <<: unknown key; allowed: ${SECTIONS}`],
-  ['providers:\n  docker: {}', 'F:2: providers.docker: unknown key; allowed: traefik'],
+  [
+    'providers:\n  dokcer: {}',
+    'F:2: providers.dokcer: unknown key; did you mean "docker"? allowed: docker, traefik',
+  ],
   [
     'providers: { cloudflare: {}, tailscale: {}, warp: {} }',
-    'F:1: providers.cloudflare: unknown key; allowed: traefik',
-    'F:1: providers.tailscale: unknown key; allowed: traefik',
-    'F:1: providers.warp: unknown key; allowed: traefik',
+    'F:1: providers.cloudflare: unknown key; allowed: docker, traefik',
+    'F:1: providers.tailscale: unknown key; allowed: docker, traefik',
+    'F:1: providers.warp: unknown key; allowed: docker, traefik',
   ],
   [
     'providers: { traefik: { entrypoints: [web] } }',
@@ -227,6 +230,16 @@ const BAD: readonly (readonly [yaml: string, ...lines: string[]])[] = [
   ],
   ['data_dir: ""', 'F:1: data_dir: "" is empty; allowed: a path'],
   [
+    'providers: { docker: { socket: docker.sock, address: "a b", routable_networks: [ "x y" ] } }',
+    'F:1: providers.docker.socket: "docker.sock" does not start with "/"; allowed: /PATH/TO/SOCKET or tcp://HOST:PORT',
+    'F:1: providers.docker.address: "a b" is not an IP address or a host name; allowed: an IP address or a host name',
+    'F:1: providers.docker.routable_networks: "x y" is not the name of a network; allowed: the name of a network',
+  ],
+  [
+    'providers: { docker: { socket: "ssh://host" } }',
+    'F:1: providers.docker.socket: "ssh://host" is not a socket or a tcp:// address; allowed: /PATH/TO/SOCKET or tcp://HOST:PORT',
+  ],
+  [
     'providers: { traefik: maybe }',
     'F:1: providers.traefik: "maybe" is not true or false; allowed: true, false',
   ],
@@ -339,7 +352,7 @@ t.test('an empty configuration is one node on loopback', (t) => {
     kv: { valueBytesMax: 524_288 },
     sessions: { ttlMinMs: 10_000, ttlFactor: 2 },
     checks: { scripts: 'off', dockerSocket: '/var/run/docker.sock', deregisterMinMs: 60_000 },
-    providers: { traefik: TRAEFIK },
+    providers: { docker: null, traefik: TRAEFIK },
     file: null,
   }
   const env = { STATE_DIRECTORY: '/srv/state:/srv/other' }
@@ -407,7 +420,7 @@ snapshots: { every: 1h30m, keep: 7, directory: backups }
 kv: { value_bytes_max: 4194304 }
 sessions: { ttl_min: 1s, ttl_factor: 1 }
 checks: { scripts: on, docker_socket: /run/docker.sock, deregister_min: 5m }
-providers: { traefik: { entry_points: [ websecure, web ] } }
+providers: { docker: { socket: "tcp://127.0.0.1:2375", expose_by_default: true, address: 10.0.0.9, routable_networks: [ mesh ], restart: true }, traefik: { entry_points: [ websecure, web ] } }
 `)
   t.strictSame(config, {
     node: { name: 'n1', priority: 5, meta: { zone: 'a', rack: '2' } },
@@ -448,7 +461,16 @@ providers: { traefik: { entry_points: [ websecure, web ] } }
     kv: { valueBytesMax: 4_194_304 },
     sessions: { ttlMinMs: 1_000, ttlFactor: 1 },
     checks: { scripts: 'on', dockerSocket: '/run/docker.sock', deregisterMinMs: 300_000 },
-    providers: { traefik: { ...TRAEFIK, entryPoints: ['websecure', 'web'] } },
+    providers: {
+      docker: {
+        socket: { kind: 'tcp', host: '127.0.0.1', port: 2375 },
+        exposeByDefault: true,
+        address: '10.0.0.9',
+        routableNetworks: ['mesh'],
+        restart: true,
+      },
+      traefik: { ...TRAEFIK, entryPoints: ['websecure', 'web'] },
+    },
     file: config.file,
   })
   t.end()
@@ -603,6 +625,22 @@ t.test('the settings of the Traefik provider', (t) => {
     t.match(refusal(`providers: { traefik: { version: ${version} } }`), [/is not a release.*from 3\.0 on$/])
   }
   t.match(refusal('providers: { traefik: { version: 3.4 } }'), [/put it in quotes/])
+  t.end()
+})
+
+t.test('the Docker source is switched on by naming it', (t) => {
+  t.equal(load(null).providers.docker, null)
+  t.equal(load('providers: { docker: false }').providers.docker, null)
+  t.strictSame(load('providers: { docker: {} }').providers.docker, {
+    socket: { kind: 'unix', path: '/var/run/docker.sock' },
+    exposeByDefault: false,
+    address: null,
+    routableNetworks: [],
+    restart: false,
+  })
+  const podman = load('providers: { docker: { socket: "unix:///run/podman/podman.sock" } }')
+  t.strictSame(podman.providers.docker?.socket, { kind: 'unix', path: '/run/podman/podman.sock' })
+  t.ok(load(null, { env: { CONSTELLATION_PROVIDERS_DOCKER: 'true' } }).providers.docker)
   t.end()
 })
 

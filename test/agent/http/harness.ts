@@ -48,6 +48,7 @@ export const CONFIG: Config = {
   log: { level: 'info', format: 'auto' },
   snapshots: null,
   providers: {
+    docker: null,
     traefik: {
       version: '3.0',
       domain: null,

@@ -166,6 +166,7 @@ t.test('every route is described, with its permission', async (t) => {
     'GET /api/v1/status',
     'GET /api/v1/nodes',
     'GET /api/v1/services',
+    'GET /api/v1/docker',
     'GET /api/v1/events',
     'GET /api/v1/kv/watch',
     'GET /api/v1/leases',

@@ -181,7 +181,7 @@ t.test('a label that is unknown or wrong is named, and changes nothing else', as
         'constellation.wieght': '5',
         'constellation.tier': 'first',
         'constellation.canary': '101',
-        'constellation.drain': '20s',
+        'constellation.drain': 'true',
         'constellation.DNS': 'www.example.com',
         'constellation.tags': 'a, b,a',
         'constellation.meta.Team': 'Core',
@@ -194,14 +194,14 @@ t.test('a label that is unknown or wrong is named, and changes nothing else', as
   t.match(problems, [
     { code: 'unused', about: 'kop.namespace' },
     { code: 'value', about: 'constellation.canary', message: /percent/ },
-    { code: 'value', about: 'constellation.tier', message: /from 0 to 99/ },
+    { code: 'value', about: 'constellation.tier', message: /from 0 to 1000/ },
     { code: 'unknown', message: /did you mean constellation\.weight\?/ },
     { code: 'unused', about: 'constellation.check.interval' },
   ])
   t.same(service?.labels, {
     'constellation.enable': 'true',
     'constellation.dns': 'www.example.com',
-    'constellation.drain': '20s',
+    'constellation.drain': 'true',
     'constellation.tags': 'a, b,a',
     'constellation.meta.Team': 'Core',
     'constellation.check.interval': '5s',
