@@ -13,6 +13,8 @@ const RELAYS_MAX = 1024
 interface Probe {
   readonly seq: number
   readonly target: NodeId
+  /** The life of the target that is probed: silence says nothing about a later one. */
+  readonly incarnation: number
   /** Judges a lost connection: asks the others at once, and its failure is a verdict. */
   readonly evidence: boolean
   readonly helpers: Set<NodeId>
@@ -223,6 +225,7 @@ export class Prober {
     const probe: Probe = {
       seq,
       target,
+      incarnation: this.#table.get(target)?.incarnation ?? 0,
       evidence,
       helpers: new Set(),
       nacks: new Set(),
@@ -255,12 +258,13 @@ export class Prober {
       // Helpers that did not even nack say more about this node than about the target.
       const missing = probe.helpers.size - probe.nacks.size
       this.#awareness.apply(probe.helpers.size > 0 ? missing : 1)
-      this.#verdicts.onSilent(probe.target, now)
+      if (target.incarnation === probe.incarnation) this.#verdicts.onSilent(probe.target, now)
       return
     }
     const refused = this.#links.outcome(probe.target) === 'refused'
     const tried = this.#links.isTried(probe.target)
     this.#links.endEvidence(probe.target)
+    if (target.incarnation !== probe.incarnation) return
     // Without a nack from somebody who lives, the fault may be here: that is for an ordinary suspicion. And who has so many to dial
     // that this one's turn has not come was cut off itself, and knows nothing of the others.
     const helpersLive = [...probe.helpers].some((id) => this.#table.get(id)?.status === 'alive')
