@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import type { Catalog, CatalogInstance, CatalogNode } from '../catalog/types.ts'
 import { hexToAddress } from './address.ts'
 import { InstanceChooser } from './instances.ts'
@@ -137,9 +138,11 @@ export class DnsView {
     const servers: { readonly target: string; readonly addresses: ResourceRecord[] }[] = []
     for (const node of this.#catalog.nodes()) {
       const target = nodeName(node, scope)
-      if (!node.alive || !isName(target)) continue
+      const { address, declared } = node.record
+      // A declared node has no agent that would answer, and a name server no alias (RFC 2181 §10.3).
+      if (!node.alive || declared !== undefined || isIP(address) === 0 || !isName(target)) continue
       const addresses: ResourceRecord[] = []
-      pushAddress(addresses, scope.name, node.record.address, scope.type, scope.nodeTtl)
+      pushAddress(addresses, scope.name, address, scope.type, scope.nodeTtl)
       if (servers.push({ target, addresses }) === NAME_SERVERS_MAX) break
     }
     return servers

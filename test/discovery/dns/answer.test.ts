@@ -286,6 +286,21 @@ t.test('name servers', (t) => {
   t.end()
 })
 
+t.test('only agents with an IP address are name servers', (t) => {
+  const nodes = new FakeCatalog([
+    { name: 'a-printer', address: '10.0.0.8', declared: true },
+    { name: 'b', address: 'b.example.net' },
+    { name: 'c', address: '10.0.0.3' },
+  ])
+  const view = new DnsView(nodes, zone, () => 0)
+  const ask = (name: string, type: string) => view.answer({ name, type, class: 1 }).answers
+  t.match(ask('consul', 'NS'), [{ data: 'c.node.dc1.consul' }])
+  t.equal(ask('consul', 'NS').length, 1, 'a name server has no alias (RFC 2181 §10.3)')
+  t.match(ask('ns.consul', 'A'), [{ data: '10.0.0.3' }])
+  t.match(ask('a-printer.node.consul', 'A'), [{ data: '10.0.0.8' }])
+  t.end()
+})
+
 t.test('only passing instances, if so wished', (t) => {
   const onlyPassing = { onlyPassing: true }
   t.same(ask('web.service.consul', 'A', 0.999, onlyPassing).answers.length, 1)

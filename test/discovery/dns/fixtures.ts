@@ -12,6 +12,8 @@ export interface NodeSpec {
   readonly name: string
   readonly address: string
   readonly alive?: boolean
+  /** It has no agent. */
+  readonly declared?: boolean
   readonly meta?: Readonly<Record<string, string>>
   readonly services?: readonly (Partial<ServiceInstance> & { readonly status?: CheckStatus })[]
 }
@@ -42,6 +44,7 @@ export class FakeCatalog extends DerivedCatalog implements Catalog {
           meta: spec.meta ?? {},
           services,
           checks: new Map(),
+          ...(spec.declared === true ? { declared: { uuid: '', taggedAddresses: {} } } : {}),
         },
       }
       nodes.push(node)
