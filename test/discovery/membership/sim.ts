@@ -4,6 +4,7 @@ import type {
   MemberRecord,
   MemberState,
   SwimAction,
+  SwimMessage,
   SwimTimings,
 } from '../../../discovery/membership/core/types.ts'
 
@@ -20,7 +21,10 @@ interface SimNode {
   up: boolean
   pausedUntil: number
   ticking: number
-  readonly links: Set<string>
+  /** Who is connected, and when a message went there last. */
+  readonly links: Map<string, number>
+  /** Whom the core wants connected; null: everybody. */
+  kept: ReadonlySet<string> | null
   /** Verdicts reached here: `id → [time, status]` in order. */
   readonly history: { readonly at: number; readonly id: string; readonly status: MemberState }[]
   readonly conflicts: string[]
@@ -73,7 +77,8 @@ export class SimCluster {
       up: true,
       pausedUntil: 0,
       ticking: (old?.ticking ?? 0) + 1,
-      links: new Set(),
+      links: new Map(),
+      kept: null,
       history: [],
       conflicts: [],
     }
@@ -96,7 +101,7 @@ export class SimCluster {
   kill(id: string): void {
     const node = this.node(id)
     node.up = false
-    for (const other of [...node.links]) this.#disconnect(id, other)
+    for (const other of [...node.links.keys()]) this.#disconnect(id, other)
   }
 
   /** Power loss: nothing is closed, nothing answers. */
@@ -189,18 +194,54 @@ export class SimCluster {
   #perform(node: SimNode, action: SwimAction): void {
     if (action.type === 'send') {
       const { to, message } = action
-      if (!node.links.has(to) || this.#random() < (this.#options.loss ?? 0)) return
+      if (!node.links.has(to)) {
+        this.#connectFor(node, to, message)
+        return
+      }
+      node.links.set(to, this.now)
+      if (this.#random() < (this.#options.loss ?? 0)) return
       this.#deliver(node.id, to, (peer) => peer.core.message(node.id, message, this.now))
     } else if (action.type === 'dial') {
       this.#dial(node, action.id)
     } else if (action.type === 'close') {
       this.#disconnect(node.id, action.id)
+    } else if (action.type === 'keep') {
+      node.kept = action.ids && new Set(action.ids)
     } else if (action.type === 'sync') {
       this.#sync(node, action.peer)
     } else if (action.type === 'change') {
       node.history.push({ at: this.now, id: action.member.id, status: action.member.status })
     } else if (action.type === 'conflict') {
       node.conflicts.push(`${action.name}: ${action.holder.id} / ${action.newcomer.id}`)
+    }
+  }
+
+  /** In a partial mesh a message connects; over eight times the way, as the key agreement takes some turns. */
+  #connectFor(node: SimNode, to: string, message: SwimMessage): void {
+    if (node.kept === null || this.#cuts.has(`${node.id} ${to}`)) return
+    this.#at(this.now + 8 * this.#latency(), () => {
+      if (!node.up || !this.nodes.get(to)?.up || this.#cuts.has(`${node.id} ${to}`)) return
+      this.#connect(node.id, to)
+      this.#deliver(node.id, to, (peer) => peer.core.message(node.id, message, this.now))
+    })
+  }
+
+  /** Ends what neither end wants to keep and nobody has used, as the mesh does: by agreement. */
+  part(idleMs: number): void {
+    for (const node of this.nodes.values()) {
+      for (const [to, usedAt] of [...node.links]) {
+        const peer = this.node(to)
+        const wanted = [
+          [node, to],
+          [peer, node.id],
+        ] as const
+        if (!peer.up || wanted.some(([one, other]) => one.kept === null || one.kept.has(other))) continue
+        if (Math.max(usedAt, peer.links.get(node.id) ?? 0) > this.now - idleMs) continue
+        for (const [one, other] of wanted) {
+          one.links.delete(other)
+          this.#input(one, (core) => core.peerParted(other, this.now))
+        }
+      }
     }
   }
 
@@ -243,7 +284,7 @@ export class SimCluster {
     ] as const) {
       const node = this.node(x)
       if (node.links.has(y)) continue
-      node.links.add(y)
+      node.links.set(y, this.now)
       this.#input(node, (core) => core.peerConnected(y, this.now))
     }
   }
