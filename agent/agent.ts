@@ -160,7 +160,12 @@ export class Agent {
       { keys: new KeyBackup(client), wall },
     )
     const clusterEvents = new ClusterEventLog({ wall, log: this.#logger('events') })
-    const docker = composeDocker(config, facts, { logger: (part) => this.#logger(part), metrics })
+    const docker = composeDocker(config, facts, {
+      logger: (part) => this.#logger(part),
+      metrics,
+      client,
+      events: clusterEvents,
+    })
     const eventSource = new ClusterEventSource({
       events: clusterEvents,
       membership,
@@ -247,6 +252,8 @@ export class Agent {
     await parts.start('declared nodes', surface.declared)
     await dropBackupOnceLeading(config.dataDir, { client, log: this.#log })
     await parts.start('leases', leases)
+    const { restarter } = surface.docker
+    if (restarter !== null) await parts.start('restarts of containers', restarter)
     const invalidation = new SessionInvalidation(
       {},
       {

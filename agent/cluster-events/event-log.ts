@@ -14,6 +14,9 @@ export type ClusterEventType =
   | 'service-down'
   | 'leader-changed'
   | 'lease-moved'
+  | 'container-restarted'
+  | 'container-restart-failed'
+  | 'container-restart-held'
   | 'user-event'
 
 /** Something that happened. */

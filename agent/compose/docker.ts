@@ -1,17 +1,24 @@
+import { hostname } from 'node:os'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
+import type { ConsensusClient } from '../../consensus/client.ts'
 import { systemTimers } from '../../discovery/health/timers.ts'
 import { DockerEngine } from '../../providers/docker/docker-engine.ts'
 import { type DockerReport, dockerReport } from '../../providers/docker/report.ts'
+import { DockerRestarter } from '../../providers/docker/restarter.ts'
 import { DockerSource, forgetContainers } from '../../providers/docker/source.ts'
+import type { ClusterEventLog } from '../cluster-events/event-log.ts'
 import { suggest } from '../config/suggest.ts'
 import type { Config } from '../config/types.ts'
+import { ClusterRestartBrake } from '../restart-brake.ts'
 import type { Facts } from './facts.ts'
 import type { Part } from './parts.ts'
 
 /** The containers of this host as services of this node. */
 export interface DockerParts {
   readonly source: Part
+  /** Null when containers are not to be restarted. */
+  readonly restarter: Part | null
   /** Null when the source is off. */
   readonly report: (() => DockerReport) | null
 }
@@ -20,8 +27,14 @@ export interface DockerParts {
 export function composeDocker(
   config: Config,
   { catalog, health }: Pick<Facts, 'catalog' | 'health'>,
-  { logger, metrics }: { readonly logger: (part: string) => Logger; readonly metrics: Registry },
+  collaborators: {
+    readonly logger: (part: string) => Logger
+    readonly metrics: Registry
+    readonly client: ConsensusClient
+    readonly events: Pick<ClusterEventLog, 'add'>
+  },
 ): DockerParts {
+  const { logger, metrics, client, events } = collaborators
   const settings = config.providers.docker
   const { local } = catalog
   if (settings === null) {
@@ -29,11 +42,15 @@ export function composeDocker(
       start: async () => forgetContainers({ local, health }),
       stop: async () => {},
     }
-    return { source: forget, report: null }
+    return { source: forget, restarter: null, report: null }
   }
+  const engine = new DockerEngine({ address: settings.socket })
+  const timers = systemTimers
+  const log = logger('docker')
+  const { name: node } = config.node
   const source = new DockerSource(
     {
-      node: config.node.name,
+      node,
       exposeByDefault: settings.exposeByDefault,
       mayRestart: settings.restart,
       routableNetworks: settings.routableNetworks,
@@ -41,14 +58,30 @@ export function composeDocker(
       suggest,
     },
     {
-      engine: new DockerEngine({ address: settings.socket }),
+      engine,
       local,
       health,
-      timers: systemTimers,
+      timers,
       random: Math.random,
-      log: logger('docker'),
+      log,
       metrics,
     },
   )
-  return { source, report: () => dockerReport(source, settings.socket, systemTimers.now()) }
+  const restarter = new DockerRestarter(
+    { hostname: hostname() },
+    {
+      source,
+      engine,
+      brake: new ClusterRestartBrake({ node }, { client }),
+      timers,
+      log,
+      metrics: source.metrics,
+      onEvent: (event, data) => events.add(event, { node, ...data }),
+    },
+  )
+  return {
+    source,
+    restarter: settings.restart ? restarter : null,
+    report: () => dockerReport(source, settings.socket, timers.now()),
+  }
 }
