@@ -14,6 +14,7 @@ import type { Backups } from '../snapshot/backups.ts'
 import type { LogFeed } from '../telemetry/log-feed.ts'
 import type { ParkingLot } from './blocking.ts'
 import type { Authorizer } from './permissions.ts'
+import type { SharedRenders } from './shared-renders.ts'
 
 /** A lease as this node sees it. */
 export interface LeaseInfo {
@@ -97,6 +98,8 @@ export interface HttpContext extends HttpCollaborators {
   readonly version: string
   /** Where blocking queries wait. */
   readonly parking: ParkingLot
+  /** What those who wait for the same list are all sent. */
+  readonly renders: SharedRenders
 }
 
 /** What endpoint groups that only read the catalogue are given. */

@@ -8,8 +8,13 @@ export function renderJson(request: FastifyRequest, value: unknown): string {
 
 /** Sends JSON text. The type is exactly `application/json`: some clients compare it, so no charset is added. */
 export function sendJsonText(reply: FastifyReply, text: string): FastifyReply {
+  return sendJsonBytes(reply, Buffer.from(text))
+}
+
+/** Sends JSON that is bytes already, which others may send as well. */
+export function sendJsonBytes(reply: FastifyReply, bytes: Buffer): FastifyReply {
   // As bytes, because the framework adds a charset to a string.
-  return reply.header('content-type', 'application/json').send(Buffer.from(text))
+  return reply.header('content-type', 'application/json').send(bytes)
 }
 
 /** Sends a value as JSON. */

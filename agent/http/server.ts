@@ -40,6 +40,7 @@ import { routableUrl } from './raw-path.ts'
 import { RouteTable } from './routes.ts'
 import { addServiceMeshRoutes } from './service-mesh.ts'
 import { addSessionRoutes } from './session.ts'
+import { SHARED_RENDERS, SharedRenders } from './shared-renders.ts'
 import { addSnapshotRoutes } from './snapshot.ts'
 import { addStatusRoutes } from './status.ts'
 import { addTransactionRoutes } from './txn.ts'
@@ -117,7 +118,9 @@ export function buildHttpServer(options: HttpOptions, collaborators: HttpCollabo
     { parkedMax: limits.parkedMax, random: options.random ?? Math.random },
     collaborators,
   )
-  const context: HttpContext = { ...collaborators, config: options.config, version: options.version, parking }
+  const renders = new SharedRenders({ ...SHARED_RENDERS, now: () => performance.now() })
+  const { config, version } = options
+  const context: HttpContext = { ...collaborators, config, version, parking, renders }
   app.setValidatorCompiler(TypeBoxValidatorCompiler)
   // The shapes are ours and tested against their schemas; a serializer made from the schema would drop what it does not name.
   app.setSerializerCompiler(() => (value) => JSON.stringify(value))

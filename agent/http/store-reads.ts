@@ -6,7 +6,7 @@ import { DEFAULT_WAIT_MS, MAX_WAIT_MS } from './blocking.ts'
 import type { CatalogContext } from './collaborators.ts'
 import { badRequest } from './errors.ts'
 import { firstParam, hasParam } from './query.ts'
-import { clientSignal, renderJson, sendJsonText } from './replies.ts'
+import { clientSignal, renderJson, sendJsonBytes } from './replies.ts'
 
 /**
  * How long /v1 waits for a leader: shorter than the read timeout of Patroni (3.3 s), so that its clients see the
@@ -130,13 +130,20 @@ export async function sendCatalogRead(
 ): Promise<FastifyReply> {
   const options = readOptions(request)
   const { catalog, consensus } = context
+  const render = (): string => renderJson(request, read.value())
+  // The order of a list sorted by distance changes while nothing in the catalogue does.
+  const isShared = !hasParam(request.query, 'near')
   const answer = await context.parking.answer(
     options,
     {
       async read() {
-        const text = renderJson(request, read.value())
+        const storeIndex = catalog.index
+        const { text, bytes } = isShared
+          ? context.renders.get(request.originalUrl, storeIndex, render)
+          : { text: render(), bytes: null }
         const index = catalog.indexOf(read.selector)
-        return { index, storeIndex: catalog.index, fingerprint: text, answer: { text, index } }
+        const answer = { bytes: bytes ?? Buffer.from(text), index }
+        return { index, storeIndex, fingerprint: text, answer }
       },
       watch: (listener) => catalog.onChange(read.selector, listener),
     },
@@ -149,5 +156,5 @@ export async function sendCatalogRead(
     lastContactMs,
     consistency: 'stale',
   })
-  return sendJsonText(reply, answer.text)
+  return sendJsonBytes(reply, answer.bytes)
 }

@@ -2,7 +2,7 @@ import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { parseWait } from '../../../agent/http/store-reads.ts'
 import { CatalogStore } from '../../../discovery/catalog/store.ts'
-import { FakeMembership, record, service } from '../../discovery/catalog/fixtures.ts'
+import { check, FakeMembership, record, service } from '../../discovery/catalog/fixtures.ts'
 import { harness, until } from './harness.ts'
 
 const SERVICES = 50
@@ -67,6 +67,34 @@ t.test('of a thousand that wait for fifty services, those of the one that change
     if (Number(answer.headers['x-consul-index']) > index && answer.json().length === 1) continue
     t.fail(`${name}: ${answer.headers['x-consul-index']} after ${index}, ${answer.body}`)
   }
+})
+
+t.test('those who wait for one list are sent one rendering of it', async (t) => {
+  const { app, store, parked } = running(t)
+  store.put(record('n2', 1, [service('web-1')], [check('c', 'web-1')]), 0)
+  let renders = 0
+  const checks = store.checks.bind(store)
+  store.checks = () => {
+    renders++
+    return checks()
+  }
+  const index = store.indexOf({ kind: 'checks' })
+  const url = (i: number) => `/v1/health/state/any?index=${index}&wait=${60 + i}s${i % 2 ? '&stale' : ''}`
+  const asked = Array.from({ length: 100 }, (_, i) => app.inject(url(i)))
+  const filtered = app.inject(`${url(0)}&filter=${encodeURIComponent('CheckID == c')}`)
+  const pretty = app.inject(`${url(0)}&pretty`)
+  await parked(102)
+  renders = 0
+  store.put(record('n2', 2, [service('web-1')], [check('c', 'web-1', { status: 'critical' })]), 0)
+  const bodies = await Promise.all(asked.map(async (answer) => (await answer).body))
+  t.equal(new Set(bodies).size, 1)
+  t.match(bodies[0], /"CheckID":"c",.*"Status":"critical"/)
+  t.same(
+    (await filtered).json().map(({ CheckID }: { CheckID: string }) => CheckID),
+    ['c'],
+  )
+  t.equal((await pretty).body, JSON.stringify(JSON.parse(bodies[0] ?? ''), null, 4))
+  t.equal(renders, 3, 'one for the list, one that is filtered, one that is indented')
 })
 
 t.test('who waits for a service that is not there is woken when it comes, and when it goes', async (t) => {
