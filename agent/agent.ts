@@ -6,6 +6,7 @@ import { CORDONS } from '../consensus/client.ts'
 import { systemClock } from '../consensus/clock.ts'
 import { KeyBackup } from '../consensus/key-backup.ts'
 import { DnsServer } from '../discovery/dns/server.ts'
+import { dropFileServices, ServiceFiles } from '../providers/files/service-files.ts'
 import { VERSION } from './cli/version.ts'
 import { ClusterEventLog } from './cluster-events/event-log.ts'
 import { ClusterEventSource } from './cluster-events/event-source.ts'
@@ -22,6 +23,7 @@ import { buildHttpServer } from './http/server.ts'
 import { listenHttp } from './listen.ts'
 import { AgentReadiness } from './readiness.ts'
 import { dropBackupOnceLeading } from './recovery-backup.ts'
+import { parseFileService } from './service-files/definition.ts'
 import { SessionInvalidation } from './session-invalidation.ts'
 import { Backups } from './snapshot/backups.ts'
 import { BackupMetrics } from './snapshot/metrics.ts'
@@ -76,6 +78,7 @@ export class Agent {
   #facts: Facts | null = null
   #decisions: Decisions | null = null
   #surface: Surface | null = null
+  #files: ServiceFiles | null = null
   #stopping: Promise<void> | null = null
 
   constructor(config: Config, collaborators: AgentCollaborators) {
@@ -131,6 +134,7 @@ export class Agent {
     if (this.#facts !== null) this.#facts.self.priority = next.node.priority
     this.#surface?.dns.configure(next.dns)
     this.#announce()
+    void this.#files?.scan()
     if (next.providers.traefik !== null) this.#surface?.traefik?.configure(next.providers.traefik)
   }
 
@@ -239,6 +243,7 @@ export class Agent {
     await parts.start('catalog', facts.catalog)
     await parts.start('health', facts.health)
     await parts.start('the Docker source', surface.docker.source)
+    await this.#startServiceFiles(facts)
     await parts.start('events', facts.events)
     await parts.start('cluster events', surface.eventSource)
     parts.add('http', () => surface.http.close())
@@ -276,6 +281,20 @@ export class Agent {
       surface.readiness.beat()
     }, BEAT_MS)
     parts.add('beat', () => clearInterval(beat))
+  }
+
+  async #startServiceFiles({ catalog, health }: Facts): Promise<void> {
+    const { providers, checks } = this.#config
+    const registry = { local: catalog.local, health }
+    if (providers.files === null) return dropFileServices(registry)
+    const files = new ServiceFiles(providers.files, {
+      registry,
+      parse: (definition, source) => parseFileService(definition, source, checks),
+      log: this.#logger('files'),
+      metrics: this.#metrics,
+    })
+    this.#files = files
+    await this.#parts.start('service files', files)
   }
 
   async #startSnapshots({ backups, backupMetrics: metrics }: Surface): Promise<void> {

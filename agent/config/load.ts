@@ -12,6 +12,13 @@ import type { Config, HostPort } from './types.ts'
 import { name } from './values.ts'
 import { type FoundValue, readSettings } from './yaml-file.ts'
 
+/** Settings that name a file or a folder. */
+const PATHS: readonly SettingPath[] = [
+  'data_dir',
+  'cluster.key_file',
+  'snapshots.directory',
+  'providers.files.directory',
+]
 const FILE_BYTES_MAX = 1024 * 1024
 const KEY_FILE_ALLOWED = 'a file made with `constellation keygen` that only this user or group can read'
 
@@ -147,7 +154,7 @@ function assemble(
     },
     log: { level: get('log.level') ?? 'info', format: get('log.format') ?? 'auto' },
     snapshots: snapshots(found, absolute(get('data_dir') ?? defaultDataDir(env), env), env, warnings),
-    providers: { docker: dockerConfig(get), traefik: traefikConfig(get) },
+    providers: { docker: dockerConfig(get), files: files(found, env), traefik: traefikConfig(get) },
     file: sources.file === null ? null : resolve(sources.file),
   })
 }
@@ -249,6 +256,14 @@ function snapshots(
   }
 }
 
+function files(
+  found: ReadonlyMap<SettingPath, FoundValue>,
+  env: ConfigSources['env'],
+): Config['providers']['files'] {
+  const directory = found.get('providers.files.directory')
+  return directory === undefined ? null : { directory: absolute(directory.value as string, env) }
+}
+
 function warnUnreachable(
   found: ReadonlyMap<SettingPath, FoundValue>,
   joinList: readonly HostPort[],
@@ -284,7 +299,7 @@ function defaultDataDir(env: ConfigSources['env']): string {
 
 /** A relative path in the file starts at the folder of the file, so that it means the same wherever the agent starts. */
 function fromFolder(settingPath: SettingPath, found: FoundValue, folder: string): FoundValue {
-  if (!['data_dir', 'cluster.key_file', 'snapshots.directory'].includes(settingPath)) return found
+  if (!PATHS.includes(settingPath)) return found
   const value = found.value as string
   return value.startsWith('~/') ? found : { value: resolve(folder, value), where: found.where }
 }

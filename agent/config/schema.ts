@@ -59,6 +59,7 @@ export interface SettingValues extends DockerSettingValues, TraefikSettingValues
   'snapshots.every': number
   'snapshots.keep': number
   'snapshots.directory': string
+  'providers.files.directory': string
 }
 
 /** Dotted path of a setting, as written in the YAML file. */
@@ -397,6 +398,14 @@ export const SETTINGS: { readonly [Path in SettingPath]: Setting<SettingValues[P
     read: (config) => config.snapshots?.directory ?? null,
   },
   ...DOCKER_SETTINGS,
+  'providers.files.directory': {
+    kind: path(),
+    default: 'none: services are registered through the API alone',
+    flag: null,
+    doc: 'Folder of files, YAML or JSON, whose services are registered with this node and followed as the files change. A relative path in the YAML file starts at the folder of that file.',
+    reloadable: false,
+    read: (config) => config.providers.files?.directory ?? null,
+  },
   ...TRAEFIK_SETTINGS,
 }
 

@@ -121,6 +121,8 @@ export interface Config {
   readonly providers: {
     /** Null = the containers of this host are no services; the default. */
     readonly docker: DockerConfig | null
+    /** Services are read from the files of this folder; null = from none. */
+    readonly files: { readonly directory: string } | null
     readonly traefik: TraefikConfig | null
   }
   /** The file the settings came from, for a reload; null = none. */

@@ -1,9 +1,7 @@
 import { createHash } from 'node:crypto'
-import { isDeepStrictEqual } from 'node:util'
 import { Type } from 'typebox'
-import { isMaintenance } from '../../discovery/health/maintenance.ts'
+import { dropRegistration, putRegistration, sourceName } from '../../discovery/health/registration.ts'
 import { bodyJson } from './body.ts'
-import { initialCheck } from './check-definition.ts'
 import type { HttpContext } from './collaborators.ts'
 import { agentServiceJson } from './consul-shapes.ts'
 import { badRequest, notFound } from './errors.ts'
@@ -17,7 +15,7 @@ import { keepRegistrations } from './registrations.ts'
 import { clientSignal, sendEmpty, sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 import { AgentServiceSchema, ERRORS, FILTER_QUERY, query, ServiceRegistrationSchema } from './schemas.ts'
-import { parseService, type ServiceDefinition } from './service-definition.ts'
+import { parseService } from './service-definition.ts'
 import { parseWait } from './store-reads.ts'
 
 const REGISTRATION_BYTES_MAX = 512 * 1024
@@ -58,7 +56,9 @@ export function addAgentServiceRoutes(routes: RouteTable, context: HttpContext):
     handler: async (request, reply) => {
       const definition = parseService(new Fields(bodyJson(request), 'the body'), context.config.checks)
       const flag = firstParam(request.query, 'replace-existing-checks')
-      register(context, definition, flag !== undefined && flag !== 'false' && flag !== '0')
+      refuseForeign(context, definition.service.id)
+      const replaceChecks = flag !== undefined && flag !== 'false' && flag !== '0'
+      putRegistration(context, definition, { replaceChecks })
       await keepRegistrations(context)
       return sendEmpty(reply)
     },
@@ -126,50 +126,16 @@ function addServiceRead(routes: RouteTable, context: HttpContext): void {
   })
 }
 
-/**
- * The catalogue takes a check only after its service, so both go in without a pause in between: no reader runs there, and
- * none sees the instance without its checks. What a check found before stays, and registering again changes nothing.
- */
-function register(context: HttpContext, definition: ServiceDefinition, replaceChecks: boolean): void {
-  const { local, health } = context
-  const { service, checks } = definition
-  const before = local.record()
-  const previous = before.services.get(service.id)
-  try {
-    if (!isDeepStrictEqual(previous, service)) local.putService(service)
-    for (const check of checks) {
-      if (before.checks.get(check.id)?.serviceId !== service.id) local.putCheck(initialCheck(check))
-    }
-  } catch (error) {
-    // Without all its checks the instance would count as passing.
-    for (const { id } of checks) if (!before.checks.has(id)) local.removeCheck(id)
-    if (previous === undefined) local.removeService(service.id)
-    else local.putService(previous)
-    throw error
-  }
-  if (replaceChecks) removeOtherChecks(context, definition)
-  const running = new Map(health.definitions().map((check) => [check.id, check]))
-  for (const check of checks) {
-    if (!isDeepStrictEqual(running.get(check.id), check)) health.put(check)
-  }
-}
-
-function removeOtherChecks({ local, health }: HttpContext, { service, checks }: ServiceDefinition): void {
-  const kept = new Set(checks.map(({ id }) => id))
-  for (const { id, serviceId } of [...local.record().checks.values()]) {
-    // Maintenance is not a check of the registration: only who began it ends it.
-    if (serviceId !== service.id || kept.has(id) || isMaintenance({ id })) continue
-    health.remove(id)
-    local.removeCheck(id)
-  }
+/** @throws HttpError 400 for an instance that something else registers: it would only come back. */
+function refuseForeign({ local }: HttpContext, id: string): void {
+  const known = local.record().services.get(id)
+  const source = known === undefined ? null : sourceName(known)
+  if (source !== null) throw badRequest(`Service ID "${id}" comes from ${source}: change it there`)
 }
 
 function deregister(context: HttpContext, id: string): void {
-  const { local, health } = context
-  if (!local.record().services.has(id)) {
+  refuseForeign(context, id)
+  if (!dropRegistration(context, id)) {
     throw notFound(`Unknown service ID "${id}". Ensure that the service ID is passed, not the service name.`)
   }
-  // The runner first: it must not write a result into a service that is gone.
-  for (const check of health.definitions()) if (check.serviceId === id) health.remove(check.id)
-  local.removeService(id)
 }

@@ -1,4 +1,5 @@
 import type { ServiceInstance } from '../../discovery/catalog/types.ts'
+import type { Registration } from '../../discovery/health/registration.ts'
 import type { CheckDefinition } from '../../discovery/health/types.ts'
 import type { Config } from '../config/types.ts'
 import { parseCheck } from './check-definition.ts'
@@ -12,17 +13,11 @@ const WEIGHT_MAX = 65_535
 /** Addresses to listen on; nobody can be reached at them. */
 const WILDCARD_ADDRESSES: ReadonlySet<string> = new Set(['0.0.0.0', '::', '[::]'])
 
-/** A registration: the instance and the checks that come with it. */
-export interface ServiceDefinition {
-  readonly service: ServiceInstance
-  readonly checks: readonly CheckDefinition[]
-}
-
 /**
  * Reads the body of a service registration.
  * @throws HttpError 400 with Consul's texts.
  */
-export function parseService(fields: Fields, config: Config['checks']): ServiceDefinition {
+export function parseService(fields: Fields, config: Config['checks']): Registration {
   const name = fields.string('Name')
   if (name === '') throw badRequest('Missing service name')
   const service = parseInstance(fields, name)

@@ -11,6 +11,7 @@ export const PAGES = [
   'docs/configuration.md',
   'docs/api.md',
   'docs/health-checks.md',
+  'docs/service-files.md',
   'docs/compatibility.md',
   'docs/operations.md',
   'docs/membership.md',

@@ -66,13 +66,13 @@ const BAD: readonly (readonly [yaml: string, ...lines: string[]])[] = [
   ['<<: { http: {} }', `F:1: <<: unknown key; allowed: ${SECTIONS}`],
   [
     'providers:\n  dokcer: {}',
-    'F:2: providers.dokcer: unknown key; did you mean "docker"? allowed: docker, traefik',
+    'F:2: providers.dokcer: unknown key; did you mean "docker"? allowed: docker, files, traefik',
   ],
   [
     'providers: { cloudflare: {}, tailscale: {}, warp: {} }',
-    'F:1: providers.cloudflare: unknown key; allowed: docker, traefik',
-    'F:1: providers.tailscale: unknown key; allowed: docker, traefik',
-    'F:1: providers.warp: unknown key; allowed: docker, traefik',
+    'F:1: providers.cloudflare: unknown key; allowed: docker, files, traefik',
+    'F:1: providers.tailscale: unknown key; allowed: docker, files, traefik',
+    'F:1: providers.warp: unknown key; allowed: docker, files, traefik',
   ],
   [
     'providers: { traefik: { entrypoints: [web] } }',
@@ -352,7 +352,7 @@ t.test('an empty configuration is one node on loopback', (t) => {
     kv: { valueBytesMax: 524_288 },
     sessions: { ttlMinMs: 10_000, ttlFactor: 2 },
     checks: { scripts: 'off', dockerSocket: '/var/run/docker.sock', deregisterMinMs: 60_000 },
-    providers: { docker: null, traefik: TRAEFIK },
+    providers: { docker: null, files: null, traefik: TRAEFIK },
     file: null,
   }
   const env = { STATE_DIRECTORY: '/srv/state:/srv/other' }
@@ -420,7 +420,7 @@ snapshots: { every: 1h30m, keep: 7, directory: backups }
 kv: { value_bytes_max: 4194304 }
 sessions: { ttl_min: 1s, ttl_factor: 1 }
 checks: { scripts: on, docker_socket: /run/docker.sock, deregister_min: 5m }
-providers: { docker: { socket: "tcp://127.0.0.1:2375", expose_by_default: true, address: 10.0.0.9, routable_networks: [ mesh ], restart: true }, traefik: { entry_points: [ websecure, web ] } }
+providers: { docker: { socket: "tcp://127.0.0.1:2375", expose_by_default: true, address: 10.0.0.9, routable_networks: [ mesh ], restart: true }, files: { directory: /etc/services }, traefik: { entry_points: [ websecure, web ] } }
 `)
   t.strictSame(config, {
     node: { name: 'n1', priority: 5, meta: { zone: 'a', rack: '2' } },
@@ -469,6 +469,7 @@ providers: { docker: { socket: "tcp://127.0.0.1:2375", expose_by_default: true, 
         routableNetworks: ['mesh'],
         restart: true,
       },
+      files: { directory: '/etc/services' },
       traefik: { ...TRAEFIK, entryPoints: ['websecure', 'web'] },
     },
     file: config.file,

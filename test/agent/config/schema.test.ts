@@ -25,7 +25,7 @@ t.test('every setting is documented, and no variable or flag means two of them',
     'dead_voter_grace',
     'dead_learner_grace',
   ])
-  t.strictSame(keysOf('providers'), ['docker', 'traefik'])
+  t.strictSame(keysOf('providers'), ['docker', 'files', 'traefik'])
   t.strictSame(keysOf('data_dir'), [])
   t.end()
 })

@@ -405,6 +405,25 @@ t.test('the agent itself', async (t) => {
   t.equal((await app.inject('/v1/status/leader')).body, '""')
 })
 
+t.test('what comes from elsewhere is changed there', async (t) => {
+  const { app, catalog } = harness()
+  t.teardown(() => app.close())
+  await send(app, '/v1/agent/service/register', { Name: 'web' })
+  const web = catalog.record().services.get('web')
+  if (web === undefined) throw new Error('it was registered')
+  for (const [kind, text] of [
+    ['file', 'Service ID "web" comes from the file web-1: change it there'],
+    ['docker', 'Service ID "web" comes from the container web-1: change it there'],
+  ] as const) {
+    catalog.putService({ ...web, source: { kind, id: 'x', name: 'web-1' } })
+    const registered = await send(app, '/v1/agent/service/register', { Name: 'web', Port: 1 })
+    t.same([registered.statusCode, registered.body], [400, text])
+    const removed = await send(app, '/v1/agent/service/deregister/web')
+    t.same([removed.statusCode, removed.body], [400, text])
+  }
+  t.equal(catalog.record().services.get('web')?.port, 0)
+})
+
 t.test('joining through an address', async (t) => {
   const { app, operations } = harness()
   t.teardown(() => app.close())

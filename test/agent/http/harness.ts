@@ -56,6 +56,7 @@ export const CONFIG: Config = {
       entryPoints: [],
       certResolver: null,
     },
+    files: null,
   },
   file: null,
 }
