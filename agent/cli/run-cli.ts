@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import { examplesText } from './client-command.ts'
 import { agentCommand } from './commands/agent.ts'
+import { composeCommand } from './commands/compose.ts'
 import { cordonCommand, uncordonCommand } from './commands/cordon.ts'
 import { devCommand } from './commands/dev.ts'
 import { drainCommand } from './commands/drain.ts'
@@ -80,6 +81,7 @@ function buildProgram(io: CliIo): Command {
     .addCommand(raftCommand(io))
     .addCommand(snapshotCommand(io))
     .addCommand(traefikCommand(io))
+    .addCommand(composeCommand(io))
     .addCommand(validateCommand(io))
     .addCommand(keygenCommand(io))
     .addCommand(keyringCommand(io))
