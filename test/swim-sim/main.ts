@@ -15,6 +15,8 @@ const HELP = `Simulates clusters of the membership core under faults, one per se
   --seconds S        how long the faults last, in virtual seconds (default 300)
   --transport T      stream: a lost packet delays, as on the connections of the mesh (default);
                      datagram: it is gone, and a dead process closes no connection
+  --connections N    with more members than this, each keeps connections to some of the others (default 128, as
+                     mesh.connections_max)
   --loss P           percentage of packets that are lost (default 0)
   --json             print the groups as one JSON document
   --help             print this
@@ -40,6 +42,7 @@ interface Flags {
   readonly ms: number
   readonly transport: Transport
   readonly loss: number
+  readonly connectionsMax: number
   readonly json: boolean
 }
 
@@ -52,10 +55,12 @@ function tell(line: string): void {
 }
 
 /** The command that shows a run again. */
-function replay({ options: { scenario, nodes, seed, transport, loss, ms } }: RunResult): string {
+function replay({
+  options: { scenario, nodes, seed, transport, loss, connectionsMax, ms },
+}: RunResult): string {
   return (
     `npm run swim-sim -- --scenario ${scenario} --nodes ${nodes} --seed ${seed} --seconds ${ms / 1000} ` +
-    `--transport ${transport} --loss ${loss * 100}`
+    `--transport ${transport} --loss ${loss * 100} --connections ${connectionsMax}`
   )
 }
 
@@ -67,6 +72,7 @@ function runOne(flags: Flags, scenario: Scenario, nodes: number, seed: number): 
     scenario,
     transport: flags.transport,
     loss: flags.loss,
+    connectionsMax: flags.connectionsMax,
     ms: flags.ms,
     onProgress: (nowMs) => {
       if (performance.now() - toldAt < PROGRESS_EVERY_MS) return
@@ -106,6 +112,7 @@ function main(args: string[]): number {
       seconds: { type: 'string', default: '300' },
       transport: { type: 'string', default: 'stream' },
       loss: { type: 'string', default: '0' },
+      connections: { type: 'string', default: '128' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -120,18 +127,31 @@ function main(args: string[]): number {
   const seeds = number(values.seeds, 1, true)
   const seconds = number(values.seconds, 1, false)
   const loss = number(values.loss, 0, false)
+  const connectionsMax = number(values.connections, 2, true)
   const { transport, json } = values
   if (nodes.includes(null)) return usage('--nodes takes whole numbers from 2 on')
   if (played.includes(undefined)) return usage('there is no such scenario; see --help')
   if (first === null || seeds === null || seconds === null)
     return usage('--seed, --seeds and --seconds are numbers')
+  if (connectionsMax === null) return usage('--connections is a number from 2 on')
   if (loss === null || loss > 90) return usage('--loss is a percentage up to 90')
   if (transport !== 'stream' && transport !== 'datagram') return usage('--transport is stream or datagram')
   const given = {
     nodes: nodes.filter((n) => n !== null),
     played: played.filter((s) => s !== undefined),
   }
-  return run({ ...given, first, seeds, ms: seconds * 1000, transport, loss: loss / 100, json }) ? 0 : 1
+  return run({
+    ...given,
+    first,
+    seeds,
+    ms: seconds * 1000,
+    transport,
+    loss: loss / 100,
+    connectionsMax,
+    json,
+  })
+    ? 0
+    : 1
 }
 
 function usage(sentence: string): number {

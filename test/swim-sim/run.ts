@@ -12,6 +12,8 @@ export interface RunOptions {
   readonly transport: Transport
   /** Chance that a packet is lost. */
   readonly loss: number
+  /** See mesh.connections_max. */
+  readonly connectionsMax: number
   /** How long the faults last, in virtual ms. */
   readonly ms: number
   /** Called about every virtual ten seconds with the virtual time. */
@@ -48,11 +50,11 @@ const WARM_UP_MS = 3000
 
 /** One run: a cluster that is whole, a scenario, and a healed phase in which all must come to agree. */
 export function runSwim(options: RunOptions): RunResult {
-  const { nodes, seed, scenario, transport, loss, ms } = options
+  const { nodes, seed, scenario, transport, loss, connectionsMax, ms } = options
   const began = performance.now()
   const usageBefore = process.cpuUsage()
   const identitiesMax = nodes + 16 + Math.ceil((nodes * ms) / CHURN_MEAN_MS) + Math.ceil(ms / 20_000)
-  const world = new SwimWorld({ seed, nodes, transport, identitiesMax })
+  const world = new SwimWorld({ seed, nodes, transport, identitiesMax, connectionsMax })
   // The pings that were under way while the cluster was put together.
   world.run(WARM_UP_MS)
   const formedMs = performance.now() - began
@@ -86,7 +88,7 @@ export function runSwim(options: RunOptions): RunResult {
   }
   const usage = process.cpuUsage(usageBefore)
   return {
-    options: { nodes, seed, scenario: scenario.name, transport, loss, ms },
+    options: { nodes, seed, scenario: scenario.name, transport, loss, connectionsMax, ms },
     violation,
     virtualMs,
     nodeHours: counted.nodeMs / 3_600_000,

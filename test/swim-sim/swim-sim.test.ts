@@ -12,7 +12,16 @@ const MAIN = join(import.meta.dirname, 'main.ts')
 function play(name: string, more: Partial<RunOptions> = {}) {
   const scenario = scenarios.find((s) => s.name === name)
   if (!scenario) throw new RangeError(`no scenario ${name}`)
-  return runSwim({ nodes: 30, seed: 1, scenario, transport: 'stream', loss: 0, ms: 60_000, ...more })
+  return runSwim({
+    nodes: 30,
+    seed: 1,
+    scenario,
+    transport: 'stream',
+    loss: 0,
+    connectionsMax: 128,
+    ms: 60_000,
+    ...more,
+  })
 }
 
 interface Ended {
@@ -66,6 +75,21 @@ t.test('a kill is known to all within a second or two, a hang within seconds, a 
   t.ok(last(spreads.hang?.last) > 4000, 'not without giving it time to answer')
 })
 
+t.test('where each keeps connections to some members only, the same is known as soon', async (t) => {
+  for (const name of ['events', 'churn', 'partition']) {
+    const { violation, spreads, falseDeaths } = play(name, { nodes: 60, seed: 6, connectionsMax: 16 })
+    t.equal(violation, null, name)
+    if (name !== 'partition') t.equal(falseDeaths, 0, name)
+    if (name === 'events') t.ok(percentile(spreads.kill?.last ?? [], 1) < 2500, 'kill')
+  }
+})
+
+t.test('a member that hangs or joins costs the others little', async (t) => {
+  const { bytes, nodeHours } = play('events', { nodes: 80, seed: 7, ms: 90_000 })
+  const perSecond = Object.values(bytes).reduce((sum, count) => sum + count, 0) / (nodeHours * 3600)
+  t.ok(perSecond < 4000, `${Math.round(perSecond)} bytes per second and member`)
+})
+
 t.test('a seed is a run', async (t) => {
   const [one, again, other] = [play('all'), play('all'), play('all', { seed: 2 })]
   t.equal(one.hash, again.hash)
@@ -74,7 +98,13 @@ t.test('a seed is a run', async (t) => {
 })
 
 t.test('messages are counted in the bytes of the wire', async (t) => {
-  const world = new SwimWorld({ seed: 1, nodes: 3, transport: 'stream', identitiesMax: 4 })
+  const world = new SwimWorld({
+    seed: 1,
+    nodes: 3,
+    transport: 'stream',
+    identitiesMax: 4,
+    connectionsMax: 128,
+  })
   const seen: [string, number][] = []
   world.observe({
     changed: () => {},

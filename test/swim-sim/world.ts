@@ -19,6 +19,8 @@ export interface WorldOptions {
   readonly transport: Transport
   /** How many identities there can be in all, those that come later included. */
   readonly identitiesMax: number
+  /** As mesh.connections_max: with more living members an agent keeps connections to some of them. */
+  readonly connectionsMax: number
 }
 
 /** What became of the process of a member. `hung`: stopped until further notice; its connections stand. */
@@ -48,6 +50,7 @@ export interface WorldObserver {
 }
 
 const INBOX_MAX = 16_384
+const WAITING_MAX = 64
 /** How often a dialler looks again at a process that accepts, but does not answer yet. */
 const DIAL_LOOK_MS = 50
 const BASE58 = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'
@@ -66,6 +69,8 @@ export class SwimWorld {
   readonly #indexOf = new Map<string, number>()
   /** [a × identitiesMax + b] = 1: a believes that it has a connection to b. */
   readonly #connected: Uint8Array
+  /** Messages that wait for the connection that is made for them. */
+  readonly #waiting = new Map<number, (() => void)[]>()
   #observers: readonly WorldObserver[] = []
   #own = false
 
@@ -78,7 +83,8 @@ export class SwimWorld {
       now: () => this.now,
     })
     this.#connected = new Uint8Array(options.identitiesMax ** 2)
-    this.#timings = { membersMax: Math.max(2000, options.identitiesMax) }
+    const { connectionsMax } = options
+    this.#timings = { membersMax: Math.max(2000, options.identitiesMax), connectionsMax }
     this.#form(options.nodes)
   }
 
@@ -214,13 +220,21 @@ export class SwimWorld {
   #form(count: number): void {
     for (let i = 0; i < count; i++) this.#add(undefined)
     const records = this.members.map((m) => m.core.self())
+    const kept = new Map<SimMember, ReadonlySet<string> | null>()
     for (const member of this.members) {
       const { core } = member
       for (const record of records) if (record.id !== member.id) core.join(record, 0)
       // Without a connection there is nobody to tell the news: the queue is emptied.
-      for (let at = 200; core.queued > 0; at += 200) core.tick(at)
+      for (let at = 200; core.queued > 0; at += 200) {
+        for (const action of core.tick(at))
+          if (action.type === 'keep') kept.set(member, action.ids && new Set(action.ids))
+      }
+    }
+    const keeps = (a: SimMember, b: SimMember) => kept.get(a)?.has(b.id) ?? true
+    for (const member of this.members) {
+      const { core } = member
       for (const other of this.members) {
-        if (other === member) continue
+        if (other === member || !(keeps(member, other) || keeps(other, member))) continue
         this.#connected[this.#pair(member.index, other.index)] = 1
         core.peerConnected(other.id, 200)
       }
@@ -336,10 +350,32 @@ export class SwimWorld {
   }
 
   #send(from: SimMember, to: SimMember, message: SwimMessage): void {
-    if (!this.#isUsable(from.index, to.index)) return
-    const bytes = encodeMessage(message).length
-    for (const observer of this.#observers) observer.sent(from, message.type, bytes)
-    this.#carry(from, to, (core) => core.message(from.id, message, this.now), false)
+    const pass = () => {
+      const bytes = encodeMessage(message).length
+      for (const observer of this.#observers) observer.sent(from, message.type, bytes)
+      this.#carry(from, to, (core) => core.message(from.id, message, this.now), false)
+    }
+    if (this.#isUsable(from.index, to.index)) pass()
+    else if (this.running().length > this.options.connectionsMax) this.#connectFor(from, to, pass)
+  }
+
+  /** A connection for a message, as the mesh makes one; it stays. */
+  #connectFor(from: SimMember, to: SimMember, pass: () => void): void {
+    const key = this.#pair(from.index, to.index)
+    const waiting = this.#waiting.get(key)
+    if (waiting) {
+      if (waiting.length < WAITING_MAX) waiting.push(pass)
+      return
+    }
+    this.#waiting.set(key, [pass])
+    const ms = this.network.dialMs(from.index, to.index)
+    this.at(this.now + (ms ?? this.network.dialTimeoutMs), () => {
+      const passes = this.#waiting.get(key) ?? []
+      this.#waiting.delete(key)
+      if (ms === null || from.process === 'dead' || to.process !== 'running') return
+      this.#connect(from.index, to.index)
+      for (const each of passes) each()
+    })
   }
 
   #sync(from: SimMember, to: SimMember): void {
