@@ -12,7 +12,7 @@ import { requestFilter } from './filter/request-filter.ts'
 import { CHECK } from './filter/shapes.ts'
 import { refuseBrowserGet } from './legacy-get.ts'
 import { firstParam } from './query.ts'
-import { textTail } from './raw-path.ts'
+import { namedTail } from './raw-path.ts'
 import { keepRegistrations } from './registrations.ts'
 import { sendEmpty, sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
@@ -159,8 +159,7 @@ function report(
 }
 
 function checkId(request: FastifyRequest): string {
-  const id = textTail(request)
-  if (id === '') throw badRequest('Missing check ID')
+  const id = namedTail(request, 'check ID')
   return id
 }
 

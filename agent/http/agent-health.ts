@@ -4,9 +4,9 @@ import type { HealthCheck, NodeRecord, ServiceInstance } from '../../discovery/c
 import { isMaintenance } from '../../discovery/health/maintenance.ts'
 import type { HttpContext } from './collaborators.ts'
 import { agentServiceJson, checkJson } from './consul-shapes.ts'
-import { badRequest } from './errors.ts'
+import { nullable } from './nullable.ts'
 import { firstParam } from './query.ts'
-import { textTail } from './raw-path.ts'
+import { namedTail } from './raw-path.ts'
 import { renderJson, sendJsonText, sendText } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 import { AgentServiceSchema, ERRORS, HealthCheckSchema, query } from './schemas.ts'
@@ -27,8 +27,8 @@ const NO_HISTORY = { createIndex: 0, modifyIndex: 0 }
 
 const InfoSchema = Type.Object({
   AggregatedStatus: Type.String(),
-  Service: Type.Union([AgentServiceSchema, Type.Null()]),
-  Checks: Type.Union([Type.Array(HealthCheckSchema), Type.Null()]),
+  Service: nullable(AgentServiceSchema),
+  Checks: nullable(Type.Array(HealthCheckSchema)),
 })
 const FORMAT = query({ format: 'text for the status alone; default json, unless Accept asks for text/plain' })
 
@@ -44,8 +44,7 @@ export function addAgentHealthRoutes(routes: RouteTable, { local }: HttpContext)
     query: FORMAT,
     responses: { ...responses(InfoSchema), ...ERRORS },
     handler: (request, reply) => {
-      const id = textTail(request)
-      if (id === '') throw badRequest('Missing serviceID')
+      const id = namedTail(request, 'serviceID')
       const record = local.record()
       const service = record.services.get(id)
       if (service === undefined) {
@@ -71,8 +70,7 @@ export function addAgentHealthRoutes(routes: RouteTable, { local }: HttpContext)
     query: FORMAT,
     responses: { ...responses(Type.Array(InfoSchema)), ...ERRORS },
     handler: (request, reply) => {
-      const name = textTail(request)
-      if (name === '') throw badRequest('Missing service Name')
+      const name = namedTail(request, 'service Name')
       const record = local.record()
       const all = [...record.services.values()]
         .filter((service) => service.name === name)

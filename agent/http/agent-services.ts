@@ -10,7 +10,7 @@ import { requestFilter } from './filter/request-filter.ts'
 import { AGENT_SERVICE } from './filter/shapes.ts'
 import { refuseBrowserGet } from './legacy-get.ts'
 import { firstParam } from './query.ts'
-import { textTail } from './raw-path.ts'
+import { namedTail, textTail } from './raw-path.ts'
 import { keepRegistrations } from './registrations.ts'
 import { clientSignal, sendEmpty, sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
@@ -77,8 +77,7 @@ export function addAgentServiceRoutes(routes: RouteTable, context: HttpContext):
     },
     handler: async (request, reply) => {
       refuseBrowserGet(request)
-      const id = textTail(request)
-      if (id === '') throw badRequest('Missing service ID')
+      const id = namedTail(request, 'service ID')
       deregister(context, id)
       await keepRegistrations(context)
       return sendEmpty(reply)

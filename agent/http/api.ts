@@ -1,22 +1,19 @@
 import { Type } from 'typebox'
-import type { RaftPeer } from '../../consensus/client.ts'
 import { reasonOf } from '../cluster-events/event-source.ts'
 import { FAILURES, Failure } from './api-failures.ts'
-import { ClientsSchema, FeedSchema, feedJson, followersJson, memberRole } from './clients.ts'
+import { NodesSchema, nodesJson } from './api-nodes.ts'
+import { RaftSchema, raftJson } from './api-raft.ts'
+import { FeedSchema, feedJson } from './clients.ts'
 import type { HttpContext } from './collaborators.ts'
 import { HttpError, notFound } from './errors.ts'
-import { addNodeOperations, leasesOf } from './node-operations.ts'
+import { addNodeOperations } from './node-operations.ts'
+import { nullable } from './nullable.ts'
 import { nodeName } from './peers.ts'
 import { addRaftOperations } from './raft-operations.ts'
-import { raftProblem } from './raft-problem.ts'
 import { sendJson, sendJsonText } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 
 const RETRY_AFTER_SECONDS = 2
-const nullable = (schema: ReturnType<typeof Type.String> | ReturnType<typeof Type.Integer>) =>
-  Type.Union([schema, Type.Null()])
-
-const nullableNumber = Type.Union([Type.Number(), Type.Null()])
 
 /** Schemas of the answers below /api/v1. */
 export const ApiSchemas = {
@@ -42,24 +39,7 @@ export const ApiSchemas = {
       Type.String({ description: 'Why storage failed; the node serves stale reads only' }),
     ),
   }),
-  nodes: Type.Array(
-    Type.Object({
-      name: Type.String(),
-      status: Type.String({ description: 'alive, suspect, failed, left, or unknown to the membership' }),
-      address: Type.String(),
-      role: Type.String({ description: 'leader, voter, learner, client or none' }),
-      fedBy: Type.Optional(Type.String({ description: 'Of a client: the name of the node that feeds it' })),
-      cordoned: Type.Boolean({ description: 'An operator has decided: no new traffic, no vote' }),
-      draining: Type.Boolean({ description: 'It gives up its leases as well' }),
-      leases: Type.Array(Type.String({ description: 'Leases it holds' })),
-      id: Type.String(),
-      incarnation: Type.Integer(),
-      rttMs: nullableNumber,
-      meta: Type.Record(Type.String(), Type.String()),
-      http: Type.Optional(Type.String()),
-      version: Type.Optional(Type.String()),
-    }),
-  ),
+  nodes: NodesSchema,
   services: Type.Array(
     Type.Object({
       name: Type.String(),
@@ -87,53 +67,7 @@ export const ApiSchemas = {
       heldBySelf: Type.Boolean(),
     }),
   ),
-  raft: Type.Object({
-    id: Type.String(),
-    name: Type.String(),
-    clusterId: nullable(Type.String()),
-    role: Type.String(),
-    term: Type.Integer(),
-    leader: nullable(Type.String({ description: 'Node name' })),
-    leaderId: nullable(Type.String()),
-    commitIndex: Type.Integer(),
-    appliedIndex: Type.Integer(),
-    lastLogIndex: Type.Integer(),
-    firstLogIndex: Type.Integer(),
-    snapshotIndex: Type.Integer(),
-    logEntries: Type.Integer(),
-    logBytes: Type.Integer(),
-    lastContactMs: nullableNumber,
-    failure: nullable(Type.String()),
-    diskFull: nullable(Type.String()),
-    feed: Type.Optional(FeedSchema),
-    followers: Type.Optional(ClientsSchema),
-    supersededBy: nullable(Type.String({ description: 'The recovered cluster that replaced this one' })),
-    problem: nullable(Type.String({ description: 'What is wrong, in one line' })),
-    joint: Type.Union([
-      Type.Object({ incoming: Type.Array(Type.String()), outgoing: Type.Array(Type.String()) }),
-      Type.Null(),
-    ]),
-    cordoned: Type.Array(Type.String({ description: 'Node name' })),
-    draining: Type.Array(Type.String({ description: 'Node name' })),
-    peers: Type.Array(
-      Type.Object({
-        id: Type.String(),
-        name: Type.String(),
-        address: Type.String(),
-        role: Type.String({ description: 'leader, voter or learner' }),
-        leader: Type.Boolean(),
-        voter: Type.Boolean(),
-        cordoned: Type.Boolean(),
-        connected: Type.Boolean({ description: 'A connection from this node is open' }),
-        matchIndex: nullable(Type.Integer()),
-        lag: nullable(Type.Integer()),
-        state: nullable(Type.String({ description: 'probe, replicate or snapshot' })),
-        lastHeardMs: nullableNumber,
-        flaps: nullable(Type.Integer()),
-        flapping: Type.Union([Type.Boolean(), Type.Null()]),
-      }),
-    ),
-  }),
+  raft: RaftSchema,
   explain: Type.Object({ ready: Type.Boolean(), etag: Type.String(), problems: Type.Array(Type.Unknown()) }),
 }
 
@@ -176,7 +110,7 @@ export function addApiRoutes(routes: RouteTable, context: HttpContext): void {
     'nodes',
     { permission: 'node:read', summary: 'Every node and its part in Raft.' },
     ApiSchemas.nodes,
-    () => nodes(context),
+    () => nodesJson(context),
   )
   get('services', { permission: 'service:read', summary: 'Every service.' }, ApiSchemas.services, () =>
     [...catalog.services()].map(([name, tags]) => ({
@@ -201,7 +135,7 @@ export function addApiRoutes(routes: RouteTable, context: HttpContext): void {
     () => leases.list(),
   )
   get('raft', { permission: 'operator:read', summary: 'State of Raft on this node.' }, ApiSchemas.raft, () =>
-    raft(context),
+    raftJson(context),
   )
   addNodeOperations(routes, context)
   addRaftOperations(routes, context)
@@ -262,79 +196,4 @@ function addTraefikRoutes(routes: RouteTable, context: HttpContext): void {
       return sendJson(request, reply, { ready: traefik.ready(), etag, problems })
     },
   })
-}
-
-/** One row for each member, one for each Raft peer and each cordoned node the membership does not know. */
-function nodes(context: HttpContext) {
-  const { consensus, membership } = context
-  const status = consensus.status()
-  const peers = new Map(status.peers.map((peer) => [peer.id, peer]))
-  const cordoned = new Set(status.cordoned)
-  const draining = new Set(status.draining)
-  const rows = membership.members().map((member) => ({
-    name: member.name,
-    status: member.status as string,
-    address: member.address,
-    ...memberRole(context, member, peerRole(peers.get(member.id))),
-    cordoned: cordoned.has(member.id),
-    draining: draining.has(member.id),
-    leases: leasesOf(context, member.name),
-    id: member.id,
-    incarnation: member.incarnation,
-    rttMs: membership.rttMs(membership.local().id, member.id),
-    meta: member.meta,
-    ...(member.meta.http === undefined ? {} : { http: member.meta.http }),
-    ...(member.meta.version === undefined ? {} : { version: member.meta.version }),
-  }))
-  const known = new Set(rows.map(({ id }) => id))
-  const strangers = [...new Set([...peers.keys(), ...cordoned])]
-    .filter((id) => !known.has(id))
-    .map((id) => ({
-      name: id,
-      status: 'unknown',
-      address: '',
-      role: peerRole(peers.get(id)),
-      cordoned: cordoned.has(id),
-      draining: draining.has(id),
-      leases: [],
-      id,
-      incarnation: 0,
-      rttMs: null,
-      meta: {},
-    }))
-  return [...rows, ...strangers].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
-}
-
-function raft(context: HttpContext) {
-  const status = context.consensus.status()
-  const { leader, peers, lastContactMs, joint, cordoned, draining, feed, followers, ...rest } = status
-  const nameOf = (id: string) => nodeName(context, id) ?? id
-  const isFailed = (id: string) => ['failed', 'left'].includes(context.membership.get(id)?.status ?? '')
-  const connected = new Set(peers.filter((peer) => peer.connected).map(({ id }) => id))
-  const answers = (id: string) => connected.has(id) && (id === status.id || !isFailed(id))
-  return {
-    ...rest,
-    ...feedJson(context, { feed }),
-    ...followersJson(context, { followers }),
-    name: context.config.node.name,
-    leader: nodeName(context, leader),
-    leaderId: leader,
-    lastContactMs: Number.isFinite(lastContactMs) ? lastContactMs : null,
-    problem: raftProblem(status, nameOf, answers),
-    joint:
-      joint === null ? null : { incoming: joint.incoming.map(nameOf), outgoing: joint.outgoing.map(nameOf) },
-    cordoned: cordoned.map(nameOf),
-    draining: draining.map(nameOf),
-    peers: peers.map((peer) => ({
-      ...peer,
-      name: nameOf(peer.id),
-      address: context.membership.get(peer.id)?.address ?? '',
-      role: peerRole(peer),
-    })),
-  }
-}
-
-function peerRole(peer: RaftPeer | undefined): string {
-  if (peer === undefined) return 'none'
-  return peer.leader ? 'leader' : peer.voter ? 'voter' : 'learner'
 }

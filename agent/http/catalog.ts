@@ -4,12 +4,11 @@ import type { Catalog, CatalogInstance, CatalogSelector } from '../../discovery/
 import { instanceFilter, nodeMetaFilter } from './catalog-filters.ts'
 import type { CatalogContext } from './collaborators.ts'
 import { DATACENTER, nodeIdOf, nodeJson, nodeServiceJson, serviceNodeJson } from './consul-shapes.ts'
-import { badRequest } from './errors.ts'
 import { requestFilter } from './filter/request-filter.ts'
 import { NODE, NODE_SERVICE, SERVICE_NODE } from './filter/shapes.ts'
 import { nearestFirst } from './near.ts'
 import { hasParam } from './query.ts'
-import { textTail } from './raw-path.ts'
+import { namedTail } from './raw-path.ts'
 import { sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 import {
@@ -102,8 +101,7 @@ function addServiceRoute(routes: RouteTable, context: CatalogContext): void {
     query: query({ ...CATALOG_QUERY, ...NEAR_QUERY, ...TAG_QUERY }),
     responses: { 200: { description: 'Instances', json: Type.Array(ServiceNodeSchema) }, ...ERRORS },
     handler: (request, reply) => {
-      const name = textTail(request)
-      if (name === '') throw badRequest('Missing service name')
+      const name = namedTail(request, 'service name')
       const matches = instanceFilter(request.query)
       const wanted = requestFilter(request, SERVICE_NODE)
       const sorted = nearestFirst(context, request)
@@ -122,8 +120,7 @@ function addNodeRoutes(routes: RouteTable, context: CatalogContext): void {
     reply: FastifyReply,
     render: (services: ReturnType<typeof nodeServiceJson>[]) => unknown,
   ): Promise<FastifyReply> => {
-    const wanted = textTail(request)
-    if (wanted === '') throw badRequest('Missing node name')
+    const wanted = namedTail(request, 'node name')
     const matches = requestFilter(request, NODE_SERVICE)
     return sendCatalogRead(context, request, reply, {
       selector: selectorOf(catalog, wanted),

@@ -2,9 +2,10 @@ import { Type } from 'typebox'
 import type { ConsensusStatus } from '../../consensus/client.ts'
 import type { Member } from '../../discovery/membership/types.ts'
 import type { HttpContext } from './collaborators.ts'
+import { nullable } from './nullable.ts'
 import { nodeName } from './peers.ts'
 
-const NameOrNull = Type.Union([Type.String(), Type.Null()])
+const NameOrNull = nullable(Type.String())
 
 /** Schema of what a client says of its feed. */
 export const FeedSchema = Type.Object({

@@ -45,16 +45,27 @@ export function splitAddress(address: string): { readonly host: string; readonly
   return { host: address.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(address.slice(at + 1)) || 0 }
 }
 
-/** A node, as in catalog/nodes. */
-export function nodeJson(node: CatalogNode) {
-  const { record } = node
+/** What every answer about a node begins with. */
+function nodeFields(record: NodeRecord) {
   return {
     ID: nodeIdOf(record),
     Node: record.name,
     Address: record.address,
     Datacenter: DATACENTER,
     TaggedAddresses: taggedNodeAddresses(record),
-    Meta: { 'consul-network-segment': '', ...record.meta },
+  }
+}
+
+function nodeMeta({ meta }: NodeRecord) {
+  return { 'consul-network-segment': '', ...meta }
+}
+
+/** A node, as in catalog/nodes. */
+export function nodeJson(node: CatalogNode) {
+  const { record } = node
+  return {
+    ...nodeFields(record),
+    Meta: nodeMeta(record),
     CreateIndex: node.createIndex,
     ModifyIndex: node.modifyIndex,
   }
@@ -84,12 +95,8 @@ export function serviceNodeJson(instance: CatalogInstance) {
   const { record } = instance.node
   const tagged = taggedServiceAddresses(service)
   return {
-    ID: nodeIdOf(record),
-    Node: record.name,
-    Address: record.address,
-    Datacenter: DATACENTER,
-    TaggedAddresses: taggedNodeAddresses(record),
-    NodeMeta: { 'consul-network-segment': '', ...record.meta },
+    ...nodeFields(record),
+    NodeMeta: nodeMeta(record),
     ServiceKind: '',
     ServiceID: service.id,
     ServiceName: service.name,

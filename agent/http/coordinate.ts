@@ -4,8 +4,7 @@ import type { Coordinate } from '../../discovery/membership/core/coordinate.ts'
 import type { Member } from '../../discovery/membership/types.ts'
 import type { HttpContext } from './collaborators.ts'
 import { DATACENTER } from './consul-shapes.ts'
-import { badRequest } from './errors.ts'
-import { textTail } from './raw-path.ts'
+import { namedTail } from './raw-path.ts'
 import { clientSignal, renderJson, sendJson, sendJsonText } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 import { ERRORS, query, READ_QUERY } from './schemas.ts'
@@ -52,8 +51,7 @@ export function addCoordinateRoutes(routes: RouteTable, context: HttpContext): v
       ...ERRORS,
     },
     handler: (request, reply) => {
-      const wanted = textTail(request)
-      if (wanted === '') throw badRequest('Missing node name')
+      const wanted = namedTail(request, 'node name')
       return answer(context, clock, request, reply, () => {
         const found = coordinates(context).filter(({ Node }) => Node === wanted)
         return found.length === 0 ? null : found

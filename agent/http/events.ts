@@ -5,6 +5,7 @@ import { EVENT_LIMITS, type UserEvent } from '../../discovery/events/types.ts'
 import { bodyBytes } from './body.ts'
 import type { HttpContext } from './collaborators.ts'
 import { badRequest } from './errors.ts'
+import { nullable } from './nullable.ts'
 import { firstParam } from './query.ts'
 import { textTail } from './raw-path.ts'
 import { clientSignal, renderJson, sendJson, sendJsonText } from './replies.ts'
@@ -16,7 +17,7 @@ import { parseWait, setReadHeaders } from './store-reads.ts'
 export const EventSchema = Type.Object({
   ID: Type.String(),
   Name: Type.String(),
-  Payload: Type.Union([Type.String({ description: 'Base64' }), Type.Null()]),
+  Payload: nullable(Type.String({ description: 'Base64' })),
   NodeFilter: Type.String(),
   ServiceFilter: Type.String(),
   TagFilter: Type.String(),

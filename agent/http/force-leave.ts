@@ -3,7 +3,7 @@ import type { HttpContext } from './collaborators.ts'
 import { badRequest, refused } from './errors.ts'
 import { refuseBrowserGet } from './legacy-get.ts'
 import { hasParam } from './query.ts'
-import { textTail } from './raw-path.ts'
+import { namedTail } from './raw-path.ts'
 import { sendEmpty } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 import { ERRORS, query } from './schemas.ts'
@@ -21,8 +21,7 @@ export function addForceLeaveRoute(routes: RouteTable, { membership }: HttpConte
     responses: { 200: { description: 'Declared left' }, ...ERRORS },
     handler: (request, reply) => {
       refuseBrowserGet(request)
-      const node = textTail(request)
-      if (node === '') throw badRequest('Missing node name')
+      const node = namedTail(request, 'node name')
       try {
         membership.forceLeave(node, { prune: hasParam(request.query, 'prune') })
       } catch (error) {

@@ -8,7 +8,7 @@ import { requestFilter } from './filter/request-filter.ts'
 import { CHECK, SERVICE_ENTRY } from './filter/shapes.ts'
 import { nearestFirst } from './near.ts'
 import { firstParam, hasParam } from './query.ts'
-import { textTail } from './raw-path.ts'
+import { namedTail } from './raw-path.ts'
 import type { RouteTable } from './routes.ts'
 import {
   CATALOG_QUERY,
@@ -39,8 +39,7 @@ export function addHealthRoutes(routes: RouteTable, context: CatalogContext): vo
     query: query({ ...READ_QUERY, ...FILTER_QUERY }),
     responses: CHECKS,
     handler: (request, reply) => {
-      const name = textTail(request)
-      if (name === '') throw badRequest('Missing node name')
+      const name = namedTail(request, 'node name')
       const wanted = requestFilter(request, CHECK)
       return sendCatalogRead(context, request, reply, {
         selector: { kind: 'node', name },
@@ -62,8 +61,7 @@ export function addHealthRoutes(routes: RouteTable, context: CatalogContext): vo
     query: query({ ...CATALOG_QUERY, ...NEAR_QUERY }),
     responses: CHECKS,
     handler: (request, reply) => {
-      const name = textTail(request)
-      if (name === '') throw badRequest('Missing service name')
+      const name = namedTail(request, 'service name')
       const matches = nodeMetaFilter(request.query)
       const wanted = requestFilter(request, CHECK)
       const sorted = nearestFirst(context, request)
@@ -91,8 +89,7 @@ export function addHealthRoutes(routes: RouteTable, context: CatalogContext): vo
     query: query({ ...CATALOG_QUERY, ...NEAR_QUERY }),
     responses: CHECKS,
     handler: (request, reply) => {
-      const state = textTail(request)
-      if (state === '') throw badRequest('Missing check state')
+      const state = namedTail(request, 'check state')
       const matches = nodeMetaFilter(request.query)
       const wanted = requestFilter(request, CHECK)
       const sorted = nearestFirst(context, request)
@@ -124,8 +121,7 @@ function addServiceRoute(routes: RouteTable, context: CatalogContext): void {
     }),
     responses: { 200: { description: 'Instances', json: Type.Array(ServiceEntrySchema) }, ...ERRORS },
     handler: (request, reply) => {
-      const name = textTail(request)
-      if (name === '') throw badRequest('Missing service name')
+      const name = namedTail(request, 'service name')
       const passing = passingOnly(request.query)
       const matches = instanceFilter(request.query)
       const wanted = requestFilter(request, SERVICE_ENTRY)

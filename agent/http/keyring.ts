@@ -7,6 +7,7 @@ import { bodyJson } from './body.ts'
 import type { HttpContext } from './collaborators.ts'
 import { DATACENTER } from './consul-shapes.ts'
 import { badRequest, HttpError, refused } from './errors.ts'
+import { nullable } from './nullable.ts'
 import { sendEmpty, sendJson } from './replies.ts'
 import type { ResponseSpec, RouteTable } from './routes.ts'
 import { ERRORS, query } from './schemas.ts'
@@ -16,7 +17,7 @@ const BODY_BYTES_MAX = 4096
 
 /** Schema of the list of cluster keys. */
 export const KeyringSchema = Type.Object({
-  primary: Type.Union([Type.String({ description: 'Fingerprint' }), Type.Null()]),
+  primary: nullable(Type.String({ description: 'Fingerprint' })),
   keys: Type.Array(
     Type.Object({ fingerprint: Type.String(), nodes: Type.Integer(), primaryOn: Type.Integer() }),
   ),
@@ -27,7 +28,7 @@ export const KeyringSchema = Type.Object({
       status: Type.String(),
       source: Type.String({ description: 'answered, announced (before it went silent) or unknown' }),
       keys: Type.Array(Type.String({ description: 'Fingerprint; its first 8 digits if announced' })),
-      problem: Type.Union([Type.String(), Type.Null()]),
+      problem: nullable(Type.String()),
     }),
   ),
 })

@@ -8,7 +8,7 @@ import {
 import type { HttpContext } from './collaborators.ts'
 import { badRequest, notFound } from './errors.ts'
 import { firstParam } from './query.ts'
-import { textTail } from './raw-path.ts'
+import { namedTail } from './raw-path.ts'
 import { keepRegistrations } from './registrations.ts'
 import { sendEmpty } from './replies.ts'
 import type { RouteTable } from './routes.ts'
@@ -47,8 +47,7 @@ export function addMaintenanceRoutes(routes: RouteTable, context: HttpContext): 
       ...ERRORS,
     },
     handler: async (request, reply) => {
-      const id = textTail(request)
-      if (id === '') throw badRequest('Missing service ID')
+      const id = namedTail(request, 'service ID')
       // Consul looks at the query first.
       wanted(request)
       if (!local.record().services.has(id)) {

@@ -44,6 +44,13 @@ export function textTail(request: FastifyRequest): string {
   }
 }
 
+/** As `textTail`, for names that must be there. @throws HttpError 400 `Missing …` in Consul's words. */
+export function namedTail(request: FastifyRequest, what: string): string {
+  const name = textTail(request)
+  if (name === '') throw badRequest(`Missing ${what}`)
+  return name
+}
+
 /**
  * Decodes percent sequences into bytes, one code unit per byte. Bytes above 127 that came unescaped stay as they are.
  * @throws HttpError 400 for a `%` that two hexadecimal digits do not follow.

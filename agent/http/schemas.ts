@@ -1,4 +1,5 @@
 import { type TObject, Type } from 'typebox'
+import { nullable } from './nullable.ts'
 import type { ResponseSpec } from './routes.ts'
 
 /** Schemas of the Consul dialect. They describe (in /openapi.json); the tests hold the answers against them. */
@@ -66,7 +67,7 @@ export const KvEntrySchema = Type.Array(
     LockIndex: Type.Integer(),
     Key: Type.String(),
     Flags: Type.Number({ description: 'Up to 64 bits' }),
-    Value: Type.Union([Type.String({ description: 'Base64' }), Type.Null()]),
+    Value: nullable(Type.String({ description: 'Base64' })),
     Session: Type.Optional(Type.String()),
     TTL: Type.Optional(
       Type.String({ description: 'Of a key that goes when it is not written again in time' }),

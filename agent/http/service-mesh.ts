@@ -1,9 +1,9 @@
 import { Type } from 'typebox'
 import type { CatalogContext } from './collaborators.ts'
-import { badRequest, refused } from './errors.ts'
+import { refused } from './errors.ts'
 import { requestFilter } from './filter/request-filter.ts'
 import { SERVICE_ENTRY, SERVICE_NODE } from './filter/shapes.ts'
-import { textTail } from './raw-path.ts'
+import { namedTail } from './raw-path.ts'
 import type { RouteTable } from './routes.ts'
 import { CATALOG_QUERY, ERRORS, query, ServiceEntrySchema, ServiceNodeSchema } from './schemas.ts'
 import { sendCatalogRead } from './store-reads.ts'
@@ -29,8 +29,7 @@ export function addServiceMeshRoutes(routes: RouteTable, context: CatalogContext
       query: query(CATALOG_QUERY),
       responses: { 200: { description: 'None', json: Type.Array(schema) }, ...ERRORS },
       handler: (request, reply) => {
-        const name = textTail(request)
-        if (name === '') throw badRequest('Missing service name')
+        const name = namedTail(request, 'service name')
         requestFilter(request, shape)
         return sendCatalogRead(context, request, reply, {
           selector: { kind: 'service', name },

@@ -6,11 +6,11 @@ import { validateSessionChecks } from '../session-checks.ts'
 import { bodyBytes, bodyJson } from './body.ts'
 import type { HttpContext } from './collaborators.ts'
 import { type DecisionQuery, readDecisions } from './decision-reads.ts'
-import { badRequest, notFound, refused } from './errors.ts'
+import { notFound, refused } from './errors.ts'
 import { Fields } from './fields.ts'
 import { requestFilter, type WireFilter } from './filter/request-filter.ts'
 import { SESSION } from './filter/shapes.ts'
-import { textTail } from './raw-path.ts'
+import { namedTail } from './raw-path.ts'
 import { renderJson, sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 import {
@@ -117,8 +117,7 @@ function addReads(routes: RouteTable, context: HttpContext): void {
       summary: 'The sessions of a node. Blocks with ?index.',
     },
     (request) => {
-      const node = textTail(request)
-      if (node === '') throw badRequest('Missing node name')
+      const node = namedTail(request, 'node name')
       return sessionsQuery(request, (view) => view.sessions().filter((session) => session.node === node))
     },
   )
@@ -184,7 +183,6 @@ function callOptions(reply: FastifyReply) {
 }
 
 function sessionId(request: FastifyRequest): string {
-  const id = textTail(request)
-  if (id === '') throw badRequest('Missing session')
+  const id = namedTail(request, 'session')
   return id
 }
