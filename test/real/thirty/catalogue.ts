@@ -15,6 +15,7 @@ interface HealthEntry {
 }
 
 const SEVERITY = ['passing', 'warning', 'critical']
+const REQUEST_MS = 60_000
 const WAIT_SECONDS = 10
 
 /** Registers an instance on a node, without a check of its own. @throws Error if it is refused */
@@ -45,7 +46,7 @@ export function deregister(agent: AgentProcess, service: string): Promise<void> 
 }
 
 async function put(agent: AgentProcess, path: string, body = ''): Promise<void> {
-  const answer = await agent.ask(path, { method: 'PUT', body, timeoutMs: 10_000 })
+  const answer = await agent.ask(path, { method: 'PUT', body, timeoutMs: REQUEST_MS })
   if (answer.status !== 200)
     throw new Error(`${agent.name} answered ${path} with ${answer.status}: ${answer.text}`)
 }

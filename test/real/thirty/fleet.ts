@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { generateClusterKey } from '../../../discovery/mesh/cluster-key.ts'
 import { guardPause } from '../../nemesis/pause-guard.ts'
 import { AgentProcess } from '../agent-process.ts'
@@ -30,6 +31,10 @@ export interface MemberView {
 
 const FOUNDERS = 3
 const POLL_MS = 20
+const ANSWER_MS = 2000
+const ANSWER_EVERY_MS = 100
+/** Long: with all agents at full load an answer takes its time. */
+const REQUEST_MS = 60_000
 
 /** Agents n1, n2, … on one fabric: the first three found the cluster, the others join through them. */
 export class Fleet {
@@ -94,8 +99,10 @@ export class Fleet {
     if (isAlone) agent.start(this.#keyArgs)
     else agent.start()
     this.excuses.started(agent.name)
-    this.#endExcuse.get(agent.name)?.()
+    const endExcuse = this.#endExcuse.get(agent.name)
     this.#endExcuse.delete(agent.name)
+    // On a busy machine a program takes its time to start, and until then the others are right.
+    if (endExcuse !== undefined) void answering(agent).then(() => endExcuse())
     void agent.exited.then(({ code, signal }) => {
       if (!this.#expectedToEnd.has(agent.name))
         this.crashes.push(`${agent.name} ended by itself: ${signal ?? `exit code ${code}`}`)
@@ -197,7 +204,7 @@ export class Fleet {
 
   /** The members as a node sees them, by name. @throws Error when it does not answer. */
   async members(agent: AgentProcess): Promise<readonly MemberView[]> {
-    const rows = await agent.json<readonly MemberView[]>('/api/v1/nodes', { timeoutMs: 10_000 })
+    const rows = await agent.json<readonly MemberView[]>('/api/v1/nodes', { timeoutMs: REQUEST_MS })
     return rows
       .map(({ name, status, incarnation }) => ({ name, status, incarnation }))
       .sort((a, b) => a.name.localeCompare(b.name))
@@ -247,6 +254,17 @@ export class Fleet {
     await this.fabric.close()
     if (!keep) rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 })
   }
+}
+
+/** Resolves when the agent answers, or has ended again. */
+async function answering(agent: AgentProcess): Promise<void> {
+  const { exited } = agent
+  let isOver = false
+  void exited.then(() => {
+    isOver = true
+  })
+  const answers = (): Promise<boolean> => agent.ask('/healthz', { timeoutMs: ANSWER_MS }).then(Boolean)
+  while (!isOver && !(await answers().catch(() => false))) await delay(ANSWER_EVERY_MS)
 }
 
 function agentAt(site: Site, fabric: Fabric, folder: string, options: FleetOptions): AgentProcess {

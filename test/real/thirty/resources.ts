@@ -4,6 +4,8 @@ import type { AgentProcess } from '../agent-process.ts'
 /** What a process holds. Bytes and counts. */
 export interface Resources {
   readonly heapBytes: number
+  /** Entries of the Raft log in memory: they grow in number until a snapshot is taken. */
+  readonly logEntries: number
   readonly externalBytes: number
   readonly rssBytes: number
   readonly fds: number
@@ -15,6 +17,7 @@ export interface Resources {
 
 const METRICS: Readonly<Record<keyof Resources, string>> = {
   heapBytes: 'nodejs_heap_size_used_bytes',
+  logEntries: 'constellation_raft_log_entries',
   externalBytes: 'nodejs_external_memory_bytes',
   rssBytes: 'process_resident_memory_bytes',
   fds: 'process_open_fds',

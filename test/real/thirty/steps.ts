@@ -336,7 +336,7 @@ async function digests(fleet: Fleet): Promise<readonly { node: string; digest: s
       const { catalog } = await agent.json<{ catalog: { digest: string; records: number } }>(
         '/api/v1/status',
         {
-          timeoutMs: 10_000,
+          timeoutMs: 60_000,
         },
       )
       return { node: agent.name, ...catalog }
