@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { Type } from 'typebox'
+import type { ServiceInstance } from '../../discovery/catalog/types.ts'
 import { dropRegistration, putRegistration, sourceName } from '../../discovery/health/registration.ts'
 import { bodyJson } from './body.ts'
 import type { HttpContext } from './collaborators.ts'
@@ -18,6 +19,8 @@ import { AgentServiceSchema, ERRORS, FILTER_QUERY, query, ServiceRegistrationSch
 import { parseService } from './service-definition.ts'
 import { parseWait } from './store-reads.ts'
 
+/** RFC 1035 §2.3.4. */
+const LABEL_LENGTH_MAX = 63
 const REGISTRATION_BYTES_MAX = 512 * 1024
 
 /** Services of this node: /v1/agent/services, service/* (Consul agent service API). */
@@ -58,6 +61,7 @@ export function addAgentServiceRoutes(routes: RouteTable, context: HttpContext):
       const flag = firstParam(request.query, 'replace-existing-checks')
       refuseForeign(context, definition.service.id)
       const replaceChecks = flag !== undefined && flag !== 'false' && flag !== '0'
+      warnOfName(context, definition.service)
       putRegistration(context, definition, { replaceChecks })
       await keepRegistrations(context)
       return sendEmpty(reply)
@@ -123,6 +127,17 @@ function addServiceRead(routes: RouteTable, context: HttpContext): void {
       return sendJson(request, reply, body)
     },
   })
+}
+
+/** A name that most resolvers do not ask for is taken, as by Consul, and said once. */
+function warnOfName({ local, log }: HttpContext, { id, name }: ServiceInstance): void {
+  if (/^[A-Za-z0-9_.-]+$/.test(name) && name.split('.').every((label) => label.length <= LABEL_LENGTH_MAX))
+    return
+  if (local.record().services.get(id)?.name === name) return
+  log.warn(
+    { service: name },
+    'the name of this service cannot be found by DNS: it has other characters than letters, digits and dashes, or is too long',
+  )
 }
 
 /** @throws HttpError 400 for an instance that something else registers: it would only come back. */

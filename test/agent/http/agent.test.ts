@@ -1,4 +1,5 @@
 import t from 'tap'
+import { memoryLog } from '../../discovery/health/fixtures.ts'
 import { harness } from './harness.ts'
 
 type App = ReturnType<typeof harness>['app']
@@ -403,6 +404,22 @@ t.test('the agent itself', async (t) => {
   t.same((await app.inject('/v1/status/peers')).json(), ['10.0.0.1:7946', '[fd00::2]:7946'])
   consensus.loseLeader()
   t.equal((await app.inject('/v1/status/leader')).body, '""')
+})
+
+t.test('a name that DNS cannot have is taken, and said once', async (t) => {
+  const { log, lines } = memoryLog()
+  const { app } = harness({ log })
+  t.teardown(() => app.close())
+  const said = () => lines.filter((line) => /cannot be found by DNS/.test(line)).length
+  for (const Name of ['web', 'Web_2', 'v1.web', 'x'.repeat(63)]) {
+    await send(app, '/v1/agent/service/register', { Name })
+  }
+  t.equal(said(), 0)
+  for (const [i, Name] of ['my web', 'wéb', 'x'.repeat(64)].entries()) {
+    t.equal((await send(app, '/v1/agent/service/register', { Name })).statusCode, 200)
+    t.equal((await send(app, '/v1/agent/service/register', { Name, Port: 1 })).statusCode, 200)
+    t.equal(said(), i + 1, Name)
+  }
 })
 
 t.test('what comes from elsewhere is changed there', async (t) => {
