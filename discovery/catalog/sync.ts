@@ -103,7 +103,9 @@ export class CatalogSync {
     this.#stopListening = [
       local.onChange(() => this.#publishSoon()),
       mesh.onPeer((event) => {
-        if (event.type === 'connected') this.#background(this.#exchange(event.peer))
+        // A connection that was made for a message is no occasion: it would be in use for longer.
+        if (event.type === 'connected' && mesh.neighbours().includes(event.peer))
+          this.#background(this.#exchange(event.peer))
       }),
       membership.onChange((member, previous) => {
         if (member.status === 'left') this.#intake.bury(member.id)
@@ -325,7 +327,7 @@ export class CatalogSync {
 
   #exchangeWithAnyone(): void {
     const { mesh, membership, random } = this.#with
-    const peers = mesh.connected().filter((id) => {
+    const peers = mesh.neighbours().filter((id) => {
       const status = membership.get(id)?.status
       return status === 'alive' || status === 'suspect'
     })

@@ -305,7 +305,7 @@ export class ClusterKeyring implements Keys {
   }
 
   #pullFromAnybody(): void {
-    const peers = this.#with.mesh.connected()
+    const peers = this.#with.mesh.neighbours()
     const peer = peers[Math.floor(this.#random() * peers.length)]
     if (peer !== undefined) this.#pullSoon(peer)
   }

@@ -222,6 +222,11 @@ export class Libp2pMesh implements Mesh {
     return this.#running?.connections.connected() ?? []
   }
 
+  neighbours(): readonly PeerId[] {
+    const connections = this.#running?.connections
+    return connections?.connected().filter((peer) => connections.isKept(peer)) ?? []
+  }
+
   onPeer(listener: (event: PeerEvent) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)

@@ -32,6 +32,8 @@ export interface Mesh {
   /** Keeps connections to these; others are closed when they are idle, and made again when a message needs one. Null: keeps all. */
   keep(peers: readonly PeerId[] | null): void
   connected(): readonly PeerId[]
+  /** Those of the connected that are kept: for who talks to somebody now and then, whoever that is, and is to keep no other in use. */
+  neighbours(): readonly PeerId[]
   onPeer(listener: (event: PeerEvent) => void): () => void
   /** Best effort, ordered per peer and channel; dropped when there is no connection or the queue is full. False if dropped. */
   send(peer: PeerId, channel: string, payload: Uint8Array): boolean

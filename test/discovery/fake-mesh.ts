@@ -49,6 +49,7 @@ export class FakeNetwork {
 
 /** One node of a {@link FakeNetwork}. */
 export class FakeMesh implements Mesh {
+  #kept: readonly PeerId[] | null = null
   readonly id: PeerId
   readonly advertise: string
   running = false
@@ -103,7 +104,13 @@ export class FakeMesh implements Mesh {
     this.#net.close(this.id, peer)
   }
 
-  keep(): void {}
+  keep(peers: readonly PeerId[] | null): void {
+    this.#kept = peers
+  }
+
+  neighbours(): readonly PeerId[] {
+    return this.connected().filter((peer) => this.#kept?.includes(peer) !== false)
+  }
 
   connected(): readonly PeerId[] {
     return [...this.#links]

@@ -60,9 +60,9 @@ export class Links {
     return this.#kept === null || this.#connected.has(id) ? 1 : DIAL_PATIENCE
   }
 
-  /** A random connected member that lives. */
+  /** A random member that lives, over a connection that is kept: one that was made for a message would stay in use. */
   randomPeer(): NodeId | undefined {
-    return this.#table.pick(1, (m) => isLive(m) && this.#connected.has(m.id))[0]?.id
+    return this.#table.pick(1, (m) => isLive(m) && this.#connected.has(m.id) && this.keeps(m.id))[0]?.id
   }
 
   connected(id: NodeId): void {

@@ -415,7 +415,7 @@ export class SwimCore {
       gossipNodes,
       (m, since) =>
         this.#links.isConnected(m.id) &&
-        (isLive(m) || (m.status === 'failed' && now - since <= gossipToDeadMs)),
+        ((isLive(m) && this.#links.keeps(m.id)) || (m.status === 'failed' && now - since <= gossipToDeadMs)),
     )
     // Whoever is lost is suspected, and whoever connects then compares everything: without anybody to tell, there is nothing to keep.
     if (targets.length === 0) this.#queue.clear()

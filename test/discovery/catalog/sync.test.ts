@@ -371,3 +371,22 @@ t.test(
     await until('gone', () => view().length === 0 && a.catalog.store.node('b') === undefined)
   },
 )
+
+t.test('whoever is compared with has a connection that is kept', async (t) => {
+  const net = new FakeNetwork()
+  const [a, , c] = (await cluster(t, net, ['a', 'b', 'c'], { intervalMs: 10 })) as [Node, Node, Node]
+  a.mesh.keep(['b'])
+  c.mesh.keep(['b'])
+  const compared = (from: string, to: string) =>
+    net.requests.filter((request) => request.from === from && request.to === to).length
+  const before = compared('a', 'c') + compared('c', 'a')
+  const others = compared('a', 'b') + compared('c', 'b')
+  await until('compared often', () => compared('a', 'b') + compared('c', 'b') > others + 20)
+  t.ok(compared('a', 'c') + compared('c', 'a') <= before + 2, 'but for what was under way')
+  net.cut('a', 'c')
+  net.heal()
+  await a.mesh.dial('c:7946')
+  const after = compared('a', 'c') + compared('c', 'a')
+  await until('compared again', () => compared('a', 'b') > others + 20)
+  t.equal(compared('a', 'c') + compared('c', 'a'), after)
+})

@@ -155,3 +155,30 @@ t.test('the rounds of probes go over the neighbours, also over those who became 
     perform(core.message(id, { type: 'gossip', updates: [{ status: 'left', id, incarnation: 1 }] }, now))
   t.same(round(), ['m03', 'm07', 'm15', 'm16'])
 })
+
+t.test('news and exchanges use no connection that was made for a message', async (t) => {
+  const core = new SwimCore(
+    { self: member('m05'), random: seededRandom(1), timings: { connectionsMax: 4 } },
+    0,
+  )
+  const to = new Set<string>()
+  const note = (actions: readonly SwimAction[]) => {
+    for (const action of actions) {
+      if (action.type === 'send' && action.message.type === 'gossip') to.add(action.to)
+      if (action.type === 'sync') to.add(action.peer)
+    }
+  }
+  let now = 0
+  for (let i = 0; i < 20; i += 1) {
+    const id = `m${String(i).padStart(2, '0')}`
+    if (id !== 'm05') core.join(member(id), now)
+  }
+  core.tick(now)
+  for (const id of ['m04', 'm06', 'm13', 'm17', 'm10', 'm11']) core.peerConnected(id, now)
+  for (let round = 0; round < 300; round += 1) {
+    now += 200
+    note(core.setMeta({ round: String(round) }, now))
+    note(core.tick(now))
+  }
+  t.same([...to].sort(), ['m04', 'm06', 'm13', 'm17'])
+})
