@@ -1,4 +1,5 @@
 import type { CatalogInstance, CatalogNode } from '../../discovery/catalog/types.ts'
+import { nodeMeta } from './consul-shapes.ts'
 import { allParams } from './query.ts'
 
 /** A test for nodes from `?node-meta=key:value`, which may be repeated; all must hold. */
@@ -7,8 +8,10 @@ export function nodeMetaFilter(query: unknown): (node: CatalogNode) => boolean {
     const at = pair.indexOf(':')
     return at < 0 ? ([pair, ''] as const) : ([pair.slice(0, at), pair.slice(at + 1)] as const)
   })
-  return ({ record }) =>
-    wanted.every(([key, value]) => Object.hasOwn(record.meta, key) && record.meta[key] === value)
+  return ({ record }) => {
+    const shown = nodeMeta(record)
+    return wanted.every(([key, value]) => Object.hasOwn(shown, key) && shown[key] === value)
+  }
 }
 
 /** A test for instances from `?tag=` (repeatable, all must be there) and `?node-meta=`. */

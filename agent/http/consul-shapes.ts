@@ -56,7 +56,8 @@ function nodeFields(record: NodeRecord) {
   }
 }
 
-function nodeMeta({ meta }: NodeRecord) {
+/** The meta of a node with what every node of Consul has. */
+export function nodeMeta({ meta }: Pick<NodeRecord, 'meta'>): Readonly<Record<string, string>> {
   return { 'consul-network-segment': '', ...meta }
 }
 

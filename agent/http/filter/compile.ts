@@ -1,5 +1,5 @@
 import { FilterError } from './errors.ts'
-import type { Expression, Path } from './expression.ts'
+import { type Expression, FILTER_LIMITS, type Path } from './expression.ts'
 import { leafTest } from './leaf.ts'
 import type { Shape } from './shape.ts'
 
@@ -10,6 +10,14 @@ type Test = (root: unknown, bound: readonly unknown[]) => boolean
 interface Scope {
   readonly root: Shape
   readonly names: ReadonlyMap<string, { readonly shape: Shape; readonly slot: number }>
+  readonly work: Work
+  /** Whether this is within an `any` or `all`. */
+  readonly isNested: boolean
+}
+
+/** What the question has cost so far, for the object it is asked of. */
+interface Work {
+  nestedElements: number
 }
 
 type Match = Extract<Expression, { readonly kind: 'match' }>
@@ -17,11 +25,16 @@ type Collection = Extract<Expression, { readonly kind: 'any' | 'all' }>
 
 /**
  * Makes one question of an expression, for objects of this shape.
- * @throws FilterError `FLT_SELECTOR` for what the objects do not have, `FLT_OPERATOR`, `FLT_VALUE`, `FLT_REGEX`
+ * @throws FilterError `FLT_SELECTOR` for what the objects do not have, `FLT_OPERATOR`, `FLT_VALUE`, `FLT_REGEX`. The question itself
+ * throws `FLT_WORK` when it is asked of an object whose collections within collections have too many elements.
  */
 export function compileFilter(expression: Expression, shape: Shape): (object: unknown) => boolean {
-  const test = compile(expression, { root: shape, names: new Map() })
-  return (object) => test(object, [])
+  const work = { nestedElements: 0 }
+  const test = compile(expression, { root: shape, names: new Map(), work, isNested: false })
+  return (object) => {
+    work.nestedElements = 0
+    return test(object, [])
+  }
 }
 
 function compile(expression: Expression, scope: Scope): Test {
@@ -96,13 +109,15 @@ function compileCollection(collection: Collection, scope: Scope): Test {
   const isElementFirst = second === undefined && of.kind === 'list'
   if (first !== '_') names.set(first, { shape: isElementFirst ? of.element : key, slot })
   if (second !== undefined && second !== '_') names.set(second, { shape: of.element, slot: slot + 1 })
-  const term = compile(collection.term, { root: scope.root, names })
+  const { root, work, isNested } = scope
+  const term = compile(collection.term, { root, names, work, isNested: true })
   return (root, bound) => {
     const value = valueAt(start(root, bound))
     const entries: readonly (readonly [unknown, unknown])[] = Array.isArray(value)
       ? value.map((element, i) => [i, element])
       : Object.entries(value ?? {})
     const ask = ([at, element]: readonly [unknown, unknown]) => {
+      if (isNested && ++work.nestedElements > FILTER_LIMITS.nestedElements) throw tooMuchWork()
       const values = bound.slice(0, slot)
       values[slot] = isElementFirst ? element : at
       values[slot + 1] = element
@@ -141,6 +156,14 @@ function resolve(path: Path, { root, names }: Scope) {
 function property(value: unknown, name: string): unknown {
   if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined
   return (value as Readonly<Record<string, unknown>>)[name] ?? undefined
+}
+
+function tooMuchWork(): FilterError {
+  const { nestedElements } = FILTER_LIMITS
+  return new FilterError(
+    'FLT_WORK',
+    `it looks at more than ${nestedElements} elements of collections within collections`,
+  )
 }
 
 function unknownSelector(path: Path): FilterError {

@@ -6,6 +6,7 @@ export type FilterErrorCode =
   | 'FLT_VALUE'
   | 'FLT_REGEX'
   | 'FLT_TOO_LARGE'
+  | 'FLT_WORK'
 
 /** A filter expression that cannot be used. The message begins as Consul's does, which is what its clients show. */
 export class FilterError extends Error {

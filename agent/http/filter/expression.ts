@@ -30,6 +30,11 @@ export const FILTER_LIMITS = Object.freeze({
   /** Parentheses, `not`, `any` and `all` within each other. */
   depth: 64,
   comparisons: 256,
+  /**
+   * Elements that an `any` or `all` within another looks at, for one object: each one more within them would multiply the work by the
+   * length of its list.
+   */
+  nestedElements: 10_000,
   regexChars: 512,
   /** Instructions of a compiled regular expression: matching takes time proportional to this and to the length of the text. */
   regexInstructions: 1_024,

@@ -48,6 +48,11 @@ t.test('reads of the catalogue', async (t) => {
     ['n2'],
   )
   t.same(await json('/v1/catalog/services'), { consul: [], db: [], web: ['a', 'v1', 'v2'] })
+  t.equal(
+    (await json('/v1/catalog/nodes?node-meta=consul-network-segment:')).length,
+    2,
+    'what every node shows',
+  )
   t.same(await json('/v1/catalog/services?node-meta=zone:a'), { consul: [], web: ['a', 'v1'] })
   t.same(await json('/v1/catalog/services?node-meta=zone:a&node-meta=zone:b'), {})
 

@@ -230,6 +230,25 @@ t.test('bounds of an expression', async (t) => {
   t.equal(ask(`${nested(depth)} and ${nested(depth)}`), true, 'what is closed does not count')
 })
 
+t.test('collections within each other are not looked through without end', async (t) => {
+  const shape = shapeOf(Type.Object({ Tags: Type.Array(Type.String()) }))
+  const nested = (depth: number) => {
+    let text = `v1 == x${'}'.repeat(depth)}`
+    for (let i = depth; i > 0; i--) text = `any Tags as v${i} {${text}`
+    return compileFilter(parseFilter(text), shape)
+  }
+  const object = (tags: number) => ({ Tags: Array.from({ length: tags }, (_, i) => `tag ${i}`) })
+  const two = nested(2)
+  t.notOk(two(object(80)))
+  t.notOk(two(object(80)), 'each object counts for itself')
+  t.notOk(nested(1)(object(50_000)), 'one after the other is as much as there is')
+  for (const test of [two, nested(10)])
+    t.throws(() => test(object(128)), {
+      code: 'FLT_WORK',
+      message: `Failed to create boolean expression evaluator: it looks at more than ${FILTER_LIMITS.nestedElements} elements of collections within collections`,
+    })
+})
+
 t.test('an expression that would keep a backtracking engine busy for ever is answered', async (t) => {
   const text = `${'a'.repeat(50_000)}!`
   for (const regex of ['^(a+)+$', '(a|a)*$x', '(a|aa)+$x', '(.*a){20}x', '^(([a-z])+.)+[A-Z]([a-z])+$']) {

@@ -122,6 +122,22 @@ t.test('a filter that cannot be used is refused: 400 by the agent, 500 elsewhere
   }
 })
 
+t.test('a filter that takes too much work is refused', async (t) => {
+  const { app, catalog } = stocked(t)
+  const tags = Array.from({ length: 128 }, (_, i) => `t${i}`)
+  catalog.putService(service('web1', 'web', { tags }))
+  for (const [path, field, status] of [
+    ['/v1/health/service/web', 'Service.Tags', 500],
+    ['/v1/catalog/services', 'ServiceTags', 500],
+    ['/v1/agent/services', 'Tags', 400],
+  ] as const) {
+    const nested = `any ${field} as a { any ${field} as b { any ${field} as c { a == x } } }`
+    const answer = await app.inject(at(path, nested))
+    t.equal(answer.statusCode, status, path)
+    t.match(answer.body, /: it looks at more than 10000 elements of collections within collections$/)
+  }
+})
+
 t.test(
   'a blocking query with a filter has the index of everything and wakes for what it lets pass',
   async (t) => {
