@@ -14,7 +14,7 @@ export interface WatcherOptions {
   readonly debounceMs?: number
   /** But no later than this. Default 2,000. */
   readonly debounceMsMax?: number
-  /** Longest pause between two attempts to reach the engine; the first is 500. Default 30,000. */
+  /** Longest pause between two attempts to reach the engine; the first is 500. Default 5,000. */
   readonly retryMsMax?: number
 }
 
@@ -51,7 +51,8 @@ const RESYNC_MS = 60_000
 const DEBOUNCE_MS = 300
 const DEBOUNCE_MS_MAX = 2_000
 const RETRY_MS_FIRST = 500
-const RETRY_MS_MAX = 30_000
+/** Short for a retry, as engines are restarted on purpose and their sockets are on this host. */
+const RETRY_MS_MAX = 5_000
 const AGAIN_MS = 1_000
 const INSPECTIONS_AT_ONCE = 6
 /** More changes than this at a time are one look at everything. */
