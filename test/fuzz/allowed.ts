@@ -15,6 +15,11 @@ export const ALLOWED_5XX: readonly (readonly [status: number, text: RegExp])[] =
   [500, /^Check '[\s\S]*' is in critical state$/],
   [500, /^CheckID "[\s\S]*" does not have associated TTL$/],
   [500, /^agent: No node found with name '[\s\S]*'$/],
+  [500, /^Connect must be enabled in order to use this endpoint$/],
+  [500, /^there is no other datacenter to join$/],
+  // A service that is critical or in maintenance, as a word or with the reasons.
+  [503, /^(critical|maintenance)$/],
+  [503, /^\[?\{"AggregatedStatus":"(critical|maintenance)",[\s\S]*\}\]?$/],
   // A filter that cannot be used.
   [500, /^Failed to create boolean expression evaluator: [\s\S]+$/],
   // PUT /v1/catalog/register and deregister, and the same in a transaction.
