@@ -5,7 +5,7 @@ import type { ClusterEvent } from '../cluster-events/event-log.ts'
 import { FAILURES, Failure } from './api-failures.ts'
 import type { HttpContext } from './collaborators.ts'
 import { badRequest, ClientGoneError } from './errors.ts'
-import { eventText, KEEP_ALIVE_MS, KEEP_ALIVE_TEXT, sendEventStream, WakeUp } from './event-stream.ts'
+import { eventText, KEEP_ALIVE_MS, sendEventStream, WakeUp } from './event-stream.ts'
 import { allParams, firstParam } from './query.ts'
 import { clientSignal } from './replies.ts'
 import type { RouteTable } from './routes.ts'
@@ -61,20 +61,30 @@ async function stream(
   const header = request.headers['last-event-id']
   const position = positionOf(Array.isArray(header) ? header[0] : header, run)
   const accepts = ({ type }: ClusterEvent) => types.size === 0 || types.has(type)
-  return sendEventStream(reply, texts(context, { run, recent, position, accepts, signal }))
+  const options = { run, recent, position, accepts, signal, keepAliveMs: KEEP_ALIVE_MS }
+  return sendEventStream(reply, clusterEventTexts(context.clusterEvents, options))
 }
 
-interface StreamOptions {
+/** What a stream of cluster events is to hold. */
+export interface ClusterStreamOptions {
+  /** Names the run of the agent in the ids of events. */
   readonly run: string
   readonly recent: number
   /** Sequence of the last event the client has; null if it has none, `unknown` if it is not of this run. */
   readonly position: number | 'unknown' | null
   readonly accepts: (event: ClusterEvent) => boolean
   readonly signal: AbortSignal
+  /** Silence after which the position is told. Milliseconds. */
+  readonly keepAliveMs: number
 }
 
-async function* texts({ clusterEvents }: HttpContext, options: StreamOptions): AsyncGenerator<string> {
-  const { run, accepts, signal } = options
+/** The texts of one stream, until its signal aborts. */
+export async function* clusterEventTexts(
+  clusterEvents: HttpContext['clusterEvents'],
+  options: ClusterStreamOptions,
+): AsyncGenerator<string> {
+  const { run, accepts, signal, keepAliveMs } = options
+  let toldAtMs = performance.now()
   const wakeUp = new WakeUp()
   const stop = clusterEvents.onEvent(wakeUp.wake)
   const show = (event: ClusterEvent) =>
@@ -99,11 +109,16 @@ async function* texts({ clusterEvents }: HttpContext, options: StreamOptions): A
       }
       for (const event of step) {
         position = event.sequence
-        if (accepts(event)) yield show(event)
+        if (!accepts(event)) continue
+        yield show(event)
+        toldAtMs = performance.now()
       }
-      if (step.length > 0) continue
-      await wakeUp.wait(KEEP_ALIVE_MS, signal)
-      if (!signal.aborted && clusterEvents.sequence === position) yield KEEP_ALIVE_TEXT
+      if (performance.now() - toldAtMs >= keepAliveMs) {
+        // With the id: of many events that were not asked for, the client has seen none.
+        yield `: keep-alive\nid: ${run}-${position}\n\n`
+        toldAtMs = performance.now()
+      }
+      if (step.length === 0) await wakeUp.wait(toldAtMs + keepAliveMs - performance.now(), signal)
     }
   } finally {
     stop()
@@ -124,7 +139,7 @@ function recentOf(request: FastifyRequest): number {
   return Number(text)
 }
 
-function positionOf(id: string | undefined, run: string): StreamOptions['position'] {
+function positionOf(id: string | undefined, run: string): ClusterStreamOptions['position'] {
   if (id === undefined || id === '') return null
   const [, of, sequence] = /^([0-9a-f]{8})-(\d{1,15})$/.exec(id) ?? []
   return of === run ? Number(sequence) : 'unknown'

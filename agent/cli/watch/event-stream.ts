@@ -34,11 +34,19 @@ export class EventStreamParser {
   #data: string[] = []
   #dataChars = 0
   #lastEventId: string
+  /** As of the last empty line: an event that was cut off behind its id was not seen. */
+  #resumeFrom: string
   #retryMs: number | null = null
 
   /** @param lastEventId with which the stream was asked for: events without an id of their own carry it on. */
   constructor(lastEventId = '') {
     this.#lastEventId = lastEventId
+    this.#resumeFrom = lastEventId
+  }
+
+  /** What a client that reconnects sends as Last-Event-ID; an id may come without an event. */
+  get lastEventId(): string {
+    return this.#resumeFrom
   }
 
   /** The reconnection time the stream asked for in milliseconds; null if it did not. */
@@ -89,6 +97,7 @@ export class EventStreamParser {
   }
 
   #dispatch(): StreamEvent | null {
+    this.#resumeFrom = this.#lastEventId
     const [type, data] = [this.#type, this.#data]
     this.#type = ''
     this.#data = []

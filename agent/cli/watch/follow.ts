@@ -43,7 +43,7 @@ export async function follow(
         outage = false
         pauseMs = BACKOFF_FIRST_MS
         const events = parser.push(chunk)
-        lastEventId = events.at(-1)?.lastEventId ?? lastEventId
+        lastEventId = parser.lastEventId
         if (events.length > 0) listener.events(events)
       }
       if (parser.retryMs !== null) pauseMs = Math.min(Math.max(parser.retryMs, pauseMs), BACKOFF_MAX_MS)

@@ -1,6 +1,7 @@
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { ClusterEventLog, EVENTS_KEPT } from '../../../agent/cluster-events/event-log.ts'
+import { clusterEventTexts } from '../../../agent/http/cluster-events.ts'
 import { harness, listen, until } from './harness.ts'
 import { openStream, StreamReader } from './stream-reader.ts'
 
@@ -63,4 +64,31 @@ t.test('only the types that are asked for', async (t) => {
   await until('two', () => reader.events.length === 3)
   t.same(shown(reader), ['ready', 'node-failed', 'lease-moved'])
   t.equal((await app.inject('/api/v1/events?recent=x')).statusCode, 400)
+})
+
+t.test('a stream that is sent nothing of what happens stays alive, and knows where it is', async (t) => {
+  const clusterEvents = new ClusterEventLog({ wall: () => 0, log: pino({ level: 'silent' }) })
+  const end = new AbortController()
+  const busy = setInterval(() => clusterEvents.add('service-up', {}), 5)
+  t.teardown(() => {
+    clearInterval(busy)
+    end.abort()
+  })
+  const texts = clusterEventTexts(clusterEvents, {
+    run: 'r',
+    recent: 0,
+    position: null,
+    accepts: ({ type }) => type === 'lease-moved',
+    signal: AbortSignal.any([end.signal, AbortSignal.timeout(20_000)]),
+    keepAliveMs: 50,
+  })
+  t.match((await texts.next()).value, /^event: ready\nid: r-0\n/)
+  const [, first] = /^: keep-alive\nid: r-(\d+)\n\n$/.exec(String((await texts.next()).value)) ?? []
+  t.ok(Number(first) > 0, `the first is at ${first}`)
+  const [, second] = /^: keep-alive\nid: r-(\d+)\n\n$/.exec(String((await texts.next()).value)) ?? []
+  t.ok(Number(second) > Number(first), `the second is at ${second}`)
+  clusterEvents.add('lease-moved', { n: 1 })
+  clearInterval(busy)
+  t.match((await texts.next()).value, /^event: lease-moved\n/)
+  t.match((await texts.next()).value, /^: keep-alive\n/, 'also when nothing happens at all')
 })

@@ -39,6 +39,11 @@ t.test('the id of the last event', async (t) => {
   t.strictSame(ids('id: 1\ndata: a\n\nid: x\0y\ndata: b\n\n'), ['1', '1'], 'one with NUL is ignored')
   const resumed = new EventStreamParser('41')
   t.strictSame(all(resumed, 'data: a\n\n')[0]?.lastEventId, '41')
+  t.equal(resumed.lastEventId, '41')
+  resumed.push(Buffer.from('id: 42\ndata: b\n'))
+  t.equal(resumed.lastEventId, '41', 'an event that was cut off is asked for again')
+  resumed.push(Buffer.from('\n: keep-alive\nid: 43\n\n'))
+  t.equal(resumed.lastEventId, '43', 'an id without an event counts')
 })
 
 t.test('retry', async (t) => {
