@@ -158,7 +158,7 @@ export class Agent {
     const declared = new DeclaredNodes({ client, catalog: store, log: this.#logger('catalog'), metrics })
     const foreign = new ForeignCluster({ consensus: client, membership, log: this.#log, now })
     const readiness = new AgentReadiness({ consensus: client, catalog: store, foreign, now })
-    const traefik = this.#composeTraefik(facts, readiness)
+    const traefik = this.#composeTraefik(facts, { consensus, leases }, readiness)
     const backups = new Backups(
       { cluster: config.cluster.name, node: config.node.name },
       { keys: new KeyBackup(client), wall },
@@ -216,12 +216,22 @@ export class Agent {
     return { declared, foreign, readiness, traefik, backups, backupMetrics, eventSource, docker, http, dns }
   }
 
-  #composeTraefik({ catalog, membership }: Facts, readiness: AgentReadiness): ReloadableTraefik | null {
+  #composeTraefik(
+    { catalog, membership }: Facts,
+    { consensus, leases }: Decisions,
+    readiness: AgentReadiness,
+  ): ReloadableTraefik | null {
     const settings = this.#config.providers.traefik
     if (settings === null) return null
-    const synced = () => readiness.synced()
-    const log = this.#logger('traefik')
-    return new ReloadableTraefik(settings, { catalog: catalog.store, membership, synced, log })
+    return new ReloadableTraefik(settings, {
+      catalog: catalog.store,
+      membership,
+      client: consensus.client,
+      leases,
+      synced: () => readiness.synced(),
+      clock: systemClock,
+      log: this.#logger('traefik'),
+    })
   }
 
   async #startInOrder(facts: Facts, { consensus, leases }: Decisions, surface: Surface): Promise<void> {
@@ -255,6 +265,7 @@ export class Agent {
     parts.add('cordons', client.watch(CORDONS, showCordons))
     showCordons()
     await parts.start('declared nodes', surface.declared)
+    if (surface.traefik !== null) await parts.start('traefik', surface.traefik.memory)
     await dropBackupOnceLeading(config.dataDir, { client, log: this.#log })
     await parts.start('leases', leases)
     const { restarter } = surface.docker

@@ -1,13 +1,17 @@
 import type { Member } from '../../discovery/membership/types.ts'
 import { DEFAULT_PRIORITY } from '../../providers/traefik/compose.ts'
 import { compareText } from '../../providers/traefik/merge.ts'
-import type { RenderOptions } from '../../providers/traefik/render.ts'
+import type { TraefikViewOptions } from '../../providers/traefik/view.ts'
 import type { TraefikConfig } from '../config/types.ts'
 
 /** The settings as the view takes them. */
-export function traefikOptions(settings: TraefikConfig): RenderOptions {
-  const { version, domain, nodeHosts, entryPoints, certResolver } = settings
-  return { release: version, domain, nodeHosts, entryPoints, certResolver }
+export function traefikOptions(settings: TraefikConfig): TraefikViewOptions {
+  const { version, domain, nodeHosts, entryPoints, certResolver, guardPercent, holdMs, settleMs } = settings
+  return {
+    render: { release: version, domain, nodeHosts, entryPoints, certResolver },
+    guard: { percent: guardPercent, holdMs },
+    settleMs,
+  }
 }
 
 /** `node.priority` by name of the node, of those that say one other than the default. */

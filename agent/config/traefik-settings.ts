@@ -1,6 +1,7 @@
+import { parseGoDuration } from '../../discovery/health/duration.ts'
 import type { Setting } from './schema.ts'
 import type { Config, TraefikConfig } from './types.ts'
-import { domain, flag, list, name, type ScalarKind, text } from './values.ts'
+import { domain, duration, flag, integer, list, name, type ScalarKind, text } from './values.ts'
 
 /** What the settings of the Traefik provider hold once they were read. */
 export interface TraefikSettingValues {
@@ -10,9 +11,13 @@ export interface TraefikSettingValues {
   'providers.traefik.node_hosts': boolean
   'providers.traefik.entry_points': readonly string[]
   'providers.traefik.cert_resolver': string
+  'providers.traefik.grace': number
+  'providers.traefik.guard': number
+  'providers.traefik.hold': number
+  'providers.traefik.settle': number
 }
 
-const DEFAULTS = { version: '3.0' }
+const DEFAULTS = { version: '3.0', grace: '10m', guard: 50, hold: '1m', settle: '1s' }
 
 function traefik<T>(
   kind: Setting<T>['kind'],
@@ -66,6 +71,30 @@ export const TRAEFIK_SETTINGS: {
     'Certificate resolver of HTTP routers that name none; those that name no entry points either get TLS with it.',
     ({ certResolver }) => certResolver,
   ),
+  'providers.traefik.grace': traefik(
+    duration('0s', '24h'),
+    DEFAULTS.grace,
+    'How long the routers of a service outlive its last instance, answering 503 instead of 404; 0s = not at all.',
+    ({ graceMs }) => graceMs,
+  ),
+  'providers.traefik.guard': traefik(
+    integer(1, 100),
+    String(DEFAULTS.guard),
+    'Percent of the services with servers that may lose the last one at once; if more than that, and three at least, do, they keep them for the time of `hold`. 100 = any number.',
+    ({ guardPercent }) => guardPercent,
+  ),
+  'providers.traefik.hold': traefik(
+    duration('0s', '1h'),
+    DEFAULTS.hold,
+    'How long a mass disappearance is held back; also how long after its start an agent waits for services it remembers.',
+    ({ holdMs }) => holdMs,
+  ),
+  'providers.traefik.settle': traefik(
+    duration('0s', '10s'),
+    DEFAULTS.settle,
+    'How long after a change of the document the next one waits, so that changes in quick succession are one; servers are removed at once.',
+    ({ settleMs }) => settleMs,
+  ),
 }
 
 /** What {@link TRAEFIK_SETTINGS} come to; null = the provider is off. */
@@ -79,6 +108,10 @@ export function traefikConfig(
     nodeHosts: get('providers.traefik.node_hosts') ?? true,
     entryPoints: get('providers.traefik.entry_points') ?? [],
     certResolver: get('providers.traefik.cert_resolver') ?? null,
+    graceMs: get('providers.traefik.grace') ?? parseGoDuration(DEFAULTS.grace),
+    guardPercent: get('providers.traefik.guard') ?? DEFAULTS.guard,
+    holdMs: get('providers.traefik.hold') ?? parseGoDuration(DEFAULTS.hold),
+    settleMs: get('providers.traefik.settle') ?? parseGoDuration(DEFAULTS.settle),
   }
 }
 

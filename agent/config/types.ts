@@ -15,6 +15,14 @@ export interface TraefikConfig {
   readonly nodeHosts: boolean
   readonly entryPoints: readonly string[]
   readonly certResolver: string | null
+  /** Default 10 minutes. */
+  readonly graceMs: number
+  /** 1 to 100, default 50. */
+  readonly guardPercent: number
+  /** Default 1 minute. */
+  readonly holdMs: number
+  /** Default 1 s. */
+  readonly settleMs: number
 }
 
 /** Where the containers of this host are read from, and what becomes of them. */

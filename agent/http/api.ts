@@ -5,15 +5,13 @@ import { NodesSchema, nodesJson } from './api-nodes.ts'
 import { RaftSchema, raftJson } from './api-raft.ts'
 import { FeedSchema, feedJson } from './clients.ts'
 import type { HttpContext } from './collaborators.ts'
-import { HttpError, notFound } from './errors.ts'
 import { addNodeOperations } from './node-operations.ts'
 import { nullable } from './nullable.ts'
 import { nodeName } from './peers.ts'
 import { addRaftOperations } from './raft-operations.ts'
-import { sendJson, sendJsonText } from './replies.ts'
+import { sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
-
-const RETRY_AFTER_SECONDS = 2
+import { addTraefikRoutes, TraefikExplainSchema, TraefikStatusSchema, traefikStatus } from './traefik.ts'
 
 /** Schemas of the answers below /api/v1. */
 export const ApiSchemas = {
@@ -35,6 +33,7 @@ export const ApiSchemas = {
       Type.String({ description: 'Set while the disk is full: no writes are taken here' }),
     ),
     feed: Type.Optional(FeedSchema),
+    traefik: Type.Optional(TraefikStatusSchema),
     failure: Type.Optional(
       Type.String({ description: 'Why storage failed; the node serves stale reads only' }),
     ),
@@ -68,7 +67,7 @@ export const ApiSchemas = {
     }),
   ),
   raft: RaftSchema,
-  explain: Type.Object({ ready: Type.Boolean(), etag: Type.String(), problems: Type.Array(Type.Unknown()) }),
+  explain: TraefikExplainSchema,
 }
 
 /** Our own interface: /api/v1/* with JSON errors. Always answers, leader or not. */
@@ -102,6 +101,7 @@ export function addApiRoutes(routes: RouteTable, context: HttpContext): void {
       version,
       catalog: context.catalog.digest(),
       ...feedJson(context, status),
+      ...traefikStatus(context),
       ...(status.failure === null ? {} : { failure: status.failure }),
       ...(status.diskFull === null ? {} : { diskFull: status.diskFull }),
     }
@@ -140,60 +140,4 @@ export function addApiRoutes(routes: RouteTable, context: HttpContext): void {
   addNodeOperations(routes, context)
   addRaftOperations(routes, context)
   addTraefikRoutes(routes, context)
-}
-
-function addTraefikRoutes(routes: RouteTable, context: HttpContext): void {
-  const { config } = context
-  const configured = () => {
-    if (context.traefik === null) throw notFound('the traefik provider is not configured')
-    return context.traefik
-  }
-  routes.add({
-    method: 'GET',
-    url: '/api/v1/traefik',
-    permission: 'service:read',
-    tag: 'api',
-    summary: 'The dynamic configuration that Traefik polls (HTTP provider).',
-    query: Type.Object({
-      local: Type.Optional(
-        Type.String({
-          description: 'Node the poller runs on, for services with constellation.local-first; 1 = this one',
-        }),
-      ),
-    }),
-    responses: {
-      200: { description: 'Dynamic configuration', json: Type.Object({}) },
-      404: { description: 'The provider is not configured', json: Failure },
-      503: { description: 'The catalogue is not complete yet; Traefik keeps what it has', json: Failure },
-      ...FAILURES,
-    },
-    handler: (request, reply) => {
-      const traefik = configured()
-      const { local } = request.query as { local?: string }
-      if (!traefik.ready()) {
-        reply.header('retry-after', String(RETRY_AFTER_SECONDS))
-        throw new HttpError('HTTP_UNAVAILABLE', 503, 'the catalogue is not complete yet')
-      }
-      const { body, etag } = traefik.document(local === '1' ? config.node.name : local)
-      // Never 304: Traefik takes any other status than 200 for an error.
-      return sendJsonText(reply.header('etag', etag), body)
-    },
-  })
-  routes.add({
-    method: 'GET',
-    url: '/api/v1/traefik/explain',
-    permission: 'service:read',
-    tag: 'api',
-    summary: 'What could not be turned into routes, and why.',
-    responses: {
-      200: { description: 'OK', json: ApiSchemas.explain },
-      404: { description: 'The provider is not configured', json: Failure },
-      ...FAILURES,
-    },
-    handler: (request, reply) => {
-      const traefik = configured()
-      const { etag, problems = [] } = traefik.document()
-      return sendJson(request, reply, { ready: traefik.ready(), etag, problems })
-    },
-  })
 }

@@ -8,6 +8,7 @@ import type { HealthRunner } from '../../discovery/health/types.ts'
 import type { Keys } from '../../discovery/keyring/types.ts'
 import type { Membership } from '../../discovery/membership/types.ts'
 import type { DockerReport } from '../../providers/docker/report.ts'
+import type { PollLog } from '../../providers/traefik/polls.ts'
 import type { ClusterEventLog } from '../cluster-events/event-log.ts'
 import type { Config } from '../config/types.ts'
 import type { Backups } from '../snapshot/backups.ts'
@@ -30,17 +31,21 @@ export interface LeaseInfo {
 
 /** The document Traefik polls, rendered elsewhere. */
 export interface TraefikView {
-  /**
-   * The body as it goes over the wire, its entity tag with quotes, and for people what in the catalogue could not be
-   * turned into routes (each must survive JSON.stringify). `local`: name of the node the poller runs on.
-   */
-  document(local?: string): {
-    readonly body: string
+  /** The body as it goes over the wire, its entity tag with quotes. `local`: name of the node the poller runs on. */
+  document(local?: string): { readonly body: string; readonly etag: string }
+  /** Why the document must not replace the routes of a running Traefik yet; null if it may. */
+  reason(): string | null
+  /** What people should know about it (each must survive JSON.stringify); of a service, what became of its instances. */
+  explain(service?: string): {
     readonly etag: string
-    readonly problems?: readonly unknown[]
+    readonly counts: { readonly routers: number; readonly services: number; readonly servers: number }
+    readonly problems: readonly unknown[]
+    readonly held: readonly string[]
+    readonly gone: readonly string[]
+    readonly instances?: readonly unknown[]
   }
-  /** False until the document is complete enough to replace the routes of a running Traefik. */
-  ready(): boolean
+  /** Who polled last. */
+  readonly polls: Pick<PollLog, 'note' | 'list'>
 }
 
 /** Whether this node is fit to serve, and why not. */

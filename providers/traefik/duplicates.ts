@@ -16,7 +16,8 @@ export interface Shadowed {
 export function findShadowed({ config, owners }: Merged): readonly Shadowed[] {
   const routers = [...owners.keys()].flatMap((key) => {
     const router = routerAt(config, key)
-    return router === undefined ? [] : [{ key, router, section: key.split('.', 1)[0] }]
+    const gone = owners.get(key)?.gone === true
+    return router === undefined ? [] : [{ key, router, gone, section: key.split('.', 1)[0] }]
   })
   return [...byRule(routers).values()].flatMap((group) => {
     const kept: (typeof routers)[number][] = []
@@ -24,8 +25,9 @@ export function findShadowed({ config, owners }: Merged): readonly Shadowed[] {
       const winner = kept.find(
         (other) =>
           other.section === each.section &&
-          meets(other.router, each.router) &&
-          !sameRouter(other.router, each.router),
+          // What is gone gets no request that anybody else asks for, whatever its priority was.
+          ((each.gone && !other.gone) ||
+            (meets(other.router, each.router) && !sameRouter(other.router, each.router))),
       )
       if (winner !== undefined) return [{ key: each.key, by: winner.key }]
       kept.push(each)

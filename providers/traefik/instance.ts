@@ -23,6 +23,8 @@ export interface Contribution {
   readonly placement: Placement
   /** Why it gets no traffic, for people; null if it does. */
   readonly excluded: string | null
+  /** It stands for instances that are gone: its routers yield to all others. */
+  readonly gone?: true
   readonly problems: readonly TraefikProblem[]
 }
 

@@ -20,8 +20,6 @@ export interface RenderVariant {
   readonly local?: string
   /** `node.priority` by name of the node; 100 where it is missing. */
   readonly priorities?: ReadonlyMap<string, number>
-  /** Reads the labels of one instance; to be given by who remembers what it read. */
-  readonly contribute?: (instance: CatalogInstance) => Contribution
 }
 
 /** How a document came to be. */
@@ -53,10 +51,21 @@ export function renderTraefik(
   options: RenderOptions,
   variant: RenderVariant = {},
 ): Rendered {
-  const contribute = variant.contribute ?? ((instance: CatalogInstance) => contributionOf(instance, options))
-  const contributions = [...catalog.services().keys()]
-    .flatMap((service) => catalog.instances(service))
-    .map(contribute)
+  const contributions = instancesOf(catalog).map((instance) => contributionOf(instance, options))
+  return renderContributions(contributions, options, variant)
+}
+
+/** Every instance of the catalogue, the same list in any order of registration but that within a service. */
+export function instancesOf(catalog: Pick<Catalog, 'services' | 'instances'>): readonly CatalogInstance[] {
+  return [...catalog.services().keys()].flatMap((service) => catalog.instances(service))
+}
+
+/** The second half of {@link renderTraefik}: the document out of what the instances add, in any order. */
+export function renderContributions(
+  contributions: readonly Contribution[],
+  options: RenderOptions,
+  variant: RenderVariant = {},
+): Rendered {
   const merged = merge(contributions)
   const release = options.release ?? NEWEST_RELEASE
   const built = buildDocument(merged, {
@@ -67,6 +76,7 @@ export function renderTraefik(
     priorities: variant.priorities ?? new Map(),
   })
   const { document, quarantined } = gate(built.document, { release })
+  const gone = new Set(contributions.flatMap(({ gone, instance }) => (gone ? [instance.service.id] : [])))
   const problems = [
     ...contributions.flatMap((contribution) => contribution.problems),
     ...merged.problems,
@@ -78,7 +88,8 @@ export function renderTraefik(
   ]
   return {
     body: canonicalJson(document),
-    problems: problems.sort(byPlace),
+    // Of what is gone nobody can mend the labels.
+    problems: problems.filter(({ instance }) => !gone.has(instance)).sort(byPlace),
     counts: count(document),
     trace: { contributions, merged, built, document, quarantined },
   }

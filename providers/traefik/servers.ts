@@ -17,7 +17,7 @@ export interface FilledServers {
 /**
  * The servers of a load balancer, as labels write them, by the address of the instance: a `url` stands as it is, else
  * address and port of the instance, each unless a label gives another. Where the instance lists its ports, the label
- * `server.port` names the one in its container, else the one on its host, and none means the lowest.
+ * `server.port` names the one in its container, else the one on its host, and none means the main one.
  * @throws LabelError for an address that cannot be used.
  */
 export function fillServers(
@@ -102,15 +102,19 @@ function place(
   throw new LabelError(`${path}.server.port`, 'is missing and the service has no port: give one of the two')
 }
 
-/** Without a number the lowest port, as in Traefik's Docker provider, of those that can be reached. */
+/** Without a number the first, which is the main one; if that cannot be reached and only one other can, that one. */
 function choose(endpoints: readonly Endpoint[], wanted: number | undefined): Endpoint | undefined {
-  const sorted = endpoints.toSorted(
-    (a, b) => a.containerPort - b.containerPort || a.port - b.port || (a.address < b.address ? -1 : 1),
+  const usable = endpoints.filter(({ problem }) => problem === undefined)
+  if (wanted === undefined) {
+    const [main] = endpoints
+    return main?.problem !== undefined && usable.length === 1 ? usable[0] : main
+  }
+  const inside = endpoints.filter(({ containerPort }) => containerPort === wanted)
+  return (
+    inside.find(({ problem }) => problem === undefined) ??
+    usable.find(({ port }) => port === wanted) ??
+    inside[0]
   )
-  const usable = (each: Endpoint) => each.problem === undefined
-  if (wanted === undefined) return sorted.find(usable) ?? sorted[0]
-  const inside = sorted.filter(({ containerPort }) => containerPort === wanted)
-  return inside.find(usable) ?? sorted.find((each) => each.port === wanted && usable(each)) ?? inside[0]
 }
 
 function listed(endpoints: readonly Endpoint[]): string {

@@ -30,7 +30,10 @@ async function shown(checks: readonly HealthCheck[]) {
     type: 'A',
     class: 1,
   })
-  const traefik = new TraefikView({ entryPoints: [] }, { catalog, log }).document()
+  const traefik = new TraefikView(
+    { render: { entryPoints: [] }, guard: { percent: 100, holdMs: 0 }, settleMs: 0 },
+    { catalog, log, clock: { now: () => 0, wall: () => 0 } },
+  ).document()
   const { app } = harness({ catalog })
   const passing = (await app.inject('/v1/health/service/web?passing')).json()
   await app.close()

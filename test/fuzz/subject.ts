@@ -92,7 +92,18 @@ export class Subject {
       local,
       health: checks,
       log,
-      traefik: { document: () => ({ body: '{}', etag: '"1"' }), ready: () => true },
+      traefik: {
+        document: () => ({ body: '{}', etag: '"1"' }),
+        reason: () => null,
+        explain: () => ({
+          etag: '"1"',
+          counts: { routers: 0, services: 0, servers: 0 },
+          problems: [],
+          held: [],
+          gone: [],
+        }),
+        polls: { note: () => {}, list: () => [] },
+      },
     })
     const port = await listen(server.app)
     const document: unknown = (await server.app.inject('/openapi.json')).json()

@@ -132,7 +132,8 @@ async function lint(io: CliIo, files: readonly string[], options: ComposeOptions
       routableNetworks: new Set(docker?.routableNetworks),
       mayRestart: docker?.restart ?? true,
       suggest,
-      traefik: traefik === null ? (config === null ? { entryPoints: [] } : null) : traefikOptions(traefik),
+      traefik:
+        traefik === null ? (config === null ? { entryPoints: [] } : null) : traefikOptions(traefik).render,
     })
     return { project, report }
   } catch (error) {

@@ -69,6 +69,27 @@ const RAFT = JSON.stringify({
 const ENTRY =
   '[{"LockIndex":0,"Key":"a b/ç","Flags":18446744073709551615,"Value":"/wA=","CreateIndex":8,"ModifyIndex":8}]'
 
+const EXPLAIN = JSON.stringify({
+  ready: false,
+  reason: 'not yet',
+  etag: '"e"',
+  counts: { routers: 1, services: 2, servers: 3 },
+  held: ['http.services.a'],
+  gone: ['old'],
+  problems: [{ code: 'conflict', message: 'who did it' }],
+})
+const EXPLAINED = {
+  service: 'web',
+  node: 'n1',
+  instance: 'web-1',
+  source: 'box',
+  inDocument: false,
+  why: 'it is critical',
+  servers: {},
+  routers: [],
+  labels: [{ label: 'traefik.enable', fate: 'used', why: null }],
+  problems: [],
+}
 const agent = await stubAgent({
   'GET /api/v1/nodes': { body: NODES },
   'GET /api/v1/services': { body: SERVICES },
@@ -87,6 +108,12 @@ const agent = await stubAgent({
     body: '{"error":{"code":"CST_REFUSED","message":"n1 leads the cluster"}}',
   },
   'GET /api/v1/traefik': { body: '{"http":{"routers":{}}}' },
+  'GET /api/v1/traefik?local=n%201': { body: '{"http":{}}' },
+  'GET /api/v1/traefik/explain': { body: EXPLAIN },
+  'GET /api/v1/traefik/explain?service=web': {
+    body: JSON.stringify({ ...JSON.parse(EXPLAIN), instances: [EXPLAINED] }),
+  },
+  'GET /api/v1/traefik/explain?service=none': { body: '{"instances":[]}' },
   'GET /v1/kv/a%20b/%C3%A7?raw': { body: Buffer.of(0xff, 0x00) },
   'GET /v1/kv/a%20b/%C3%A7': { body: ENTRY },
   'GET /v1/kv/empty?raw': { body: '' },
@@ -104,6 +131,30 @@ const agent = await stubAgent({
 t.teardown(() => agent.close())
 const at = ['--http-addr', agent.address]
 
+t.test('traefik explain', async (t) => {
+  const all = await runInProcess(['traefik', 'explain', ...at])
+  t.equal(
+    all.out,
+    `not served: not yet
+1 routers, 2 services, 3 servers
+held, for many lost all servers at once: http.services.a
+without instances, routers stay for a while: old
+
+conflict: who did it
+`,
+  )
+  const one = await runInProcess(['traefik', 'explain', 'web', ...at])
+  t.match(
+    one.out,
+    `web on n1, web-1 (box): not in the document: it is critical
+LABEL           FATE  WHY
+traefik.enable  used
+`,
+  )
+  const none = await runInProcess(['traefik', 'explain', 'none', ...at])
+  t.match(none, { code: 1, err: /no instance of a service "none" is known/ })
+})
+
 t.test('--json prints exactly what the API answered', async (t) => {
   for (const [command, body] of [
     [['members'], NODES],
@@ -115,6 +166,9 @@ t.test('--json prints exactly what the API answered', async (t) => {
     [['raft', 'add', 'n2'], '{"name":"n2","id":"id2","role":"voter"}'],
     [['cordon', 'n2'], '{"name":"n2","id":"id2","cordoned":true,"role":"voter"}'],
     [['traefik'], '{"http":{"routers":{}}}'],
+    [['traefik', 'show'], '{"http":{"routers":{}}}'],
+    [['traefik', 'show', '--local', 'n 1'], '{"http":{}}'],
+    [['traefik', 'explain'], EXPLAIN],
     [['kv', 'list'], '["a/b","c"]'],
     [['kv', 'list', 'none/'], '[]'],
     [['kv', 'get', 'a b/ç'], ENTRY],

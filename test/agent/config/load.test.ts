@@ -76,7 +76,7 @@ const BAD: readonly (readonly [yaml: string, ...lines: string[]])[] = [
   ],
   [
     'providers: { traefik: { entrypoints: [web] } }',
-    'F:1: providers.traefik.entrypoints: unknown key; did you mean "entry_points"? allowed: version, domain, node_hosts, entry_points, cert_resolver',
+    'F:1: providers.traefik.entrypoints: unknown key; did you mean "entry_points"? allowed: version, domain, node_hosts, entry_points, cert_resolver, grace, guard, hold, settle',
   ],
   [
     'node: { name: a }\nhttp: { listen: "127.0.0.1:1" }\nnode: { name: b }',
@@ -294,6 +294,10 @@ const TRAEFIK = {
   nodeHosts: true,
   entryPoints: [],
   certResolver: null,
+  graceMs: 600_000,
+  guardPercent: 50,
+  holdMs: 60_000,
+  settleMs: 1000,
 }
 
 t.test('each bad file is refused with the place, the key, the value and what is allowed', (t) => {
@@ -614,14 +618,23 @@ t.test('the settings of the Traefik provider', (t) => {
     domain: Example.com
     node_hosts: false
     entry_points: [websecure]
-    cert_resolver: le`
+    cert_resolver: le
+    grace: 0s
+    guard: 100
+    hold: 5s
+    settle: 2s`
   t.strictSame(load(file).providers.traefik, {
     version: '3.4',
     domain: 'example.com',
     nodeHosts: false,
     entryPoints: ['websecure'],
     certResolver: 'le',
+    graceMs: 0,
+    guardPercent: 100,
+    holdMs: 5000,
+    settleMs: 2000,
   })
+  t.match(refusal('providers: { traefik: { guard: 0 } }'), [/allowed: a whole number 1–100/])
   for (const version of ['"3"', '"2.11"', 'latest', '"3.x"']) {
     t.match(refusal(`providers: { traefik: { version: ${version} } }`), [/is not a release.*from 3\.0 on$/])
   }

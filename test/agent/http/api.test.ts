@@ -1,4 +1,5 @@
 import t from 'tap'
+import { PollLog } from '../../../providers/traefik/polls.ts'
 import { harness } from './harness.ts'
 
 t.test('/api/v1', async (t) => {
@@ -164,24 +165,71 @@ t.test('errors are JSON', async (t) => {
 })
 
 t.test('the document for Traefik', async (t) => {
-  let ready = false
+  let reason: string | null = 'the catalogue is not complete yet'
   const body = '{"http": {"routers":{}} }\n'
-  const document = { body, etag: '"abc"', problems: [{ message: 'why' }] }
-  const { app } = harness({ traefik: { document: () => document, ready: () => ready } })
+  const asked: (string | undefined)[] = []
+  const polls = new PollLog({ wall: () => 0 })
+  const about = {
+    etag: '"abc"',
+    counts: { routers: 1, services: 2, servers: 3 },
+    problems: [{ message: 'why' }],
+    held: [],
+    gone: ['old'],
+  }
+  const { app } = harness({
+    traefik: {
+      document: (local) => {
+        asked.push(local)
+        return { body, etag: '"abc"' }
+      },
+      reason: () => reason,
+      explain: (service) => ({ ...about, ...(service === undefined ? {} : { instances: [{ service }] }) }),
+      polls,
+    },
+  })
   t.teardown(() => app.close())
   const early = await app.inject('/api/v1/traefik')
   t.equal(early.statusCode, 503)
   t.ok(Number(early.headers['retry-after']) > 0)
-  t.equal(early.json().error.code, 'HTTP_UNAVAILABLE')
-  ready = true
-  const answer = await app.inject({ url: '/api/v1/traefik', headers: { 'if-none-match': '"abc"' } })
+  t.match(early.json().error, { code: 'HTTP_UNAVAILABLE', message: 'the catalogue is not complete yet' })
+  t.same((await app.inject('/api/v1/traefik/explain')).json(), { ready: false, reason, ...about })
+  reason = null
+  const headers = { 'if-none-match': '"abc"', 'user-agent': 'Go-http-client/1.1' }
+  const answer = await app.inject({ url: '/api/v1/traefik', headers })
   t.equal(answer.statusCode, 200)
   t.equal(answer.body, body)
   t.match(answer.headers, { etag: '"abc"', 'content-type': 'application/json' })
-  t.same((await app.inject('/api/v1/traefik/explain')).json(), {
+  t.same((await app.inject('/api/v1/traefik/explain?service=web')).json(), {
     ready: true,
-    etag: '"abc"',
-    problems: [{ message: 'why' }],
+    reason: null,
+    ...about,
+    instances: [{ service: 'web' }],
+  })
+
+  await app.inject({ url: '/api/v1/traefik?local=n7', headers })
+  await app.inject({ url: '/api/v1/traefik?local=1', headers })
+  await app.inject({ method: 'HEAD', url: '/api/v1/traefik', headers })
+  t.same(asked.slice(0, 3), [undefined, 'n7', 'n1'])
+  const { traefik } = (await app.inject('/api/v1/status')).json()
+  t.match(traefik, { ready: true, reason: null, etag: '"abc"', problems: 1, held: 0 })
+  t.match(
+    traefik.polls.map((poll: { local: string; status: number; bytes: number; count: number }) => [
+      poll.local,
+      poll.status,
+      poll.bytes,
+      poll.count,
+    ]),
+    [
+      ['n1', 200, body.length, 1],
+      ['n7', 200, body.length, 1],
+      [null, 200, body.length, 1],
+      [null, 503, 0, 1],
+    ],
+  )
+  t.match(traefik.polls[0], {
+    address: '127.0.0.1',
+    userAgent: 'Go-http-client/1.1',
+    time: '1970-01-01T00:00:00.000Z',
   })
 })
 

@@ -218,7 +218,7 @@ t.test('a bad label of ours refuses the labels of its container, and no other', 
     [{ 'constellation.tier': '-1' }, /whole number from 0 to 1000, or priority/],
     [{ 'constellation.weight': 'x' }, /whole number from 0 to 1000/],
     [{ 'constellation.canary': '101' }, /from 0 to 100/],
-    [{ 'constellation.drain': 'maybe' }, /must be true or false/],
+    [{ 'constellation.local-first': 'maybe' }, /must be true or false/],
     [{ 'constellation.failover': 'yes' }, /statuses such as 502-504/],
     [{ 'constellation.mirror': '1', 'constellation.canary': '1' }, /excludes constellation\.canary/],
   ]

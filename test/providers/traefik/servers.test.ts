@@ -26,7 +26,7 @@ t.test('the label names the port in the container, the server has that of the ho
   const endpoints = [published(9000, 32_001), published(80, 32_000)]
   t.same(urls({ endpoints, ...port('9000') }).urls, ['http://10.0.0.1:32001'])
   t.same(urls({ endpoints, ...port('80') }).urls, ['http://10.0.0.1:32000'])
-  t.same(urls({ endpoints, own: rule }).urls, ['http://10.0.0.1:32000'], 'else the lowest')
+  t.same(urls({ endpoints, own: rule }).urls, ['http://10.0.0.1:32001'], 'else the first')
   t.same(urls({ endpoints, ...port('32001') }).urls, ['http://10.0.0.1:32001'], 'or one of the host')
   const both = [published(80, 8080), published(8080, 80)]
   t.same(urls({ endpoints: both, ...port('80') }).urls, ['http://10.0.0.1:8080'], 'the container goes first')
@@ -54,7 +54,9 @@ t.test('what cannot be reached is no server, the router stays, and the reason is
       message: /port 80 cannot be reached: it is published on 127\.0\.0\.1 only/,
     },
   ])
-  t.same(urls({ endpoints, own: rule }).urls, ['http://10.0.0.1:8081'], 'the lowest of those that can')
+  t.same(urls({ endpoints, own: rule }).urls, ['http://10.0.0.1:8081'], 'the only one that can')
+  const several = [...endpoints, published(82, 8082)]
+  t.same(urls({ endpoints: several, own: rule }).urls, [], 'of several, nobody said which')
   const unknown = urls({ endpoints, ...port('99') })
   t.same(unknown.urls, [])
   t.match(unknown.problems, [
