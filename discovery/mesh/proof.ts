@@ -12,6 +12,7 @@ import { multiaddrToAddress } from './address.ts'
 import type { Keyring } from './cluster-key.ts'
 import { ANSWERED } from './dial-patience.ts'
 import { MeshError } from './errors.ts'
+import { decodeLengthsQuietly } from './length-decoder.ts'
 import type { RefusalReason } from './metrics.ts'
 import {
   decodeHello,
@@ -120,7 +121,7 @@ export class MembershipProof implements ConnectionEncrypter {
       throw new MeshError('MSH_UNREACHABLE', 'that is this node itself')
     const timeout = AbortSignal.timeout(this.#options.timeoutMs)
     const signal = options?.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout])
-    const wire = lpStream(secured.connection, {
+    const wire = lpStream(decodeLengthsQuietly(secured.connection), {
       maxDataLength: MESSAGE_BYTES_MAX,
       maxBufferSize: BUFFER_BYTES_MAX,
     })
