@@ -59,6 +59,7 @@ def woken(ask, change):
 told("self", client.agent.self()["Config"]["NodeName"])
 told("members", [[each["Name"], each["Status"]] for each in client.agent.members()])
 told("members wan", [each["Name"] for each in client.agent.members(wan=True)])
+told("join", client.agent.join(peer))
 told("force leave", failure(lambda: client.agent.force_leave("nobody")))
 
 # A service that comes while somebody waits for it

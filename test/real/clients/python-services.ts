@@ -28,7 +28,8 @@ export async function pythonServices(
     version: client.version,
     self: agent.name,
     members: nodes.map((node) => [node, 1]),
-    'members wan': nodes,
+    'members wan': nodes.map((node) => `${node}.dc1`),
+    join: true,
     'force leave': ['ConsulException', "500 agent: No node found with name 'nobody'"],
 
     'woken by its registration': true,
