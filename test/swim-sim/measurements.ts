@@ -109,9 +109,13 @@ export class Measurements implements WorldObserver {
     this.messages.set(kind, (this.messages.get(kind) ?? 0) + 1)
   }
 
-  /** A live process that `viewer` can reach. One that stands still for less than a probe takes counts as live. */
-  #isWronged(viewer: SimMember, { id }: MemberRecord): boolean {
+  /**
+   * A live process that `viewer` can reach. One that stands still for less than a probe takes counts as live. A verdict on the life
+   * before a restart wrongs nobody.
+   */
+  #isWronged(viewer: SimMember, { id, incarnation }: MemberRecord): boolean {
     const target = this.#world.byId(id)
+    if (incarnation < target.bornAs) return false
     if (target.left || target.process === 'dead' || target.process === 'hung') return false
     return this.#world.reachable(viewer, target)
   }

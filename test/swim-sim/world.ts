@@ -34,6 +34,8 @@ export interface SimMember {
   core: SwimCore
   process: Process
   left: boolean
+  /** With which incarnation the process began. */
+  bornAs: number
   /** When the process last began or went on. */
   runsSince: number
   stalledSince: number
@@ -146,6 +148,7 @@ export class SwimWorld {
     member.core = this.#newCore(member.id, member.name, member.index, incarnation + 1)
     member.process = 'running'
     member.left = false
+    member.bornAs = incarnation + 1
     member.runsSince = this.now
     member.armedFor = Number.POSITIVE_INFINITY
     member.inbox.length = 0
@@ -255,6 +258,7 @@ export class SwimWorld {
       core: this.#newCore(id, named, index, 1),
       process: 'running',
       left: false,
+      bornAs: 1,
       runsSince: this.now,
       stalledSince: 0,
       armedFor: Number.POSITIVE_INFINITY,
