@@ -199,7 +199,11 @@ async function main(): Promise<number> {
   for (const nodes of values.nodes.split(',').map(Number)) {
     for (const contender of contenders) {
       process.stderr.write(`${contender.name}, ${nodes} nodes\n`)
-      results.push(await measure(contender, nodes, Number(values.repeat)))
+      const measured = await measure(contender, nodes, Number(values.repeat))
+      process.stderr.write(
+        `${ROWS.map(([what, value, text]) => `  ${what}: ${text(value(measured))}\n`).join('')}`,
+      )
+      results.push(measured)
     }
   }
   process.stdout.write(`${values.json ? JSON.stringify(results, null, 2) : tableText(results)}\n`)

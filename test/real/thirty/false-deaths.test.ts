@@ -59,6 +59,11 @@ t.test('verdicts are read from the log of an agent', async (t) => {
   const at = Date.parse('2026-11-21T12:00:00.250Z')
   t.strictSame(verdictOf('n1', line('member n2 failed')), failed('n1', 'n2', at))
   t.strictSame(verdictOf('n1', line('member n2 is alive')), alive('n1', 'n2', at))
+  t.strictSame(
+    verdictOf('n1', line('member n2 is alive, after 1 changes that were not told')),
+    alive('n1', 'n2', at),
+    'of one that flapped as well',
+  )
   t.equal(verdictOf('n1', line('members changed')), null)
   t.equal(verdictOf('n1', 'Error: member n2 failed'), null)
 })

@@ -8,7 +8,7 @@ export interface Verdict {
   readonly at: number
 }
 
-const MESSAGE = /^member (\S+) (failed|left|is alive)$/
+const MESSAGE = /^member (\S+) (failed|left|is alive)(?:$|,)/
 
 /** Reads one line of an agent's log; null if it is no verdict on a member. */
 export function verdictOf(observer: string, line: string): Verdict | null {
