@@ -4,6 +4,7 @@ import { agentCommand } from './commands/agent.ts'
 import { composeCommand } from './commands/compose.ts'
 import { cordonCommand, uncordonCommand } from './commands/cordon.ts'
 import { devCommand } from './commands/dev.ts'
+import { dockerCommand } from './commands/docker.ts'
 import { drainCommand } from './commands/drain.ts'
 import { eventCommand } from './commands/event.ts'
 import { eventsCommand } from './commands/events.ts'
@@ -77,6 +78,7 @@ function buildProgram(io: CliIo): Command {
     .addCommand(servicesCommand(io))
     .addCommand(maintCommand(io))
     .addCommand(resolveCommand(io))
+    .addCommand(dockerCommand(io))
     .addCommand(leasesCommand(io))
     .addCommand(raftCommand(io))
     .addCommand(snapshotCommand(io))

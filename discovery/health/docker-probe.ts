@@ -1,4 +1,5 @@
 import { Writable } from 'node:stream'
+import { openDockerClient } from './docker-client.ts'
 import { formatGoDuration } from './duration.ts'
 import { OutputTail } from './output-tail.ts'
 import { exitStatus, type ProbeLimits, type ProbeResult, ProbeTimeoutError, reason } from './probe.ts'
@@ -37,10 +38,8 @@ async function execute(
   output: OutputTail,
   signal: AbortSignal,
 ): Promise<number | null> {
-  // Loaded by the first check that needs it, as most agents have none.
-  const { default: Docker } = await import('dockerode')
+  const docker = await openDockerClient({ socketPath })
   signal.throwIfAborted()
-  const docker = new Docker({ socketPath })
   const command = kind.shell === '' ? [...kind.args] : [kind.shell, '-c', kind.args.join(' ')]
   const exec = await docker
     .getContainer(kind.container)

@@ -1,4 +1,5 @@
 import type Docker from 'dockerode'
+import { openDockerClient } from '../../discovery/health/docker-client.ts'
 import { type Container, readContainer } from './container.ts'
 import { DockerError } from './errors.ts'
 import { type EngineEvent, LineSplitter, readEvent } from './events.ts'
@@ -126,14 +127,12 @@ export class DockerEngine implements Engine {
 
   /** @param version prefix of the paths, such as `v1.44`; "" = none */
   async #open(version: string): Promise<Docker> {
-    // Loaded by the first agent that needs it, as most have no Docker source.
-    const { default: Dockerode } = await import('dockerode')
     const address = this.#address
     const where =
       address.kind === 'unix'
         ? { socketPath: address.path }
         : { host: address.host, port: address.port, protocol: 'http' as const }
-    return new Dockerode({ ...where, ...(version === '' ? {} : { version }) })
+    return openDockerClient({ ...where, ...(version === '' ? {} : { version }) })
   }
 
   async #call<T>(

@@ -35,6 +35,7 @@ const COMMANDS = [
   ['compose'],
   ['compose', 'lint'],
   ['compose', 'import'],
+  ['docker'],
   ['leases'],
   ['raft'],
   ['raft', 'status'],

@@ -335,6 +335,46 @@ t.test('cordon, uncordon and raft add say what was decided', async (t) => {
   t.equal(await print('raft', 'add', 'n3'), 'n3 is a learner and becomes a voter once it has caught up\n')
 })
 
+t.test('docker: what became of each container, and what is wrong', async (t) => {
+  const problem = (message: string) => ({ code: 'unknown', about: 'x', message })
+  const body = JSON.stringify({
+    engine: { address: '/d.sock', connected: false, error: 'the engine at /d.sock does not answer' },
+    containers: [
+      {
+        name: 'db',
+        state: 'exited',
+        health: null,
+        instance: null,
+        status: null,
+        reason: 'it is off',
+        problems: [],
+      },
+      {
+        name: 'web',
+        state: 'running',
+        health: 'healthy',
+        instance: 'web@n1',
+        status: 'passing',
+        reason: 'it is in the catalogue',
+        problems: [problem('one'), problem('two')],
+      },
+    ],
+  })
+  const stub = await stubAgent({ 'GET /api/v1/docker': { body } })
+  t.teardown(() => stub.close())
+  const env = { CONSTELLATION_HTTP_ADDR: `http://${stub.address}/` }
+  t.equal(
+    (await runInProcess(['docker'], { env })).out,
+    `not connected: the engine at /d.sock does not answer
+CONTAINER  STATE              INSTANCE  STATUS   NOTES
+db         exited             -         -        it is off
+web        running (healthy)  web@n1    passing  one
+                                                 two
+`,
+  )
+  t.equal((await runInProcess(['docker', '--json'], { env })).out, `${body}\n`)
+})
+
 t.test('empty lists say so', async (t) => {
   const empty = await stubAgent({
     'GET /api/v1/nodes': { body: '[]' },

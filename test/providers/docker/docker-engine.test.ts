@@ -56,6 +56,23 @@ t.test('a proxy that keeps the version for itself is asked without one', async (
   t.match(server.requests.at(-1), /^GET \/containers\/json/)
 })
 
+t.test('the environment of the docker command changes nothing', async (t) => {
+  const before = { ...process.env }
+  t.teardown(() => {
+    process.env = before
+  })
+  for (const env of [
+    { DOCKER_HOST: 'tcp://127.0.0.1:1' },
+    { DOCKER_HOST: 'tcp://127.0.0.1:2376', DOCKER_TLS_VERIFY: '1', DOCKER_CERT_PATH: '/nonexistent' },
+    { DOCKER_HOST: 'ssh://127.0.0.1', DOCKER_CLIENT_TIMEOUT: '1' },
+    { DOCKER_HOST: 'no address:x' },
+  ]) {
+    process.env = { ...before, ...env }
+    const { engine } = await pair(t, 'docker 29')
+    t.match(await engine.connect(never), { apiVersion: '1.52' }, env.DOCKER_HOST)
+  }
+})
+
 t.test('events come whole, and the end of the stream is told', async (t) => {
   const { server, engine } = await pair(t, 'podman 4.3')
   const events: EngineEvent[] = []
