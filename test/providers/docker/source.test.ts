@@ -218,6 +218,19 @@ t.test('what the catalogue does not take is a problem of that container alone', 
   t.match(made.fates(), [{ instance: null, problems: [{ code: 'refused', message: /too large/ }] }, {}])
 })
 
+t.test('an instance whose check does not fit is not there without it', async (t) => {
+  class FullLocal extends FakeLocal {
+    override putCheck(): void {
+      throw new CatalogError('CAT_TOO_LARGE', 'too large')
+    }
+  }
+  const { engine, pass, ids, source: made } = await source(t, new FakeEngine(), new FullLocal())
+  engine.put({ id: 'a' })
+  await pass(300)
+  t.same(ids(), [])
+  t.match(made.fates(), [{ instance: null, problems: [{ code: 'refused' }] }])
+})
+
 t.test('a problem is logged once', async (t) => {
   const { engine, pass, lines } = await source(t)
   engine.put({ id: 'a', labels: { 'constellation.enable': 'true', 'constellation.x': '1' } })

@@ -1,10 +1,13 @@
+import { readFileSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import t from 'tap'
 import { suggest } from '../../../agent/config/suggest.ts'
 import { readService } from '../../../discovery/catalog/shapes.ts'
 import { isLoopback } from '../../../providers/docker/endpoints.ts'
+import { LABEL_NAMES } from '../../../providers/docker/labels.ts'
 import { serviceName, translate } from '../../../providers/docker/translate.ts'
+import { PLACEMENT_LABELS } from '../../../providers/traefik/placement.ts'
 import { container, type InspectionParts, OPTIONS } from './fixtures.ts'
 
 const ENABLED = { 'constellation.enable': 'true' }
@@ -245,6 +248,15 @@ t.test('the name is the one Traefik would use', async (t) => {
   t.equal(serviceName({ name: 'web_1', labels: {} }), 'web-1')
   t.equal(serviceName({ name: 'x.1.abc', labels: { 'com.docker.swarm.service.name': 's_web' } }), 's-web')
   t.equal(made({ labels: labels({ 'constellation.service': 'shop' }) }).service?.name, 'shop')
+})
+
+t.test('every label is documented, and those of other views are known', async (t) => {
+  const page = readFileSync(new URL('../../../docs/docker.md', import.meta.url), 'utf8')
+  const named = (label: string) =>
+    page.includes(label) || page.includes(`\`.${label.slice('constellation.'.length)}\``)
+  const checks = (label: string) => label.startsWith('constellation.check.')
+  for (const label of LABEL_NAMES) t.ok(checks(label) ? page.includes(`\`${label}\``) : named(label), label)
+  for (const label of PLACEMENT_LABELS) t.ok(LABEL_NAMES.includes(label), label)
 })
 
 t.test('secrets of the environment are not kept', async (t) => {
