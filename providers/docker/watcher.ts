@@ -10,7 +10,7 @@ import type { Engine, EngineInfo } from './types.ts'
 export interface WatcherOptions {
   /** Everything is looked at again this often, give or take a tenth. Default 60,000. */
   readonly resyncMs?: number
-  /** A container is looked at when nothing more was heard of it for so long. Default 300. */
+  /** A container is looked at when nothing more was heard of it for so long; at once if it died or its health changed. Default 300. */
   readonly debounceMs?: number
   /** But no later than this. Default 2,000. */
   readonly debounceMsMax?: number
@@ -55,6 +55,11 @@ const RETRY_MS_FIRST = 500
 const RETRY_MS_MAX = 5_000
 const AGAIN_MS = 1_000
 const INSPECTIONS_AT_ONCE = 6
+/**
+ * What decides whether it gets traffic does not wait for quiet. A start does: what starts and ends at once, again and again,
+ * would get traffic each time.
+ */
+const URGENT: ReadonlySet<string> = new Set(['die', 'health_status'])
 /** More changes than this at a time are one look at everything. */
 const DIRTY_MAX = 512
 /** Signals that ask a program to end, as the engine writes them. */
@@ -205,12 +210,16 @@ export class DockerWatcher {
     if (action === 'kill' && STOP_SIGNALS.has(event.signal)) {
       this.#stopping.set(id, now + STOPPING_MS)
       this.#with.onChange()
-    } else if (action === 'die' || action === 'start' || action === 'destroy') {
+    } else if (action === 'start') {
+      // One that has died counts as stopping until it is looked at: the picture still says that it runs.
       this.#stopping.delete(id)
     }
     const known = this.#dirty.get(id)
     const firstMs = known?.firstMs ?? now
-    const dueMs = Math.min(now + this.#options.debounceMs, firstMs + this.#options.debounceMsMax)
+    // Podman tells of both before it has written them down.
+    const delayMs = product === 'docker' && URGENT.has(action) ? 0 : this.#options.debounceMs
+    const isDue = known !== undefined && known.dueMs <= now
+    const dueMs = isDue ? known.dueMs : Math.min(now + delayMs, firstMs + this.#options.debounceMsMax)
     const again = (known?.again ?? false) || (product === 'podman' && action === 'health_status')
     this.#dirty.set(id, { firstMs, dueMs, again })
     if (this.#dirty.size > DIRTY_MAX) {
@@ -260,6 +269,7 @@ export class DockerWatcher {
           const container = await engine.inspect(id, signal)
           if (container === null) this.#containers.delete(id)
           else this.#containers.set(id, container)
+          if (container?.state !== 'running') this.#stopping.delete(id)
         } catch (error) {
           signal.throwIfAborted()
           failed += 1

@@ -87,6 +87,19 @@ t.test('containers are instances before start resolves', async (t) => {
   })
 })
 
+t.test('what has ended is not passing again because of news of another container', async (t) => {
+  const { engine, pass, check } = await source(t)
+  engine.put({ id: 'a', name: 'a', ports: PORTS })
+  engine.put({ id: 'b', name: 'b', ports: PORTS })
+  await pass(300)
+  engine.tell('a', 'kill', '15')
+  engine.put({ id: 'a', name: 'a', status: 'exited', exitCode: 143 }, 'die')
+  engine.tell('b', 'kill', '15')
+  t.equal(check('docker:a@n1'), 'critical: it is asked to end')
+  await pass(300)
+  t.match(check('docker:a@n1'), /^critical: it has ended/)
+})
+
 t.test('what happens to a container happens to its instance', async (t) => {
   const { engine, pass, ids, check, local } = await source(t)
   engine.put({ id: 'a', ports: PORTS, health: 'starting' })

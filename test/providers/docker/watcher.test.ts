@@ -71,7 +71,7 @@ t.test('looks only at the container an event is about, when nothing more is hear
   engine.put({ id: 'a' })
   engine.tell('b', 'create')
   await pass(200)
-  engine.tell('a', 'health_status')
+  engine.tell('a', 'rename')
   await pass(100)
   engine.calls.length = 0
   const before = changes()
@@ -86,10 +86,32 @@ t.test('a container that is never quiet is looked at all the same', async (t) =>
   engine.calls.length = 0
   for (let ms = 0; ms < 2000; ms += 200) {
     t.same(engine.calls, [], `after ${ms} ms`)
-    engine.tell('a', 'health_status')
+    engine.tell('a', 'rename')
     await pass(200)
   }
   t.same(engine.calls, ['inspect a'])
+})
+
+t.test('what decides whether a container gets traffic is looked at without delay', async (t) => {
+  const { engine, pass, watcher } = await watching(t)
+  engine.put({ id: 'a', health: 'healthy' })
+  await pass(300)
+  engine.put({ id: 'a', health: 'unhealthy' }, 'health_status')
+  await pass(0)
+  t.equal(watcher.containers.get('a')?.health?.status, 'unhealthy')
+  engine.put({ id: 'a', status: 'exited', exitCode: 137 }, 'die')
+  engine.tell('a', 'stop')
+  await pass(0)
+  t.equal(watcher.containers.get('a')?.state, 'exited')
+})
+
+t.test('a container that starts is looked at when it has not ended at once', async (t) => {
+  const { engine, pass, names } = await watching(t)
+  engine.put({ id: 'a' })
+  await pass(200)
+  t.same(names(), [])
+  await pass(100)
+  t.same(names(), ['web'])
 })
 
 t.test('a container that is gone by the time it is looked at is forgotten', async (t) => {
@@ -177,8 +199,12 @@ t.test('knows which containers are asked to end, until they end or do not', asyn
   engine.tell('a', 'kill', '15')
   t.ok(watcher.isStopping('a'))
   t.equal(changes(), before + 1, 'told at once')
-  engine.tell('a', 'die')
+  engine.put({ id: 'a', status: 'exited' }, 'die')
+  t.ok(watcher.isStopping('a'), 'the picture is still that of before')
+  await pass(0)
   t.notOk(watcher.isStopping('a'))
+  engine.put({ id: 'a' }, 'start')
+  await pass(300)
   engine.tell('a', 'kill', 'SIGTERM')
   await pass(14_000)
   t.ok(watcher.isStopping('a'))
