@@ -4,9 +4,10 @@ import { Cluster, ms } from '../cluster.ts'
 import { until } from '../until.ts'
 import { RealEngine } from './engine.ts'
 import { HOST_ADDRESS } from './own-namespace.ts'
-import { all, everywhere, instances } from './views.ts'
+import { all, everywhere, instances, sameDocument } from './views.ts'
 
 const ENABLED = { 'constellation.enable': 'true' }
+const ROUTED = { 'traefik.enable': 'true' }
 
 interface Report {
   readonly engine: { readonly connected: boolean }
@@ -55,9 +56,7 @@ t.test('three agents follow the containers of one Docker engine', { timeout: 110
       ['n1', 'n2', 'n3'].map((node) => `web@${node} ${HOST_ADDRESS}:18080`),
     )
     t.equal(await (await fetch(`http://${HOST_ADDRESS}:18080/`)).text(), 'ok\n', 'where it is said to be')
-    await until('Traefik is sent there', async () =>
-      (await document()).includes(`http://${HOST_ADDRESS}:18080`),
-    )
+    await sameDocument(agents, `http://${HOST_ADDRESS}:18080`, true)
     t.match(await document(), 'Host(`web.example`)')
     const { containers } = await report(n1)
     t.match(containers, [
@@ -70,13 +69,15 @@ t.test('three agents follow the containers of one Docker engine', { timeout: 110
   })
 
   await t.test('a HEALTHCHECK decides', async (t) => {
-    await engine.run('checked', { publish: { '80/tcp': ':18081' }, healthyWhile: '/ok', labels: ENABLED })
+    await engine.run('checked', { publish: { '80/tcp': ':18081' }, healthyWhile: '/ok', labels: ROUTED })
     await everywhere(agents, 'checked', 'critical', all('critical', 3))
     await engine.exec('checked', '/bin/touch', '/ok')
     const up = await everywhere(agents, 'checked', 'passing', all('passing', 3))
+    await sameDocument(agents, ':18081', true)
     await engine.exec('checked', '/bin/rm', '/ok')
     const down = await everywhere(agents, 'checked', 'critical', all('critical', 3))
     t.comment(`healthy everywhere after ${ms(up)}, unhealthy after ${ms(down)}, HEALTHCHECK runs included`)
+    await sameDocument(agents, ':18081', false)
     const [row] = await instances(n1, 'checked')
     t.ok(
       row?.outputs.some((output) => output.startsWith('unhealthy')),
@@ -91,8 +92,10 @@ t.test('three agents follow the containers of one Docker engine', { timeout: 110
       `critical ${ms(await everywhere(agents, 'web', 'critical', all('critical', 3)))} after the stop`,
     )
     t.equal((await instances(n1, 'web'))[0]?.at, `${HOST_ADDRESS}:18080`, 'where it was is still known')
+    await sameDocument(agents, ':18080', false)
     await web.start()
     await everywhere(agents, 'web', 'passing', all('passing', 3))
+    await sameDocument(agents, ':18080', true)
     await web.rename({ name: 'shop' })
     await everywhere(agents, 'shop', 'passing', all('passing', 3))
     await everywhere(agents, 'web', 'gone', (rows) => rows.length === 0)

@@ -50,3 +50,20 @@ export async function everywhere(
 export function all(status: string, count: number): (rows: readonly Row[]) => boolean {
   return (rows) => rows.length === count && rows.every((row) => row.status === status)
 }
+
+/** Waits until the document for Traefik is the same bytes on every agent, and has this text or not. */
+export async function sameDocument(
+  agents: readonly AgentProcess[],
+  text: string,
+  isThere: boolean,
+): Promise<void> {
+  const documents = () => Promise.all(agents.map(async (agent) => (await agent.ask('/api/v1/traefik')).text))
+  await until(
+    `${text} is ${isThere ? '' : 'not '}in the same document everywhere`,
+    async () => {
+      const all = await documents()
+      return new Set(all).size === 1 && all[0]?.includes(text) === isThere
+    },
+    { timeoutMs: 20_000, state: documents },
+  )
+}
