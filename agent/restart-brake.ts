@@ -33,7 +33,7 @@ export class ClusterRestartBrake implements RestartBrake {
   async ask(service: string, signal: AbortSignal): Promise<string | null> {
     const serviceKey = `${PREFIX}service/${encodeURIComponent(service)}`
     if (!(await this.#take(serviceKey, SERVICE_PAUSE_MS, signal))) {
-      return `another copy of ${service} was restarted less than ${SERVICE_PAUSE_MS / 1000} s ago`
+      return `a copy of ${service} was restarted less than ${SERVICE_PAUSE_MS / 1000} s ago`
     }
     const { view } = await this.#client.read('stale')
     const slots = Array.from({ length: RESTARTS_MAX }, (_, i) => `${PREFIX}slot/${i + 1}`)

@@ -38,8 +38,8 @@ interface History {
   said: string | null
 }
 
-/** Pause behind the first restart; it doubles with each within the window. */
-const BACKOFF_MS = 10_000
+/** Pause behind the first restart; it doubles with each within the window. Longer than the brake keeps a service for. */
+const BACKOFF_MS = 40_000
 const BACKOFF_MS_MAX = 300_000
 /** How long to wait when the brake is on. */
 const BRAKE_MS = 10_000
