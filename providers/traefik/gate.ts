@@ -1,4 +1,5 @@
 import { isObject, type Json, type JsonObject, newObject } from './json.ts'
+import { RenderCache } from './render-cache.ts'
 import { type DecodeIssue, type DecodeOptions, decodeDocument } from './strict-decoder.ts'
 
 /** An object that was taken out because Traefik would have rejected the whole document for it. */
@@ -15,12 +16,16 @@ export interface Quarantined {
 export function gate(
   document: JsonObject,
   options: DecodeOptions = {},
+  cache: RenderCache = new RenderCache(),
 ): { readonly document: JsonObject; readonly quarantined: readonly Quarantined[] } {
   const quarantined: Quarantined[] = []
   let current = prune(document)
   for (;;) {
-    const { errors } = decodeDocument(current, options)
-    if (errors.length === 0) return { document: current, quarantined }
+    const { errors } = decodeDocument(unknown(current, cache), options)
+    if (errors.length === 0) {
+      forEachObject(current, (object) => cache.accept(object))
+      return { document: current, quarantined }
+    }
     const bad = new Map(errors.map((issue) => [JSON.stringify(issue.path.slice(0, 3)), issue]))
     for (const issue of bad.values()) {
       const path = issue.path.slice(0, 3)
@@ -28,6 +33,35 @@ export function gate(
       remove(current, path)
     }
     current = prune(current)
+  }
+}
+
+/** What of the document the decoder has not taken before. */
+function unknown(document: JsonObject, cache: RenderCache): JsonObject {
+  const result = newObject()
+  for (const [section, kinds] of Object.entries(document)) {
+    result[section] = kinds
+    if (!isObject(kinds)) continue
+    const copy = newObject()
+    result[section] = copy
+    for (const [kind, objects] of Object.entries(kinds)) {
+      copy[kind] = objects
+      if (!isObject(objects)) continue
+      const rest = Object.entries(objects).filter(
+        ([, object]) => !isObject(object) || !cache.isAccepted(object),
+      )
+      copy[kind] = Object.assign(newObject(), Object.fromEntries(rest))
+    }
+  }
+  return prune(result)
+}
+
+function forEachObject(document: JsonObject, visit: (object: JsonObject) => void): void {
+  for (const kinds of Object.values(document)) {
+    for (const objects of Object.values(isObject(kinds) ? kinds : {})) {
+      for (const object of Object.values(isObject(objects) ? objects : {}))
+        if (isObject(object)) visit(object)
+    }
   }
 }
 

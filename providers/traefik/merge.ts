@@ -1,6 +1,7 @@
 import type { Contribution } from './instance.ts'
-import { canonicalJson, childObject, isObject, type JsonObject, newObject } from './json.ts'
+import { childObject, isObject, type JsonObject, newObject } from './json.ts'
 import { problem, type TraefikProblem } from './problem.ts'
+import { RenderCache } from './render-cache.ts'
 
 /** One server of a load balancer, and the instance it stands for. */
 export interface Copy {
@@ -32,7 +33,7 @@ export interface Merged {
  * else, the one on an alive node wins over one on a failed node, then the smallest node name, then the smallest instance id:
  * the same on every node, whatever came first. The loser gets a problem.
  */
-export function merge(contributions: readonly Contribution[]): Merged {
+export function merge(contributions: readonly Contribution[], cache = new RenderCache()): Merged {
   const config = newObject()
   const owners = new Map<string, Contribution>()
   const members = new Map<string, Contribution[]>()
@@ -51,7 +52,7 @@ export function merge(contributions: readonly Contribution[]): Merged {
             continue
           }
           const winner = childObject(childObject(childObject(config, section), kind), name)
-          if (winner === object || canonicalJson(winner) === canonicalJson(object)) continue
+          if (winner === object || cache.json(winner) === cache.json(object)) continue
           const { service, node } = owner.instance
           const what = `differs from the one of ${JSON.stringify(service.id)} on node ${JSON.stringify(node.record.name)}, which is used`
           problems.push(problem('conflict', contribution.instance, `traefik.${key}`, what))

@@ -2,10 +2,11 @@ import type { Catalog, CatalogInstance } from '../../discovery/catalog/types.ts'
 import { type BuiltDocument, buildDocument } from './document.ts'
 import { gate, type Quarantined } from './gate.ts'
 import { type Contribution, contributionOf, type InstanceOptions } from './instance.ts'
-import { canonicalJson, childObject, type JsonObject } from './json.ts'
+import { childObject, type JsonObject } from './json.ts'
 import { type Merged, merge } from './merge.ts'
 import { problem, type TraefikProblem } from './problem.ts'
 import { findDangling } from './references.ts'
+import { RenderCache } from './render-cache.ts'
 import { NEWEST_RELEASE } from './schema.ts'
 
 /** Settings of the document. */
@@ -20,6 +21,8 @@ export interface RenderVariant {
   readonly local?: string
   /** `node.priority` by name of the node; 100 where it is missing. */
   readonly priorities?: ReadonlyMap<string, number>
+  /** Of earlier renderings for the same release. */
+  readonly cache?: RenderCache
 }
 
 /** How a document came to be. */
@@ -66,7 +69,8 @@ export function renderContributions(
   options: RenderOptions,
   variant: RenderVariant = {},
 ): Rendered {
-  const merged = merge(contributions)
+  const cache = variant.cache ?? new RenderCache()
+  const merged = merge(contributions, cache)
   const release = options.release ?? NEWEST_RELEASE
   const built = buildDocument(merged, {
     release,
@@ -75,7 +79,7 @@ export function renderContributions(
     local: variant.local,
     priorities: variant.priorities ?? new Map(),
   })
-  const { document, quarantined } = gate(built.document, { release })
+  const { document, quarantined } = gate(built.document, { release }, cache)
   const gone = new Set(contributions.flatMap(({ gone, instance }) => (gone ? [instance.service.id] : [])))
   const problems = [
     ...contributions.flatMap((contribution) => contribution.problems),
@@ -87,7 +91,7 @@ export function renderContributions(
     ...findDangling(document).flatMap(({ key, message }) => ofOwner(built, key, 'reference', message)),
   ]
   return {
-    body: canonicalJson(document),
+    body: cache.documentJson(document),
     // Of what is gone nobody can mend the labels.
     problems: problems.filter(({ instance }) => !gone.has(instance)).sort(byPlace),
     counts: count(document),

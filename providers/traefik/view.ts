@@ -12,6 +12,7 @@ import {
   type RenderVariant,
   renderContributions,
 } from './render.ts'
+import { RenderCache } from './render-cache.ts'
 import { Settling } from './settling.ts'
 
 /** What a poll is answered with. */
@@ -61,6 +62,7 @@ export class TraefikView {
   readonly #variants = new Map<string, Variant>()
   #options: TraefikViewOptions
   #read = new WeakMap<CatalogInstance, Contribution>()
+  #cache = new RenderCache()
   #generation = 0
   #inputs = ''
   #guarded: { readonly contributions: readonly Contribution[]; readonly held: readonly string[] } = {
@@ -81,6 +83,7 @@ export class TraefikView {
     this.#options = options
     this.#guard.configure(options.guard)
     this.#read = new WeakMap()
+    this.#cache = new RenderCache()
     this.#generation += 1
   }
 
@@ -179,7 +182,10 @@ export class TraefikView {
 
   #render(before: Served | undefined, variant: RenderVariant): Served {
     const { contributions, held } = this.#guarded
-    const rendered = renderContributions(contributions, this.#options.render, variant)
+    const rendered = renderContributions(contributions, this.#options.render, {
+      ...variant,
+      cache: this.#cache,
+    })
     // The tag of unchanged bytes is kept: most changes of the catalogue do not touch the document.
     const etag = rendered.body === before?.body ? before.etag : entityTag(rendered.body)
     this.#report(rendered.problems)

@@ -1,7 +1,15 @@
 import fc from 'fast-check'
 import t from 'tap'
+import type { CatalogInstance } from '../../../discovery/catalog/types.ts'
+import { contributionOf } from '../../../providers/traefik/instance.ts'
 import { canonicalJson } from '../../../providers/traefik/json.ts'
-import { type RenderOptions, type RenderVariant, renderTraefik } from '../../../providers/traefik/render.ts'
+import {
+  type RenderOptions,
+  type RenderVariant,
+  renderContributions,
+  renderTraefik,
+} from '../../../providers/traefik/render.ts'
+import { RenderCache } from '../../../providers/traefik/render-cache.ts'
 import { decodeBody } from '../../../providers/traefik/strict-decoder.ts'
 import { FakeCatalog, type InstanceSpec, instance } from './fixtures.ts'
 
@@ -148,6 +156,29 @@ t.test('an instance whose labels are refused changes no byte', (t) => {
       return bodyOf([...list, bad]) === bodyOf(list)
     }),
     { numRuns: 300 },
+  )
+  t.end()
+})
+
+t.test('a cache of earlier renderings changes no byte', (t) => {
+  fc.assert(
+    fc.property(specs, specs, variant, (list, more, poller) => {
+      const cache = new RenderCache()
+      const settings = { entryPoints: ['web'], domain: 'example.com', release: '3.4' }
+      const first = list.map(instance)
+      const both = [...first, ...more.map(instance)]
+      const read = new Map(both.map((each) => [each, contributionOf(each, settings)]))
+      const render = (instances: readonly CatalogInstance[], variant: RenderVariant) =>
+        renderContributions(
+          instances.flatMap((each) => read.get(each) ?? []),
+          settings,
+          variant,
+        ).body
+      return [first, both, first].every(
+        (instances) => render(instances, { ...poller, cache }) === render(instances, poller),
+      )
+    }),
+    { numRuns: 100 },
   )
   t.end()
 })
