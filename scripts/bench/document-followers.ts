@@ -25,7 +25,11 @@ export async function follow(
   act: () => Promise<void>,
 ): Promise<Followed> {
   const deadline = Date.now() + PATIENCE_MS
-  const waiting = Promise.all(agents.map((agent) => one(agent, service, isSo, deadline)))
+  // All have an index from before the change, or one would wait for the next.
+  const indexes = await Promise.all(agents.map((agent) => look(agent, service, '0', 0)))
+  const waiting = Promise.all(
+    agents.map((agent, i) => one(agent, service, isSo, { index: indexes[i] ?? '0', deadline })),
+  )
   // What is thrown by `act` is thrown first.
   waiting.catch(() => {})
   await delay(PARKED_MS)
@@ -36,23 +40,27 @@ export async function follow(
   return { at: seen.map(({ at }) => at), body: seen[0]?.body ?? '' }
 }
 
+/** Waits for another index than this one and answers it. */
+async function look(agent: AgentProcess, service: string, index: string, waitMs: number): Promise<string> {
+  const path = `/v1/health/service/${service}?index=${index}&wait=${waitMs}ms`
+  const { headers } = await agent.ask(path, { timeoutMs: PATIENCE_MS * 2 })
+  return String(headers['x-consul-index'])
+}
+
 async function one(
   agent: AgentProcess,
   service: string,
   isSo: (body: string) => boolean,
-  deadline: number,
+  from: { readonly index: string; readonly deadline: number },
 ): Promise<{ readonly at: number; readonly body: string }> {
-  let index = '0'
+  let { index } = from
   let waitMs = PATIENCE_MS
-  for (let looks = 0; ; looks++) {
-    const path = `/v1/health/service/${service}?index=${index}&wait=${waitMs}ms`
-    const { headers } = await agent.ask(path, { timeoutMs: PATIENCE_MS * 2 })
-    index = String(headers['x-consul-index'])
-    if (looks === 0) continue
+  for (;;) {
+    index = await look(agent, service, index, waitMs)
     waitMs = LAGGING_MS
     const { text: body, status } = await agent.ask('/api/v1/traefik', { timeoutMs: PATIENCE_MS })
     const at = Date.now()
     if (status === 200 && isSo(body)) return { at, body }
-    if (at > deadline) throw new Error(`${agent.name} answers ${status} ${body} for too long`)
+    if (at > from.deadline) throw new Error(`${agent.name} answers ${status} ${body} for too long`)
   }
 }

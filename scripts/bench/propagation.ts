@@ -37,7 +37,7 @@ Examples:
 `
 
 /** Longer than providers.traefik.settle, so that no change is collected with the one before. */
-const APART_MS = 1_500
+const APART_MS = 1_200
 const SETTLE_MS = 5_000
 const READY_MS = 180_000
 const PORTS = { http: 8500, mesh: 7946, dns: 8600 }
@@ -260,7 +260,10 @@ async function main(): Promise<number> {
     const results: Measured[] = []
     for (const nodes of values.nodes.split(',').map(Number)) {
       process.stderr.write(`${nodes} nodes\n`)
-      results.push(await measure(engine, events, nodes, Number(values.repeat), program))
+      const measured = await measure(engine, events, nodes, Number(values.repeat), program)
+      results.push(measured)
+      // So that what is known is not lost should a later size fail.
+      process.stderr.write(`${tableText([measured])}\n`)
     }
     process.stdout.write(`${values.json ? JSON.stringify(results, null, 2) : tableText(results)}\n`)
     return 0

@@ -6,7 +6,7 @@ import { tableText } from '../../../scripts/bench/propagation-table.ts'
 import { AgentProcess } from '../../../test/real/agent-process.ts'
 
 /** What answers like an agent whose only service changes when a test says so. */
-async function standIn(t: Test) {
+async function standIn(t: Test, firstAnswerMs = 0) {
   const parked = new Set<ServerResponse>()
   let body = 'old'
   let index = 1
@@ -14,6 +14,7 @@ async function standIn(t: Test) {
   const server = createServer(({ url = '' }, response) => {
     const asked = /index=(\d+)/.exec(url)?.[1]
     if (asked === undefined) response.end(body)
+    else if (asked === '0') setTimeout(() => answer(response), firstAnswerMs)
     else if (Number(asked) < index) answer(response)
     else parked.add(response)
   })
@@ -55,6 +56,17 @@ t.test('tells when the document of the last agent has changed', async (t) => {
   t.equal(followed.body, 'new')
   const [, at = 0] = followed.at
   t.ok(changedAt > 0 && at >= changedAt, `${followed.at}, changed at ${changedAt}`)
+})
+
+t.test('nothing is done before every agent has said where it stands', { timeout: 10_000 }, async (t) => {
+  const busy = await standIn(t, 600)
+  const followed = await follow(
+    [busy.agent],
+    'web',
+    (body) => body === 'new',
+    async () => busy.change('new'),
+  )
+  t.equal(followed.body, 'new')
 })
 
 t.test('documents that differ in the end are a failure', async (t) => {
