@@ -180,7 +180,9 @@ export class LocalRecord implements LocalCatalog {
       throw error
     }
     const kept = before !== undefined && sameEntry(registrationOf(before), registrationOf(fitting))
-    const isOutput = before !== undefined && sameEntry(withoutOutput(before), withoutOutput(fitting))
+    // A first output is news: nobody knows yet what the check has found.
+    const isOutput =
+      before !== undefined && before.output !== '' && sameEntry(withoutOutput(before), withoutOutput(fitting))
     this.#commit({ ...record, checks: new Map(checks).set(next.id, fitting) }, !kept, isOutput)
   }
 

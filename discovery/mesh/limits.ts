@@ -32,7 +32,7 @@ export const DEFAULT_LIMITS: MeshLimits = Object.freeze({
   requestsInFlightMax: 1_024,
   gossipBytesMax: 1024 * 1024,
   dialTimeoutMs: 5_000,
-  handshakeTimeoutMs: 15_000,
+  handshakeTimeoutMs: 10_000,
   keepAliveMs: 15_000,
   connectionsMax: 128,
   onDemandMax: 512,

@@ -165,6 +165,18 @@ t.test('a check that is refused leaves no room behind that is not there', async 
   t.ok(sum <= 262_144, `${sum} bytes`)
 })
 
+t.test('the first output of a check is told at once', async (t) => {
+  const local = await opened(tempDir(t))
+  const told: string[] = []
+  local.putService(service('web-1'))
+  local.putCheck(check('c', 'web-1'))
+  local.onChange((record) => told.push(record.checks.get('c')?.output ?? ''))
+  local.putCheck(check('c', 'web-1', { output: 'fine' }))
+  local.putCheck(check('c', 'web-1', { output: 'still fine' }))
+  t.same(told, ['fine'])
+  t.equal(local.published().checks.get('c')?.output, 'fine')
+})
+
 t.test('a new output alone is told later, with all others; a status at once', async (t) => {
   const timers: { readonly delayMs: number; readonly fire: () => void; cancelled: boolean }[] = []
   const local = await opened(tempDir(t), 1, (delayMs, fire) => {
@@ -176,7 +188,7 @@ t.test('a new output alone is told later, with all others; a status at once', as
   })
   for (const id of ['web-1', 'web-2']) {
     local.putService(service(id))
-    local.putCheck(check(`c-${id}`, id))
+    local.putCheck(check(`c-${id}`, id, { output: 'load 0' }))
   }
   const told: number[] = []
   local.onChange((record) => told.push(record.version.sequence))
