@@ -52,7 +52,16 @@ export function putRegistration(
 }
 
 /** Removes an instance and its checks. False if there is none of that id. */
-export function dropRegistration({ local, health }: Registry, id: string): boolean {
+export function dropRegistration(
+  {
+    local,
+    health,
+  }: {
+    readonly local: Pick<Registry['local'], 'record' | 'removeService'>
+    readonly health: Pick<Registry['health'], 'remove' | 'definitions'>
+  },
+  id: string,
+): boolean {
   if (!local.record().services.has(id)) return false
   // The runner first: it must not write a result into a service that is gone.
   for (const check of health.definitions()) if (check.serviceId === id) health.remove(check.id)

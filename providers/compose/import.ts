@@ -2,8 +2,7 @@ import { Document, type YAMLMap } from 'yaml'
 import type { Endpoint, ServiceInstance } from '../../discovery/catalog/types.ts'
 import { outsideCheck } from './health-test.ts'
 import type { LintedService, LintReport } from './lint.ts'
-import type { ComposeProject } from './project.ts'
-import { readService } from './service.ts'
+import type { ComposeService } from './service.ts'
 
 /** Definitions for a watched folder, and what of the stack could not be taken over. */
 export interface ImportedServices {
@@ -44,11 +43,11 @@ const SOURCE_ONLY =
  * Service definitions of a stack for a host whose agent does not watch the engine. Ports of containers become those of the host
  * in labels of Traefik too; a health check that looks at a port from inside becomes one that looks from outside.
  */
-export function importProject(project: ComposeProject, report: LintReport): ImportedServices {
+export function importProject(report: LintReport): ImportedServices {
   const notes: string[] = []
   const definitions: { readonly definition: Definition; readonly where: string }[] = []
   for (const linted of report.services) {
-    const definition = definitionOf(linted, project, notes)
+    const definition = definitionOf(linted, notes)
     if (definition !== null) definitions.push({ definition, where: linted.where })
   }
   const document = new Document({ services: definitions.map(({ definition }) => definition) })
@@ -65,8 +64,8 @@ export function importProject(project: ComposeProject, report: LintReport): Impo
   }
 }
 
-function definitionOf(linted: LintedService, project: ComposeProject, notes: string[]): Definition | null {
-  const { instance, name } = linted
+function definitionOf(linted: LintedService, notes: string[]): Definition | null {
+  const { instance, name, planned: service } = linted
   const leaveOut = (why: string) => {
     notes.push(`${name} is left out: ${why}`)
     return null
@@ -75,9 +74,6 @@ function definitionOf(linted: LintedService, project: ComposeProject, notes: str
   const [main] = instance.endpoints ?? []
   if (main === undefined) return leaveOut('no port of it is published')
   if (main.problem !== undefined) return leaveOut(main.problem)
-  const tree = project.services.get(name)
-  if (tree === undefined) return null
-  const service = readService(name, tree)
   const chosen = service.ports.find(({ target, published, publishedLast }) => {
     return target === main.containerPort && (published === null || published !== publishedLast)
   })
@@ -117,7 +113,7 @@ function labelsOf(instance: ServiceInstance, name: string, notes: string[]): Rec
 }
 
 function checksOf(
-  service: ReturnType<typeof readService>,
+  service: ComposeService,
   endpoints: readonly Endpoint[],
   main: Endpoint,
   notes: string[],

@@ -7,6 +7,7 @@ import { type RenderOptions, renderTraefik } from '../traefik/render.ts'
 import { type PlannedContainer, plannedContainers } from './containers.ts'
 import type { Finding, Severity } from './finding.ts'
 import type { ComposeProject } from './project.ts'
+import type { ComposeService } from './service.ts'
 import { projectFindings, stackFindings } from './stack-findings.ts'
 
 /** What decides what is published, and on which host the stack is thought to run. */
@@ -35,6 +36,8 @@ export interface PlannedRoute {
 /** What would become of one service of a Compose file. */
 export interface LintedService {
   readonly name: string
+  /** As the files say it. */
+  readonly planned: ComposeService
   readonly where: string
   /** Where others reach the host it runs on. */
   readonly address: string
@@ -108,6 +111,7 @@ export function lintProject(project: ComposeProject, options: LintOptions): Lint
     const instance = instances.get(service.name) ?? null
     return {
       name: service.name,
+      planned: service,
       where: service.where,
       address: options.address,
       replicas: service.replicas,

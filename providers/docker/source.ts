@@ -4,6 +4,7 @@ import type { Registry } from 'prom-client'
 import { CatalogError } from '../../discovery/catalog/errors.ts'
 import type { LocalCatalog, ServiceInstance } from '../../discovery/catalog/types.ts'
 import { catalogCheck } from '../../discovery/health/check-state.ts'
+import { dropRegistration } from '../../discovery/health/registration.ts'
 import type { Timer, Timers } from '../../discovery/health/timers.ts'
 import type { CheckDefinition, HealthRunner } from '../../discovery/health/types.ts'
 import {
@@ -153,7 +154,7 @@ export class DockerSource {
     const ids = nameInstances(this.#options.node, nameless, before.values())
     const kept = new Set(ids.values())
     for (const { id, source } of before.values()) {
-      if (source?.kind === 'docker' && !kept.has(id)) removeInstance(id, this.#with)
+      if (source?.kind === 'docker' && !kept.has(id)) dropRegistration(this.#with, id)
     }
     this.#fates = translations.map((translation) => this.#put(translation, ids.get(translation.container.id)))
     this.#sayProblems()
@@ -189,7 +190,7 @@ export class DockerSource {
     } catch (error) {
       if (!(error instanceof CatalogError)) throw error
       // Without its checks it would count as passing.
-      removeInstance(id, this.#with)
+      dropRegistration(this.#with, id)
       const refused: DockerProblem = {
         code: 'refused',
         about: container.name,
@@ -273,17 +274,8 @@ const STOPPING = { status: 'critical', output: 'it is asked to end' } as const
 /** Takes every instance that was read from Docker out of the record: for an agent that no longer has the source. */
 export function forgetContainers(collaborators: Pick<DockerSourceCollaborators, 'local' | 'health'>): void {
   for (const { id, source } of [...collaborators.local.record().services.values()]) {
-    if (source?.kind === 'docker') removeInstance(id, collaborators)
+    if (source?.kind === 'docker') dropRegistration(collaborators, id)
   }
-}
-
-function removeInstance(
-  id: string,
-  { local, health }: Pick<DockerSourceCollaborators, 'local' | 'health'>,
-): void {
-  // The runner first: it must not write a result into a service that is gone.
-  for (const check of health.definitions()) if (check.serviceId === id) health.remove(check.id)
-  local.removeService(id)
 }
 
 function placeOf({ address, port, endpoints }: ServiceInstance): Partial<ServiceInstance> {

@@ -77,9 +77,9 @@ function importCommand(io: CliIo): Command {
       ]),
     )
     .action(async (files: string[], options: ComposeOptions) => {
-      const { report, project } = await lint(io, files, options)
+      const { report } = await lint(io, files, options)
       const { importProject } = await import('../../../providers/compose/import.ts')
-      const { yaml, names, notes } = importProject(project, report)
+      const { yaml, names, notes } = importProject(report)
       for (const note of notes) io.stderr.write(`${printable(note)}\n`)
       if (names.length === 0) throw new CliError('CLI_FAILED', 'no service of these files can be taken over')
       if (options.output === undefined) {
@@ -135,7 +135,7 @@ async function lint(io: CliIo, files: readonly string[], options: ComposeOptions
       traefik:
         traefik === null ? (config === null ? { entryPoints: [] } : null) : traefikOptions(traefik).render,
     })
-    return { project, report }
+    return { report }
   } catch (error) {
     if (error instanceof ComposeError) throw new CliError('CLI_FAILED', error.message, { cause: error })
     throw error
@@ -160,7 +160,10 @@ async function readText(path: string): Promise<string | null> {
 type Report = Awaited<ReturnType<typeof lint>>['report']
 
 function withoutInstances({ services, ...rest }: Report): object {
-  return { ...rest, services: services.map(({ instance: _instance, ...service }) => service) }
+  return {
+    ...rest,
+    services: services.map(({ instance: _instance, planned: _planned, ...service }) => service),
+  }
 }
 
 function renderReport({ project, services, findings }: Report): string {

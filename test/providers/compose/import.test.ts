@@ -16,7 +16,7 @@ const run = async (yaml: string) => {
     mayRestart: false,
     traefik: null,
   })
-  return importProject(project, report)
+  return importProject(report)
 }
 
 t.test('ports of containers become those of the host, also in labels', async (t) => {
