@@ -1,5 +1,5 @@
 import type { Applier } from './applier.ts'
-import { outcomeUnknown } from './errors.ts'
+import { outcomeUnknown, refused } from './errors.ts'
 import type { Members } from './members.ts'
 import type { Participation } from './participation.ts'
 import type { ConfigChange, NodeId } from './raft/types.ts'
@@ -56,6 +56,8 @@ export class MemberOrders {
   async addVoter(id: NodeId): Promise<'voter' | 'learner'> {
     this.#refuseIfEnded()
     const { members, isLeader, onStatus, pump } = this.#with
+    if (!members.mayWish(id)) return 'voter'
+    if (!(await members.answers(id))) throw refused(`${id} does not answer`)
     if (!members.wish(id)) return 'voter'
     pump()
     const isDone = () => members.isVoter(id)

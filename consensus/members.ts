@@ -7,6 +7,7 @@ import { allNodes, isJoint, isVoter } from './raft/configuration.ts'
 import type { Raft } from './raft/raft.ts'
 import type { ConfigChange, NodeId } from './raft/types.ts'
 import { Reachability } from './reachability.ts'
+import { callRpc } from './rpc.ts'
 import { type LeaderReport, ServerHealth } from './server-health.ts'
 import type { Transport } from './transport.ts'
 import { type Candidate, changeForNewVoter, isCaughtUp, nextVoterChange, VOTERS_MAX } from './voters.ts'
@@ -36,6 +37,8 @@ export interface MembersCollaborators {
 
 /** How long the leader goes on to make a voter of the node it was told to. */
 const WISH_MS = 5 * 60_000
+/** How long a node that is to vote may take to answer: its connection may have to be made first. */
+const ANSWER_MS = 3_000
 /** Pause after a cordoned leader failed to hand leadership over: while it tries, writes wait. */
 const RELIEF_RETRY_MS = 10_000
 
@@ -167,6 +170,37 @@ export class Members {
       this.#with.log.info({ to: heir }, 'this node is cordoned and hands leadership over')
   }
 
+  /** Asks the node whether it is there: a member that nobody had anything to say to lately has no connection. */
+  async answers(id: NodeId): Promise<boolean> {
+    if (id === this.#options.nodeId) return true
+    try {
+      await callRpc(this.#with.transport, id, { op: 'ping' }, { timeoutMs: ANSWER_MS })
+    } catch (error) {
+      this.#with.log.debug({ peer: id, err: error }, 'a node that is to vote did not answer')
+      return false
+    }
+    this.heard(id)
+    return true
+  }
+
+  /**
+   * Whether there is anything to do to have this node vote: false if it does already. @throws ConsensusError as `wish` does
+   */
+  mayWish(id: NodeId): boolean {
+    const raft = this.#with.raft()
+    if (raft?.role !== 'leader') throw notLeader()
+    const { configuration } = raft
+    if (isJoint(configuration) || (this.#wish !== null && this.#wish.id !== id)) throw changeInProgress()
+    if (configuration.voters.includes(id)) return false
+    if (this.#with.cordoned().includes(id)) throw refused(`${id} is cordoned: uncordon it first`)
+    const grows = configuration.voters.length < this.#options.votersTarget
+    if (configuration.voters.length + (grows ? 1 : 0) > VOTERS_MAX)
+      throw refused(
+        `there are ${configuration.voters.length} voters, and ${VOTERS_MAX} are the most there can be`,
+      )
+    return true
+  }
+
   /**
    * An operator wants this node to vote. Begins at once and goes on with every `manage` until it is done or has taken too
    * long. Answers false if the node votes already. @throws ConsensusError `CST_REFUSED` with the reason,
@@ -174,19 +208,8 @@ export class Members {
    */
   wish(id: NodeId): boolean {
     const raft = this.#with.raft()
-    if (raft?.role !== 'leader') throw notLeader()
-    const { configuration } = raft
+    if (!this.mayWish(id) || raft === null) return false
     const now = this.#with.clock.now()
-    if (isJoint(configuration) || (this.#wish !== null && this.#wish.id !== id)) throw changeInProgress()
-    if (configuration.voters.includes(id)) return false
-    if (this.#with.cordoned().includes(id)) throw refused(`${id} is cordoned: uncordon it first`)
-    const answers = this.#with.transport.isConnected(id) && this.#silentMs(id, now) < this.#options.aliveMs
-    if (!answers) throw refused(`${id} does not answer`)
-    const grows = configuration.voters.length < this.#options.votersTarget
-    if (configuration.voters.length + (grows ? 1 : 0) > VOTERS_MAX)
-      throw refused(
-        `there are ${configuration.voters.length} voters, and ${VOTERS_MAX} are the most there can be`,
-      )
     if (!this.has(id)) this.change({ steps: [{ kind: 'addLearner', node: id }] })
     this.#wish = { id, until: now + WISH_MS }
     const learner = this.#candidates(raft, now).find((candidate) => candidate.id === id)

@@ -163,6 +163,8 @@ export class ConsensusNode {
         return {}
       case 'add':
         return { role: await this.#addVoter(request.node) }
+      case 'ping':
+        return {}
       case 'superseded':
         this.#replica.retire(request.clusterId)
         return {}

@@ -19,6 +19,8 @@ export type RpcRequest =
   | { readonly op: 'remove'; readonly node: string }
   /** Make `node` a voter. */
   | { readonly op: 'add'; readonly node: string }
+  /** Asks for nothing but an answer. */
+  | { readonly op: 'ping' }
   /** The cluster of the receiver was recovered without it and is now `clusterId`. */
   | { readonly op: 'superseded'; readonly clusterId: string }
   /** `empty`: the node has no log; true unless it restarted as a member or a client. */
@@ -72,6 +74,7 @@ export interface RpcResponses {
   join: { readonly clusterId: string; readonly client: FeedMembers | null }
   follow: FollowAnswer
   add: { readonly role: 'voter' | 'learner' }
+  ping: Record<string, never>
   superseded: Record<string, never>
   pledge: { readonly accepted: boolean; readonly clusterId: string | null }
   release: Record<string, never>

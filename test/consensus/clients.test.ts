@@ -326,3 +326,21 @@ t.test('a leader that cannot confirm that it leads takes nobody in and calls nob
   t.not(roleThen, '')
   t.not(roleThen, 'leader')
 })
+
+t.test('an operator makes a voter of a client that answers, connected or not, and of no other', async (t) => {
+  const { cluster } = await grown(t, 6)
+  t.same([role(cluster, 'e'), role(cluster, 'f')], ['client', 'client'])
+  const others = ['a', 'b', 'c', 'd']
+  cluster.network.partition(['f'], others)
+  const leader = await cluster.leader()
+  await t.rejects(cluster.client(leader).addVoter('f'), { code: 'CST_REFUSED', message: 'f does not answer' })
+  for (const id of others) cluster.network.part(id, 'e')
+  t.match(await cluster.client(leader).addVoter('e'), /voter|learner/)
+  await eventually('e votes', () =>
+    cluster
+      .client('e')
+      .status()
+      .peers.some((p) => p.id === 'e' && p.voter),
+  )
+  t.same(cluster.fatal, [])
+})

@@ -19,6 +19,10 @@ export function operationOf({ kind, payload }: Passing): string {
   return kind === 'message' ? '' : (decodeRecord(payload) as RpcRequest).op
 }
 
+function pairOf(a: string, b: string): string {
+  return [a, b].sort().join('-')
+}
+
 /** A network in memory between the nodes of one test; links can be cut one way, nodes unplugged, anything dropped. */
 export class TestNetwork {
   /** Called for everything that passes; what it answers `true` for is lost without a trace. */
@@ -27,6 +31,7 @@ export class TestNetwork {
   delays: (passing: Passing) => Promise<void> | undefined = () => undefined
   readonly #nodes = new Map<string, { message: MessageHandler; request: RequestHandler }>()
   readonly #cut = new Set<string>()
+  readonly #idle = new Set<string>()
 
   transport(id: string): Transport {
     const node = {
@@ -40,6 +45,7 @@ export class TestNetwork {
     return {
       send: (to, payload) => {
         if (!isPlugged() || !reaches(id, to)) return false
+        this.#idle.delete(pairOf(id, to))
         if (this.drops({ kind: 'message', from: id, to, payload })) return true
         const copy = payload.slice()
         setImmediate(() => {
@@ -51,6 +57,7 @@ export class TestNetwork {
         const target = this.#nodes.get(to)
         if (target === undefined || !isPlugged() || !reaches(id, to))
           throw new TransportError('not-sent', `${to} is unreachable`)
+        this.#idle.delete(pairOf(id, to))
         const never = new Promise<never>(() => {})
         const { promise: lost, reject } = Promise.withResolvers<never>()
         const timer = setTimeout(
@@ -89,8 +96,14 @@ export class TestNetwork {
       onRequest: (handler) => {
         node.request = handler
       },
-      isConnected: (peer) => isPlugged() && reaches(id, peer) && reaches(peer, id),
+      isConnected: (peer) =>
+        isPlugged() && reaches(id, peer) && reaches(peer, id) && !this.#idle.has(pairOf(id, peer)),
     }
+  }
+
+  /** The two have no connection until one of them has something to say to the other. */
+  part(a: string, b: string): void {
+    this.#idle.add(pairOf(a, b))
   }
 
   /** Cuts every link between the two groups, both ways. */
