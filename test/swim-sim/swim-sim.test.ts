@@ -97,6 +97,27 @@ t.test('a seed is a run', async (t) => {
   t.not(one.hash, other.hash)
 })
 
+t.test('a cluster begins whole, with one record of each member for all', async (t) => {
+  for (const [nodes, connectionsMax] of [
+    [20, 128],
+    [20, 6],
+    [7, 6],
+    [8, 6],
+  ] as const) {
+    const world = new SwimWorld({ seed: 1, nodes, transport: 'stream', identitiesMax: nodes, connectionsMax })
+    const [first, last] = [world.member(0), world.member(nodes - 1)]
+    for (const { core, id } of world.members) {
+      t.equal(core.members().length, nodes)
+      t.equal(core.queued, 0)
+      if (id !== first.id && id !== last.id) t.equal(core.get(first.id), last.core.get(first.id))
+      const connected = world.members.filter((other) => world.isConnected(world.byId(id), other))
+      t.equal(connected.length <= connectionsMax, true, `${nodes} nodes: ${connected.length}`)
+      t.ok(connected.length >= Math.min(nodes - 1, 4))
+      for (const other of connected) t.ok(world.isConnected(other, world.byId(id)))
+    }
+  }
+})
+
 t.test('messages are counted in the bytes of the wire', async (t) => {
   const world = new SwimWorld({
     seed: 1,

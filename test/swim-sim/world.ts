@@ -6,6 +6,7 @@ import type {
   SwimAction,
   SwimMessage,
   SwimTimings,
+  SyncEntry,
 } from '../../discovery/membership/core/types.ts'
 import { encodeAnswer, encodeMessage, encodeOffer, encodeSync } from '../../discovery/membership/wire.ts'
 import { EventQueue } from '../sim/event-queue.ts'
@@ -55,6 +56,8 @@ const INBOX_MAX = 16_384
 const WAITING_MAX = 64
 /** How often a dialler looks again at a process that accepts, but does not answer yet. */
 const DIAL_LOOK_MS = 50
+/** How long it takes to put a cluster together. */
+const FORMED_MS = 200
 const BASE58 = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'
 
 /** A cluster of real {@link SwimCore}s in virtual time (ms): processes, connections between them, and one source of chance. */
@@ -73,6 +76,8 @@ export class SwimWorld {
   readonly #connected: Uint8Array
   /** Messages that wait for the connection that is made for them. */
   readonly #waiting = new Map<number, (() => void)[]>()
+  /** While a cluster is put together: to whom each keeps connections, if not to all. */
+  readonly #kept = new Map<number, readonly string[] | null>()
   #observers: readonly WorldObserver[] = []
   #own = false
 
@@ -219,31 +224,48 @@ export class SwimWorld {
 
   // ---- the beginning -------------------------------------------------------------------------------------------
 
-  /** Everybody knows everybody and is connected, as after a quiet hour: without the hour. */
+  /** Everybody knows everybody and is connected, as after a quiet hour: without the hour, and with one record of each for all. */
   #form(count: number): void {
     for (let i = 0; i < count; i++) this.#add(undefined)
-    const records = this.members.map((m) => m.core.self())
-    const kept = new Map<SimMember, ReadonlySet<string> | null>()
+    const known = this.members
+      .map((m) => ({ member: m.core.self(), ageMs: 0 }))
+      .sort((a, b) => (a.member.id < b.member.id ? -1 : 1))
+    for (const member of this.members) this.#acquaint(member, known)
     for (const member of this.members) {
-      const { core } = member
-      for (const record of records) if (record.id !== member.id) core.join(record, 0)
-      // Without a connection there is nobody to tell the news: the queue is emptied.
-      for (let at = 200; core.queued > 0; at += 200) {
-        for (const action of core.tick(at))
-          if (action.type === 'keep') kept.set(member, action.ids && new Set(action.ids))
+      for (const other of this.#keptBy(member)) {
+        for (const [a, b] of [
+          [member, other],
+          [other, member],
+        ] as const) {
+          if (this.isConnected(a, b)) continue
+          this.#connected[this.#pair(a.index, b.index)] = 1
+          a.core.peerConnected(b.id, FORMED_MS)
+        }
       }
     }
-    const keeps = (a: SimMember, b: SimMember) => kept.get(a)?.has(b.id) ?? true
-    for (const member of this.members) {
-      const { core } = member
-      for (const other of this.members) {
-        if (other === member || !(keeps(member, other) || keeps(other, member))) continue
-        this.#connected[this.#pair(member.index, other.index)] = 1
-        core.peerConnected(other.id, 200)
-      }
-    }
-    this.now = 200
+    this.#kept.clear()
+    this.now = FORMED_MS
     for (const member of this.members) this.#arm(member)
+  }
+
+  /** Most are told once it is settled that connections are kept to some only: nothing is to be prepared for each. */
+  #acquaint({ core, index }: SimMember, known: readonly SyncEntry[]): void {
+    const { connectionsMax, nodes } = this.options
+    const few = nodes - 1 > connectionsMax ? connectionsMax + 2 : nodes
+    const perform = (actions: readonly SwimAction[]) => {
+      for (const action of actions) if (action.type === 'keep') this.#kept.set(index, action.ids)
+    }
+    const [teller = core.self()] = known.map(({ member }) => member)
+    core.merge(teller.id, known.slice(0, few), 0)
+    perform(core.tick(FORMED_MS / 2))
+    core.merge(teller.id, known.slice(few), FORMED_MS / 2)
+    // Without a connection there is nobody to tell the news: the queue is emptied.
+    perform(core.tick(FORMED_MS))
+  }
+
+  #keptBy(member: SimMember): readonly SimMember[] {
+    const ids = this.#kept.get(member.index)
+    return ids ? ids.map((id) => this.byId(id)) : this.members.filter((other) => other !== member)
   }
 
   #add(name: string | undefined): SimMember {
@@ -360,7 +382,17 @@ export class SwimWorld {
       this.#carry(from, to, (core) => core.message(from.id, message, this.now), false)
     }
     if (this.#isUsable(from.index, to.index)) pass()
-    else if (this.running().length > this.options.connectionsMax) this.#connectFor(from, to, pass)
+    else if (this.#isLarge()) this.#connectFor(from, to, pass)
+  }
+
+  /** Whether more run than have connections to all. */
+  #isLarge(): boolean {
+    let running = 0
+    for (const { process, left } of this.members) {
+      if (process === 'running' && !left) running++
+      if (running > this.options.connectionsMax) return true
+    }
+    return false
   }
 
   /** A connection for a message, as the mesh makes one; it stays. */

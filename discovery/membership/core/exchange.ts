@@ -1,6 +1,6 @@
 import type { CoordinateBook } from './coordinate-book.ts'
 import type { MemberTable } from './member-table.ts'
-import { bucketCount, type StateDigest, StateDigester } from './state-digest.ts'
+import { bucketCount, bucketOf, digestOf, type StateDigest } from './state-digest.ts'
 import type { NodeId, SyncEntry } from './types.ts'
 
 /** Places of members that travel with an exchange, chosen at random: who differs in nothing else still moves. */
@@ -31,7 +31,6 @@ export interface SyncAnswer {
 export class Exchange {
   readonly #table: MemberTable
   readonly #places: CoordinateBook
-  readonly #digester = new StateDigester()
 
   constructor(parts: { table: MemberTable; places: CoordinateBook }) {
     this.#table = parts.table
@@ -41,13 +40,13 @@ export class Exchange {
   offer(now: number): SyncOffer {
     const members = this.#table.all()
     return {
-      digest: this.#digester.digest(members, bucketCount(members.length)),
+      digest: digestOf(members, bucketCount(members.length)),
       places: this.#somePlaces(now),
     }
   }
 
   answer({ digest }: SyncOffer, now: number): SyncAnswer {
-    const own = this.#digester.digest(this.#table.all(), digest.length)
+    const own = digestOf(this.#table.all(), digest.length)
     const buckets = digest.flatMap((sum, at) => (sum === own[at] ? [] : [at]))
     return { buckets, entries: this.#entriesIn(buckets, digest.length, now), places: this.#somePlaces(now) }
   }
@@ -73,17 +72,12 @@ export class Exchange {
       if (this.#table.get(id)) this.#places.heard(id, coordinate, ageMs, now)
   }
 
-  /** The member is forgotten. */
-  forget(id: NodeId): void {
-    this.#digester.forget(id)
-  }
-
   #entriesIn(buckets: readonly number[], of: number, now: number): SyncEntry[] {
     if (buckets.length === 0) return []
     const wanted = new Set(buckets)
     return this.#table
       .snapshot(now)
-      .filter(({ member }) => wanted.has(this.#digester.bucketOf(member.id, of)))
+      .filter(({ member }) => wanted.has(bucketOf(member.id, of)))
       .map((entry) => this.withPlace(entry, now))
   }
 

@@ -20,27 +20,26 @@ import type {
 const SCANNED_MAX = 64
 const TRIES_PER_PICK = 6
 
-interface Entry {
-  /** Its place in the list of all. */
-  at: number
-  member: MemberRecord
-  /** When the status was reached. */
-  since: number
-}
+/** Place of this node itself in the lists: it comes first, and is never forgotten. */
+const SELF_AT = 0
 
 /**
  * Who is known, and the rules by which news changes it (SWIM §4.2, memberlist's state.go): an alive update counts with a
  * higher incarnation only, an accusation with the same or a higher one, and only a member itself raises its incarnation.
  * Every update that changed something is queued for the others.
+ *
+ * Records are kept as they come and never changed, so that whoever makes them may share them. A member costs this table its record
+ * and about a hundred bytes: see docs/membership-simulation.md.
  */
 export class MemberTable {
   readonly #ctx: CoreContext
   readonly #queue: BroadcastQueue
   readonly #selfId: NodeId
-  readonly #self: Entry
-  readonly #entries = new Map<NodeId, Entry>()
-  /** The same in a list, to pick from at random. */
-  readonly #list: Entry[] = []
+  /** The place of each member in the lists, in the order they came. */
+  readonly #index = new Map<NodeId, number>()
+  readonly #members: MemberRecord[] = []
+  /** When each reached its status. */
+  readonly #since: number[] = []
   #live = 0
   readonly #byName = new Map<string, NodeId>()
   readonly #suspicions = new Map<NodeId, Suspicion>()
@@ -56,7 +55,7 @@ export class MemberTable {
     this.#ctx = ctx
     this.#queue = queue
     this.#selfId = self.id
-    this.#self = this.#enter(self, now)
+    this.#enter(self, now)
     this.#claims = new NameClaims(ctx)
     this.#departed = new Departed(ctx.timings.failedKeptMs)
     this.#byName.set(self.name, self.id)
@@ -64,15 +63,16 @@ export class MemberTable {
   }
 
   get self(): MemberRecord {
-    return this.#self.member
+    return this.#members[SELF_AT] as MemberRecord
   }
 
   get(id: NodeId): MemberRecord | undefined {
-    return this.#entries.get(id)?.member
+    const at = this.#index.get(id)
+    return at === undefined ? undefined : this.#members[at]
   }
 
   all(): MemberRecord[] {
-    return [...this.#entries.values()].map((entry) => entry.member)
+    return Array.from(this.#index.values(), (at) => this.#members[at] as MemberRecord)
   }
 
   /** Members that take part, this node included: the n of every formula. */
@@ -83,20 +83,22 @@ export class MemberTable {
   /** The others that pass `accept`, with the time they have had their status. */
   others(accept: (member: MemberRecord, since: number) => boolean): MemberRecord[] {
     const out: MemberRecord[] = []
-    for (const { member, since } of this.#entries.values()) {
-      if (member.id !== this.#selfId && accept(member, since)) out.push(member)
+    for (const at of this.#index.values()) {
+      const member = this.#members[at] as MemberRecord
+      if (at !== SELF_AT && accept(member, this.#since[at] as number)) out.push(member)
     }
     return out
   }
 
   /** Up to `count` of the others that pass `accept`, at random. */
   pick(count: number, accept: (member: MemberRecord, since: number) => boolean): MemberRecord[] {
-    if (this.#list.length <= SCANNED_MAX) return sample(this.others(accept), count, this.#ctx.random)
+    if (this.#members.length <= SCANNED_MAX) return sample(this.others(accept), count, this.#ctx.random)
     const picked: MemberRecord[] = []
     for (let tries = count * TRIES_PER_PICK; tries > 0 && picked.length < count; tries--) {
-      const entry = this.#list[Math.floor(this.#ctx.random() * this.#list.length)]
-      if (!entry || entry === this.#self || picked.includes(entry.member)) continue
-      if (accept(entry.member, entry.since)) picked.push(entry.member)
+      const at = Math.floor(this.#ctx.random() * this.#members.length)
+      const member = this.#members[at] as MemberRecord
+      if (at === SELF_AT || picked.includes(member)) continue
+      if (accept(member, this.#since[at] as number)) picked.push(member)
     }
     // Few pass, or none: only looking at all of them tells.
     return picked.length === count ? picked : sample(this.others(accept), count, this.#ctx.random)
@@ -115,7 +117,7 @@ export class MemberTable {
   /** Applies another node's full state. A remote `failed` only makes a living member suspect, so that it can refute. */
   merge(from: NodeId, entries: readonly SyncEntry[], now: number): boolean {
     if (this.self.status !== 'left') this.#claims.testimony(this.self, this.#live, from, entries)
-    const strangers = entries.filter(({ member: m }) => isLive(m) && !this.#entries.has(m.id)).length
+    const strangers = entries.filter(({ member: m }) => isLive(m) && !this.#index.has(m.id)).length
     this.#newcomer = strangers > this.#live
     let refuted = false
     for (const entry of entries) refuted = this.#mergeOne(from, entry, now) || refuted
@@ -125,15 +127,15 @@ export class MemberTable {
 
   /** Everything known, for a full state exchange. */
   snapshot(now: number): SyncEntry[] {
-    return [...this.#entries.values()].map(({ member, since }) => ({
-      member,
-      ageMs: Math.max(0, now - since),
+    return Array.from(this.#index.values(), (at) => ({
+      member: this.#members[at] as MemberRecord,
+      ageMs: Math.max(0, now - (this.#since[at] as number)),
     }))
   }
 
   /** What a peer must be told when a message goes to it: that it is held for suspect, failed or left. */
   verdictOn(id: NodeId, now: number): Update | undefined {
-    const member = this.#entries.get(id)?.member
+    const member = this.get(id)
     const departed = this.#departed.get(id, now)
     if (!member && departed) return leftOf(id, departed)
     if (!member || member.id === this.#selfId || member.status === 'alive') return undefined
@@ -197,11 +199,11 @@ export class MemberTable {
   /** Forgets those that left or failed long ago. A failed one counts as left from here on. */
   reap(now: number): void {
     const { leftKeptMs, failedKeptMs } = this.#ctx.timings
-    for (const { member, since } of [...this.#entries.values()]) {
-      if (member.id === this.#selfId) continue
+    const over = this.others((member, since) => {
       const keptMs = member.status === 'left' ? leftKeptMs : failedKeptMs
-      if (!isLive(member) && now - since >= keptMs) this.#forget(member, now)
-    }
+      return !isLive(member) && now - since >= keptMs
+    })
+    for (const member of over) this.#forget(member, now)
   }
 
   /** When the next suspicion ends; Infinity if there is none. */
@@ -238,7 +240,7 @@ export class MemberTable {
     if (!known && this.#isFull(update)) return
     this.#endSuspicion(update.id)
     this.#departed.forget(update.id)
-    this.#set({ ...update, status: 'alive' }, now)
+    this.#set(update, now)
     if (known || !this.#newcomer) this.#queue.push(update)
   }
 
@@ -317,13 +319,13 @@ export class MemberTable {
 
   #mergeOne(from: NodeId, { member, ageMs }: SyncEntry, now: number): boolean {
     const { id, incarnation } = member
-    if (id === this.#selfId || this.#entries.has(id) || isLive(member)) {
+    if (id === this.#selfId || this.#index.has(id) || isLive(member)) {
       let refuted = false
-      if (isLive(member)) refuted = this.apply(aliveOf(member), now)
+      if (isLive(member)) refuted = this.apply(isAlive(member) ? member : aliveOf(member), now)
       if (member.status === 'left') return this.apply({ status: 'left', id, incarnation }, now)
       const known = this.get(id)
       if (member.status === 'failed' && known && !isLive(known)) {
-        if (incarnation > known.incarnation) this.#set({ ...member }, now - ageMs)
+        if (incarnation > known.incarnation) this.#set(member, now - ageMs)
         return false
       }
       // A suspicion the sender may only have heard of is no independent confirmation of one that is open here.
@@ -340,9 +342,9 @@ export class MemberTable {
       if (departed.prune) this.#queue.push(leftOf(id, departed))
       return false
     }
-    if (ageMs >= keptMs || this.#byName.has(member.name) || this.#entries.size >= membersMax) return false
+    if (ageMs >= keptMs || this.#byName.has(member.name) || this.#index.size >= membersMax) return false
     this.#departed.forget(id)
-    this.#set({ ...member }, now - ageMs)
+    this.#set(member, now - ageMs)
     return false
   }
 
@@ -370,7 +372,7 @@ export class MemberTable {
   }
 
   #isFull(update: AliveUpdate): boolean {
-    if (this.#entries.size < this.#ctx.timings.membersMax) {
+    if (this.#index.size < this.#ctx.timings.membersMax) {
       this.#fullReported = false
       return false
     }
@@ -389,48 +391,41 @@ export class MemberTable {
     this.#ctx.emit({ type: 'remove', member: { ...member, status: 'left' } })
   }
 
-  #enter(member: MemberRecord, now: number): Entry {
-    const entry: Entry = { at: this.#list.length, member, since: now }
-    this.#entries.set(member.id, entry)
-    this.#list.push(entry)
+  #enter(member: MemberRecord, now: number): void {
+    this.#index.set(member.id, this.#members.length)
+    this.#members.push(member)
+    this.#since.push(now)
     if (isLive(member)) this.#live++
-    return entry
   }
 
   #leave(id: NodeId): void {
-    const entry = this.#entries.get(id)
-    if (!entry) return
-    this.#entries.delete(id)
-    if (isLive(entry.member)) this.#live--
-    const last = this.#list.pop()
-    if (!last || last === entry) return
-    this.#list[entry.at] = last
-    last.at = entry.at
+    const at = this.#index.get(id)
+    if (at === undefined) return
+    this.#index.delete(id)
+    if (isLive(this.#members[at] as MemberRecord)) this.#live--
+    const last = this.#members.pop() as MemberRecord
+    const since = this.#since.pop() as number
+    if (last.id === id) return
+    this.#index.set(last.id, at)
+    this.#members[at] = last
+    this.#since[at] = since
   }
 
   #set(next: MemberRecord, now: number): void {
-    const entry = this.#entries.get(next.id)
-    const previous = entry?.member
-    const record: MemberRecord = {
-      id: next.id,
-      name: next.name,
-      address: next.address,
-      status: next.status,
-      incarnation: next.incarnation,
-      meta: next.meta,
-    }
-    if (!entry) this.#enter(record, now)
+    const at = this.#index.get(next.id)
+    const previous = at === undefined ? undefined : this.#members[at]
+    if (at === undefined || previous === undefined) this.#enter(next, now)
     else {
-      this.#live += Number(isLive(record)) - Number(isLive(entry.member))
-      if (entry.member.status !== record.status) entry.since = now
-      entry.member = record
+      this.#live += Number(isLive(next)) - Number(isLive(previous))
+      if (previous.status !== next.status) this.#since[at] = now
+      this.#members[at] = next
     }
     if (previous && previous.name !== next.name && this.#byName.get(previous.name) === next.id) {
       this.#byName.delete(previous.name)
     }
     this.#byName.set(next.name, next.id)
-    this.#ctx.emit({ type: 'change', member: record, previous })
-    if (next.status === 'alive' && previous?.status === 'suspect') this.#stillWaiting(record)
+    this.#ctx.emit({ type: 'change', member: next, previous })
+    if (next.status === 'alive' && previous?.status === 'suspect') this.#stillWaiting(next)
   }
 
   /** The holder of a name refuted its suspicion: now the newcomer that waited for it is a conflict. */
@@ -443,6 +438,11 @@ export class MemberTable {
 /** Alive or suspect: a suspect counts as living until the verdict. */
 export function isLive(member: { readonly status: MemberState }): boolean {
   return member.status === 'alive' || member.status === 'suspect'
+}
+
+/** Its record says what an update would say. */
+function isAlive(member: MemberRecord): member is AliveUpdate {
+  return member.status === 'alive'
 }
 
 function aliveOf(member: MemberRecord): AliveUpdate {

@@ -21,6 +21,16 @@ export class ProbeList {
     this.#list.splice(Math.floor(this.#random() * (this.#list.length + 1)), 0, id)
   }
 
+  /** Drops those that do not pass `keep`; the round goes on with the others. */
+  retain(keep: (id: NodeId) => boolean): void {
+    const due = this.#list.slice(this.#at).filter(keep)
+    const done = this.#list.slice(0, this.#at).filter(keep)
+    this.#list = [...done, ...due]
+    this.#at = done.length
+    this.#known.clear()
+    for (const id of this.#list) this.#known.add(id)
+  }
+
   /** The next one that passes `accept`; those that do not leave the list until they are added again. */
   next(accept: (id: NodeId) => boolean): NodeId | undefined {
     for (let tries = this.#list.length; tries > 0; tries--) {

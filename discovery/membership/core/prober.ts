@@ -101,11 +101,14 @@ export class Prober {
   }
 
   memberChanged(member: MemberRecord): void {
-    if (member.id !== this.#table.self.id && isLive(member)) this.#list.add(member.id)
+    if (member.id !== this.#table.self.id && isLive(member) && this.#links.keeps(member.id)) {
+      this.#list.add(member.id)
+    }
   }
 
   /** Other members than before are kept connected. */
   keptChanged(): void {
+    this.#list.retain((id) => this.#links.keeps(id))
     for (const { id } of this.#table.others(isLive)) if (this.#links.keeps(id)) this.#list.add(id)
   }
 

@@ -320,10 +320,7 @@ export class SwimCore {
 
   #emit(action: SwimAction): void {
     this.#actions.push(action)
-    if (action.type === 'remove') {
-      this.#places.forget(action.member.id)
-      this.#exchange.forget(action.member.id)
-    }
+    if (action.type === 'remove') this.#places.forget(action.member.id)
     if (action.type === 'keep') this.#prober.keptChanged()
     if (action.type !== 'change') return
     // The table emits nothing while it is being constructed, so the parts below exist.

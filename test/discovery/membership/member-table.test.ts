@@ -61,3 +61,20 @@ t.test('counts the living', async (t) => {
   t.equal(table.all().length, 91)
   t.equal(table.pick(90, isLive).length, 65)
 })
+
+t.test('keeps a record as it came, whether gossiped or from an exchange', async (t) => {
+  const table = tableOf(3)
+  const gossiped = { ...member('new'), status: 'alive' } as const
+  table.apply(gossiped, 10)
+  t.equal(table.get('new'), gossiped)
+  const exchanged = [
+    { ...member('lives'), status: 'alive' },
+    { ...member('left'), status: 'left' },
+  ] as const
+  table.merge(
+    'n0',
+    exchanged.map((member) => ({ member, ageMs: 0 })),
+    20,
+  )
+  for (const record of exchanged) t.equal(table.get(record.id), record)
+})
