@@ -14,6 +14,8 @@ const HELD_MAX = 1024
 const DIAL_TIMEOUT_MS = 3000
 /** Round trips of a connection: TCP, noise, the choice of a multiplexer, the proof of membership. */
 const DIAL_ROUND_TRIPS = 5
+/** A verdict that was due while two were cut off may come this much after the first word since. */
+const JUST_NOW_MS = 2000
 
 interface Stall {
   rtoMs: number
@@ -36,6 +38,9 @@ export class SimNetwork {
   readonly #seed: number
   /** Which side of the partition a host is on; all on side 0: no partition. */
   readonly #sides = new Map<number, number>()
+  /** The sides of the last partition that ended, and when pairs across it first heard from each other since. */
+  #formerSides: ReadonlyMap<number, number> = new Map()
+  readonly #metAt = new Map<number, number>()
   readonly #cuts = new Set<number>()
   readonly #lossOf = new Map<number, number>()
   readonly #stalls = new Map<number, Stall>()
@@ -47,7 +52,8 @@ export class SimNetwork {
   }
 
   /** Sends one message; `arrive` runs when and if it comes. `reliable` ones come late rather than never on any transport. */
-  send(from: number, to: number, arrive: () => void, reliable = false): void {
+  send(from: number, to: number, deliver: () => void, reliable = false): void {
+    const arrive = this.#wereParted(from, to) ? () => this.#meet(from, to, deliver) : deliver
     if (this.#transport === 'stream' || reliable) {
       this.#sendOnStream(from, to, arrive)
       return
@@ -97,6 +103,14 @@ export class SimNetwork {
     return this.#cuts.size > 0 && this.#cuts.has(keyOf(from, to))
   }
 
+  /** Whether the two are cut off from each other, or were, and the first word since has passed between them just now at the earliest. */
+  isOutOfTouch(a: number, b: number): boolean {
+    if (this.isCut(a, b) || this.isCut(b, a)) return true
+    if (!this.#wereParted(a, b)) return false
+    const metAt = this.#metAt.get(keyOf(Math.min(a, b), Math.max(a, b)))
+    return metAt === undefined || this.#with.now() - metAt < JUST_NOW_MS
+  }
+
   /** Moves hosts to another side of a partition. */
   part(hosts: readonly number[], side: number): void {
     for (const host of hosts) this.#sides.set(host, side)
@@ -114,6 +128,8 @@ export class SimNetwork {
 
   /** Ends partitions and cuts. */
   heal(): void {
+    this.#formerSides = new Map(this.#sides)
+    this.#metAt.clear()
     this.#sides.clear()
     this.#cuts.clear()
   }
@@ -123,6 +139,17 @@ export class SimNetwork {
     this.heal()
     this.#lossOf.clear()
     this.loss = 0
+  }
+
+  #wereParted(a: number, b: number): boolean {
+    const former = this.#formerSides
+    return former.size > 0 && (former.get(a) ?? 0) !== (former.get(b) ?? 0)
+  }
+
+  #meet(from: number, to: number, deliver: () => void): void {
+    const key = keyOf(Math.min(from, to), Math.max(from, to))
+    if (!this.#metAt.has(key)) this.#metAt.set(key, this.#with.now())
+    deliver()
   }
 
   #sendOnStream(from: number, to: number, arrive: () => void): void {

@@ -129,9 +129,9 @@ export class SwimWorld {
     return this.members.filter((m) => m.process === 'running' && !m.left)
   }
 
-  /** Whether messages pass between the two in both directions. */
+  /** Whether messages pass between the two in both directions, and not only just now again after a partition. */
   reachable(a: SimMember, b: SimMember): boolean {
-    return !this.network.isCut(a.index, b.index) && !this.network.isCut(b.index, a.index)
+    return !this.network.isOutOfTouch(a.index, b.index)
   }
 
   isConnected(a: SimMember, b: SimMember): boolean {

@@ -114,6 +114,17 @@ export class MemberTable {
     return false
   }
 
+  /**
+   * Another node gave up a member that this one is connected to: no verdict here, but a suspicion that is as short as one may
+   * be. What one side of a partition decided of the members of the other would else pass for death after it has healed.
+   */
+  doubt(update: AccusationUpdate, now: number): void {
+    this.#suspect(update, now)
+    const known = this.get(update.id)
+    if (!known || update.incarnation < known.incarnation) return
+    if (this.#suspicions.get(update.id)?.conclude(now)) this.#nextSuspicionAt = null
+  }
+
   /** Applies another node's full state. A remote `failed` only makes a living member suspect, so that it can refute. */
   merge(from: NodeId, entries: readonly SyncEntry[], now: number): boolean {
     if (this.self.status !== 'left') this.#claims.testimony(this.self, this.#live, from, entries)

@@ -27,6 +27,7 @@ export class Suspicion {
   readonly #maxMs: number
   readonly #lookMs: number
   readonly #accusers: Set<NodeId>
+  #concludedAt: number | null = null
   #looked = false
   #startedAt: number
 
@@ -55,9 +56,23 @@ export class Suspicion {
     return true
   }
 
+  /**
+   * Somebody else gave the suspect up: it has the shortest time in which it can still refute, and is looked at once more, but
+   * has no longer than that. True if that is new.
+   */
+  conclude(now: number): boolean {
+    if (this.#concludedAt !== null) return false
+    this.#concludedAt = now
+    this.#looked = false
+    return true
+  }
+
   /** When the suspect is given up. */
   get deadline(): number {
-    return this.#startedAt + remainingSuspicionMs(this.confirmations, this.#k, 0, this.#minMs, this.#maxMs)
+    const end =
+      this.#startedAt + remainingSuspicionMs(this.confirmations, this.#k, 0, this.#minMs, this.#maxMs)
+    if (this.#concludedAt === null) return end
+    return Math.min(end, Math.max(this.#startedAt + this.#minMs, this.#concludedAt + this.#lookMs))
   }
 
   /** When something is due: the last look, then the end. */
@@ -75,5 +90,6 @@ export class Suspicion {
   /** This process stood still for `ms`: the suspect gets that time back. */
   shift(ms: number): void {
     this.#startedAt += ms
+    if (this.#concludedAt !== null) this.#concludedAt += ms
   }
 }

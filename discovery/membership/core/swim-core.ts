@@ -375,7 +375,8 @@ export class SwimCore {
         outdated = !this.#left
       }
       const before = this.#table.get(update.id)?.status
-      if (this.#table.apply(update, now)) this.#refuted()
+      if (update.status === 'failed' && this.#links.isConnected(update.id)) this.#table.doubt(update, now)
+      else if (this.#table.apply(update, now)) this.#refuted()
       // A suspicion heard from somebody else: some look for themselves, so that it is confirmed or refuted soon.
       const heard = before === 'alive' && this.#table.get(update.id)?.status === 'suspect'
       if (heard && this.#random() < CONFIRMERS / this.#table.liveCount) this.#prober.probe(update.id, now)

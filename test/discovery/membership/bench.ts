@@ -31,6 +31,11 @@ export class Bench {
     return actions
   }
 
+  /** The connection to this member is closed, by agreement: what others say of it is believed. */
+  part(id: string): void {
+    this.do((core) => core.peerParted(id, this.now))
+  }
+
   hear(from: string, ...updates: Update[]): SwimAction[] {
     return this.do((core) => core.message(from, { type: 'gossip', updates }, this.now))
   }

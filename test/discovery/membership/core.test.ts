@@ -38,6 +38,28 @@ t.test('confirmations shorten a suspicion, each accuser once', async (t) => {
   t.equal(new Suspicion('a', 0, 0, 1000, 5000).deadline, 1000, 'nobody to confirm: the shortest')
 })
 
+t.test(
+  'a verdict of others ends a suspicion early, but not before it may end and the suspect was looked at',
+  async (t) => {
+    const fresh = new Suspicion('a', 0, 2, 1000, 5000, 300)
+    t.ok(fresh.conclude(100))
+    t.notOk(fresh.conclude(900), 'once')
+    t.equal(fresh.deadline, 1000)
+    t.equal(fresh.nextAt, 700, 'the last look')
+    const old = new Suspicion('a', 0, 2, 1000, 5000, 300)
+    old.conclude(3000)
+    t.equal(old.nextAt, 3000)
+    t.equal(old.deadline, 3300)
+    const over = new Suspicion('a', 0, 2, 1000, 5000, 300)
+    over.conclude(4900)
+    t.equal(over.deadline, 5000, 'no later than it was')
+    const stalled = new Suspicion('a', 0, 2, 1000, 5000, 300)
+    stalled.conclude(3000)
+    stalled.shift(50)
+    t.equal(stalled.deadline, 3350)
+  },
+)
+
 t.test('awareness stays within 0 and 8 and stretches time', async (t) => {
   const awareness = new Awareness()
   awareness.apply(-5)
@@ -154,6 +176,7 @@ t.test('a suspicion runs out', async (t) => {
 t.test('failed: old, double, replay of the old alive, and back with a higher incarnation', async (t) => {
   const b = new Bench(['a'])
   b.hear('x', alive('a', 5))
+  b.part('a')
   b.hear('x', failed('a', 4))
   t.equal(b.status('a'), 'alive')
   b.hear('x', failed('a', 5))
@@ -377,6 +400,7 @@ t.test('buddy: a suspect is told with the first message to it', async (t) => {
 
 t.test('a failed member that still talks is told, and refutes', async (t) => {
   const b = new Bench(['a', 'c'])
+  b.part('a')
   b.hear('c', failed('a', 1))
   const [reply] = b.do((core) => core.message('a', { type: 'ping', seq: 1, updates: [] }, 1))
   t.match(reply, { message: { type: 'ack', updates: [{ status: 'failed', id: 'a', incarnation: 1 }] } })
@@ -529,8 +553,10 @@ t.test('older news does not revive one whose later lives were missed here', asyn
   const b = new Bench(['a', 'c', 'd', 'e'])
   b.hear('c', left('a', 2), left('a', 7), alive('a', 6))
   t.match(b.core.get('a'), { status: 'left', incarnation: 7 })
+  b.part('d')
   b.hear('c', failed('d', 1), failed('d', 7), alive('d', 6))
   t.match(b.core.get('d'), { status: 'failed', incarnation: 7 })
+  b.part('e')
   b.hear('c', left('e', 2), failed('e', 7), failed('e', 6), alive('e', 6))
   t.match(b.core.get('e'), { status: 'failed', incarnation: 7 }, 'it came back and died')
   b.do((core) =>
@@ -591,6 +617,7 @@ t.test('names: a living holder keeps it, a suspect decides it, a dead one gives 
     s.hear('c', newcomer).some((x) => x.type === 'conflict'),
     'perhaps its own former life',
   )
+  s.part('a')
   s.hear('c', failed('a', 1))
   t.equal(s.status('a2'), 'alive')
   t.equal(s.status('a'), undefined, 'the old identity is gone')
@@ -611,6 +638,7 @@ t.test('names: a living holder keeps it, a suspect decides it, a dead one gives 
     const w = new Bench(['a', 'c', 'd'])
     w.hear('c', newcomer)
     w.now += waitMs
+    w.part('a')
     w.hear('c', failed('a', 1))
     t.equal(w.status('a2'), heir, `a claim last heard ${waitMs} ms ago`)
   }
@@ -647,16 +675,22 @@ t.test('the table is bounded', async (t) => {
 t.test('failed members get gossip for a while and are dialled for ever, at a bounded pace', async (t) => {
   const b = new Bench(['a', 'c'])
   b.hear('c', failed('a', 1))
+  while (b.status('a') !== 'failed' && b.now < 30_000) {
+    b.tick(b.core.deadline, (to, m) => (to === 'a' ? undefined : ack(m)))
+  }
+  t.equal(b.status('a'), 'failed')
   t.ok(b.actions.some((x) => x.type === 'close' && x.id === 'a'))
-  b.tick(250)
+  b.actions = []
+  b.tick(b.now + 250, (to, m) => (to === 'a' ? undefined : ack(m)))
   t.ok(
     b.sent('gossip').some((s) => s.to === 'a'),
     'gossip to the dead',
   )
-  b.do((core) => core.peerDisconnected('a', 300))
+  const lostAt = b.now + 50
+  b.do((core) => core.peerDisconnected('a', lostAt))
   b.actions = []
   let dials = 0
-  for (let at = 300; at <= 120_000; at += 100) {
+  for (let at = lostAt; at <= lostAt + 120_000; at += 100) {
     b.tick(at, (_to, m) => ack(m))
     for (const x of b.actions.splice(0)) {
       if (x.type !== 'dial') continue

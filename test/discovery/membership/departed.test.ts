@@ -56,6 +56,7 @@ t.test('forced leave: a failed member becomes left for everybody; others are ref
     b.actions.push(...actions)
     return refused
   }
+  b.part('a')
   b.hear('c', failed('a', 1), suspect('d', 1))
   t.equal(force('nobody'), 'unknown')
   t.equal(force('me'), 'self')
@@ -81,6 +82,7 @@ t.test('forced leave: a failed member becomes left for everybody; others are ref
 
 t.test('pruned members are listed nowhere, whatever others still remember', async (t) => {
   const b = new Bench(['a', 'c'])
+  b.part('a')
   b.hear('c', failed('a', 1))
   b.actions = []
   b.actions.push(...b.core.forceLeave('a', true, 0).actions)

@@ -75,6 +75,20 @@ const MUTANTS: readonly Mutant[] = [
     to: "refuted = this.apply({ status: 'failed', id, incarnation, from }, now) || refuted",
   },
   {
+    protection: 'the verdict of another on a member this node is connected to makes only suspect',
+    script: 'verdict-of-others',
+    file: 'core/swim-core.ts',
+    from: "update.status === 'failed' && this.#links.isConnected(update.id)",
+    to: 'false',
+  },
+  {
+    protection: 'the verdict of another shortens a suspicion',
+    script: 'verdict-of-others',
+    file: 'core/member-table.ts',
+    from: 'if (this.#suspicions.get(update.id)?.conclude(now)) this.#nextSuspicionAt = null',
+    to: '',
+  },
+  {
     protection: 'a suspicion is cleared by a higher incarnation only',
     script: 'alive-suspect-node',
     file: 'core/member-table.ts',
