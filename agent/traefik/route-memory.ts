@@ -169,8 +169,12 @@ export class RouteMemory {
   #read({ key, value, ttl }: KvEntry): [string, Remembered][] {
     const name = nameOf(key)
     const text = Buffer.from(value).toString('utf8')
+    const leaving = ttl !== undefined
+    const before = name === null ? undefined : this.#remembered.get(name)
+    // Whoever has rendered it knows it by its identity.
+    if (name !== null && before?.text === text && before.leaving === leaving) return [[name, before]]
     const service = name === null ? null : readRemembered(name, text)
-    return service === null ? [] : [[service.name, { ...service, text, leaving: ttl !== undefined }]]
+    return service === null ? [] : [[service.name, { ...service, text, leaving }]]
   }
 }
 

@@ -1,11 +1,10 @@
-import { type ComposeOptions, composeService } from './compose.ts'
 import { findShadowed } from './duplicates.ts'
 import { type Contribution, SENTINEL } from './instance.ts'
-import { childObject, isObject, type JsonObject, newObject } from './json.ts'
+import { childObject, type JsonObject, newObject } from './json.ts'
 import type { Merged } from './merge.ts'
-import { nodeRoutes } from './node-hosts.ts'
+import type { NodeRoute } from './node-hosts.ts'
 import { problem, type TraefikProblem } from './problem.ts'
-import type { Protocol } from './servers.ts'
+import type { RenderCache } from './render-cache.ts'
 
 /** Settings of what is made out of the merged labels. */
 export interface DocumentOptions {
@@ -21,100 +20,65 @@ export interface DocumentOptions {
 /** The document before the last gate. */
 export interface BuiltDocument {
   readonly document: JsonObject
-  /** Who each object comes from, by "section.kind.name". */
-  readonly owners: ReadonlyMap<string, Contribution>
+  /** Who an object comes from, by "section.kind.name". */
+  readonly ownerOf: (key: string) => Contribution | undefined
   readonly problems: readonly TraefikProblem[]
 }
 
 /**
  * Puts the servers into the load balancers, adds the routes of single nodes and the sentinel, and leaves out routers that
- * others leave no request for. Shares what is unchanged with `merged`, which stays as it is.
+ * others leave no request for. Sections and kinds of the document are new, the objects in them may be those of `merged` and
+ * of earlier documents.
  */
-export function buildDocument(merged: Merged, options: DocumentOptions): BuiltDocument {
-  const document = shallowCopy(merged.config)
-  const owners = new Map(merged.owners)
-  const problems: TraefikProblem[] = []
-  for (const { key, by } of findShadowed(merged)) {
-    const owner = merged.owners.get(key)
-    if (owner === undefined) continue
-    removeAt(document, key)
-    const [, , name] = splitKey(by)
-    const what = `has the rule and the entry points of ${name}, which is used. It is left out.`
-    problems.push(problem('conflict', owner.instance, `traefik.${key}`, what))
-  }
-  for (const [key, { members, copies }] of merged.shared) {
-    const [section, , name] = splitKey(key)
-    const services = childObject(childObject(document, section), 'services')
-    const service = services[name]
-    const [first] = members
-    if (first === undefined || !isObject(service) || !isObject(service.loadBalancer)) continue
-    // A second type beside the load balancer is a mistake that is reported as such.
-    const { loadBalancer, ...others } = service
-    const composed = composeService(
-      name,
-      loadBalancer as JsonObject,
-      copies,
-      composeOptions(section, options),
-    )
-    for (const [part, value] of composed.services) {
-      services[part] = part === name ? Object.assign(newObject(), others, value) : value
-      if (part !== name) owners.set(`${section}.services.${part}`, first)
-    }
-    for (const { from, label, what } of composed.remarks) {
-      problems.push(problem('unused', from.instance, label, what))
-    }
-  }
-  if (options.domain !== null && options.nodeHosts)
-    addNodeRoutes(document, merged, options.domain, { owners, problems })
-  addSentinel(document)
-  return { document, owners, problems }
-}
-
-function composeOptions(section: string, { release, local, priorities }: DocumentOptions): ComposeOptions {
-  return { protocol: section as Protocol, release, local, priorities }
-}
-
-function addNodeRoutes(
-  document: JsonObject,
+export function buildDocument(
   merged: Merged,
-  domain: string,
-  { owners, problems }: { readonly owners: Map<string, Contribution>; readonly problems: TraefikProblem[] },
-): void {
-  const { routes, notDerived } = nodeRoutes(merged, domain)
-  for (const { section, routerName, router, serviceName, service, from } of routes) {
+  options: DocumentOptions,
+  { balancers, nodeRoutes }: Pick<RenderCache, 'balancers' | 'nodeRoutes'>,
+): BuiltDocument {
+  const document = newObject()
+  const parts = new Map<string, Contribution>()
+  const problems: TraefikProblem[] = []
+  const shadowed = new Map(findShadowed(merged).map((each) => [each.router, each.by]))
+  for (const object of merged.values()) {
+    for (const each of object.problems) problems.push(each)
+    const { section, kind, name, key, owner, value, shared } = object
+    const by = shadowed.get(object)
+    if (by !== undefined) {
+      const what = `has the rule and the entry points of ${by.name}, which is used. It is left out.`
+      problems.push(problem('conflict', owner.instance, `traefik.${key}`, what))
+      continue
+    }
+    const objects = childObject(childObject(document, section), kind)
+    const balanced = balancers.of(object, options)
+    if (balanced === null) {
+      objects[name] = value
+      continue
+    }
+    for (const [part, service] of balanced.services) {
+      objects[part] = service
+      if (part !== name) parts.set(`${section}.services.${part}`, shared?.members[0] ?? owner)
+    }
+    for (const each of balanced.problems) problems.push(each)
+  }
+  const routing = nodeRoutes.of(merged, options.nodeHosts ? options.domain : null)
+  addNodeRoutes(document, routing.routes)
+  for (const { from, label, what } of routing.notDerived)
+    problems.push(problem('link', from.instance, label, what))
+  addSentinel(document)
+  const ownerOf = (key: string) => merged.get(key)?.owner ?? parts.get(key) ?? routing.ownerOf(key)
+  return { document, ownerOf, problems }
+}
+
+function addNodeRoutes(document: JsonObject, routes: readonly NodeRoute[]): void {
+  for (const { section, routerName, router, serviceName, service } of routes) {
     const kinds = childObject(document, section)
     childObject(kinds, 'routers')[routerName] = router
     childObject(kinds, 'services')[serviceName] = service
-    owners.set(`${section}.routers.${routerName}`, from)
-    owners.set(`${section}.services.${serviceName}`, from)
   }
-  for (const { from, label, what } of notDerived) problems.push(problem('link', from.instance, label, what))
 }
 
 function addSentinel(document: JsonObject): void {
   const middlewares = childObject(childObject(document, 'http'), 'middlewares')
   const headers = childObject(childObject(middlewares, SENTINEL), 'headers')
   childObject(headers, 'customRequestHeaders')['X-Constellation'] = '1'
-}
-
-/** Sections and kinds are copied, the objects in them shared. */
-function shallowCopy(config: JsonObject): JsonObject {
-  const copy = newObject()
-  for (const [section, kinds] of Object.entries(config)) {
-    copy[section] = newObject()
-    for (const [kind, objects] of Object.entries(isObject(kinds) ? kinds : {})) {
-      childObject(copy, section)[kind] = Object.assign(newObject(), objects)
-    }
-  }
-  return copy
-}
-
-function removeAt(document: JsonObject, key: string): void {
-  const [section, kind, name] = splitKey(key)
-  delete childObject(childObject(document, section), kind)[name]
-}
-
-function splitKey(key: string): readonly [section: string, kind: string, name: string] {
-  const [section = '', kind = '', ...name] = key.split('.')
-  return [section, kind, name.join('.')]
 }

@@ -1,47 +1,43 @@
-import { canonicalJson, isObject, type JsonObject } from './json.ts'
-import type { Merged } from './merge.ts'
+import { type JsonObject, sameJson } from './json.ts'
+import { byPrecedence, type Merged, type MergedObject } from './merge.ts'
 
 /** A router that another one leaves no request for. */
 export interface Shadowed {
-  /** "section.routers.name". */
-  readonly key: string
-  /** That of the other. */
-  readonly by: string
+  readonly router: MergedObject
+  readonly by: MergedObject
 }
 
 /**
  * Routers of different names that ask for the same requests, without the first of each in the order of precedence: Traefik
  * takes any of them, which may be another one after each change.
  */
-export function findShadowed({ config, owners }: Merged): readonly Shadowed[] {
-  const routers = [...owners.keys()].flatMap((key) => {
-    const router = routerAt(config, key)
-    const gone = owners.get(key)?.gone === true
-    return router === undefined ? [] : [{ key, router, gone, section: key.split('.', 1)[0] }]
-  })
-  return [...byRule(routers).values()].flatMap((group) => {
-    const kept: (typeof routers)[number][] = []
-    return group.flatMap((each) => {
+export function findShadowed(merged: Merged): readonly Shadowed[] {
+  const routers: MergedObject[] = []
+  for (const object of merged.values()) {
+    if (object.kind === 'routers' && object.section !== 'udp') routers.push(object)
+  }
+  return sameRules(routers, ({ value }) => value).flatMap((group) => {
+    const kept: MergedObject[] = []
+    return group.toSorted(byDeclaration).flatMap((each) => {
       const winner = kept.find(
         (other) =>
           other.section === each.section &&
           // What is gone gets no request that anybody else asks for, whatever its priority was.
-          ((each.gone && !other.gone) ||
-            (meets(other.router, each.router) && !sameRouter(other.router, each.router))),
+          ((each.owner.gone && !other.owner.gone) ||
+            (meets(other.value, each.value) && !sameJson(other.value, each.value))),
       )
-      if (winner !== undefined) return [{ key: each.key, by: winner.key }]
+      if (winner !== undefined) return [{ router: each, by: winner }]
       kept.push(each)
       return []
     })
   })
 }
 
-function routerAt(config: JsonObject, key: string): JsonObject | undefined {
-  const [, section = '', name = ''] = /^(http|tcp)\.routers\.([\s\S]*)$/.exec(key) ?? []
-  const kinds = config[section]
-  const routers = isObject(kinds) ? kinds.routers : undefined
-  const router = isObject(routers) ? routers[name] : undefined
-  return isObject(router) ? router : undefined
+/** By who declares it first, then by where in its labels. */
+function byDeclaration(a: MergedObject, b: MergedObject): number {
+  if (a.owner !== b.owner) return byPrecedence(a.owner, b.owner)
+  const at = ({ key }: MergedObject) => a.owner.declared.findIndex((each) => each.key === key)
+  return at(a) - at(b)
 }
 
 /**
@@ -56,23 +52,25 @@ export function meets(a: JsonObject, b: JsonObject): boolean {
   return left.some((each) => right.includes(each))
 }
 
-/** True if the two do the same, under whatever name. */
-export function sameRouter(a: JsonObject, b: JsonObject): boolean {
-  return canonicalJson(a) === canonicalJson(b)
-}
-
-/** Routers by their rule: only those of one rule can meet. */
-export function byRule<R extends { readonly router: JsonObject }>(
+/** Those that are not alone with their rule, together: only they can meet. */
+export function sameRules<R>(
   routers: readonly R[],
-): ReadonlyMap<string, readonly R[]> {
-  const result = new Map<string, R[]>()
+  router: (each: R) => JsonObject,
+): readonly (readonly R[])[] {
+  const first = new Map<string, R>()
+  const groups = new Map<string, R[]>()
   for (const each of routers) {
-    const rule = String(each.router.rule ?? '')
-    const list = result.get(rule)
-    if (list === undefined) result.set(rule, [each])
-    else list.push(each)
+    const rule = String(router(each).rule ?? '')
+    const other = first.get(rule)
+    if (other === undefined) {
+      first.set(rule, each)
+      continue
+    }
+    const group = groups.get(rule)
+    if (group === undefined) groups.set(rule, [other, each])
+    else group.push(each)
   }
-  return result
+  return [...groups.values()]
 }
 
 /** Without a number the length of the rule counts. */

@@ -103,7 +103,7 @@ function explainLabel(
   if (about?.code === 'conflict') return { label, fate: 'elsewhere', why: sentence(about) }
   if (about !== undefined)
     return { label, fate: about.code === 'reference' ? 'used' : 'left out', why: sentence(about) }
-  const owner = key === null ? undefined : rendered.trace.merged.owners.get(key)
+  const owner = key === null ? undefined : rendered.trace.merged.get(key)?.owner
   if (owner === undefined || owner === contribution) return { label, fate: 'used', why: null }
   const where = `${JSON.stringify(owner.instance.service.id)} on node ${JSON.stringify(owner.instance.node.record.name)}`
   return { label, fate: 'used', why: `together with ${where}, which says the same` }

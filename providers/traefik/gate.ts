@@ -1,5 +1,5 @@
 import { isObject, type Json, type JsonObject, newObject } from './json.ts'
-import { RenderCache } from './render-cache.ts'
+import { KnownObjects } from './known-objects.ts'
 import { type DecodeIssue, type DecodeOptions, decodeDocument } from './strict-decoder.ts'
 
 /** An object that was taken out because Traefik would have rejected the whole document for it. */
@@ -16,17 +16,20 @@ export interface Quarantined {
 export function gate(
   document: JsonObject,
   options: DecodeOptions = {},
-  cache: RenderCache = new RenderCache(),
+  objects: KnownObjects = new KnownObjects(),
 ): { readonly document: JsonObject; readonly quarantined: readonly Quarantined[] } {
   const quarantined: Quarantined[] = []
   let current = prune(document)
   for (;;) {
-    const { errors } = decodeDocument(unknown(current, cache), options)
+    const rest = unknown(current, objects)
+    const { errors } = decodeDocument(rest, options)
     if (errors.length === 0) {
-      forEachObject(current, (object) => cache.accept(object))
+      forEachObject(rest, (object) => objects.accept(object))
       return { document: current, quarantined }
     }
     const bad = new Map(errors.map((issue) => [JSON.stringify(issue.path.slice(0, 3)), issue]))
+    // What was given stays as it is.
+    if (quarantined.length === 0) current = copyOf(current)
     for (const issue of bad.values()) {
       const path = issue.path.slice(0, 3)
       quarantined.push({ key: path.join('.'), issue })
@@ -37,7 +40,7 @@ export function gate(
 }
 
 /** What of the document the decoder has not taken before. */
-function unknown(document: JsonObject, cache: RenderCache): JsonObject {
+function unknown(document: JsonObject, known: KnownObjects): JsonObject {
   const result = newObject()
   for (const [section, kinds] of Object.entries(document)) {
     result[section] = kinds
@@ -47,10 +50,12 @@ function unknown(document: JsonObject, cache: RenderCache): JsonObject {
     for (const [kind, objects] of Object.entries(kinds)) {
       copy[kind] = objects
       if (!isObject(objects)) continue
-      const rest = Object.entries(objects).filter(
-        ([, object]) => !isObject(object) || !cache.isAccepted(object),
-      )
-      copy[kind] = Object.assign(newObject(), Object.fromEntries(rest))
+      const rest = newObject()
+      copy[kind] = rest
+      for (const name in objects) {
+        const object = objects[name] as Json
+        if (!isObject(object) || !known.isAccepted(object)) rest[name] = object
+      }
     }
   }
   return prune(result)
@@ -65,7 +70,7 @@ function forEachObject(document: JsonObject, visit: (object: JsonObject) => void
   }
 }
 
-/** A copy without sections and kinds that have nothing in them: as fields, Traefik rejects them. */
+/** Without sections and kinds that have nothing in them: as fields, Traefik rejects them. */
 function prune(document: JsonObject): JsonObject {
   const result = newObject()
   for (const [section, kinds] of Object.entries(document)) {
@@ -73,23 +78,33 @@ function prune(document: JsonObject): JsonObject {
       result[section] = kinds
       continue
     }
-    const kept = Object.entries(kinds).filter(([, objects]) => !isObject(objects) || size(objects) > 0)
-    if (kept.length > 0) {
-      result[section] = Object.assign(
-        newObject(),
-        Object.fromEntries(kept.map(([kind, objects]) => [kind, copy(objects)])),
-      )
+    const kept = newObject()
+    for (const [kind, objects] of Object.entries(kinds)) {
+      if (!isObject(objects) || !isEmpty(objects)) kept[kind] = objects
+    }
+    if (!isEmpty(kept)) result[section] = kept
+  }
+  return result
+}
+
+/** Sections and kinds are copied, the objects in them shared. */
+function copyOf(document: JsonObject): JsonObject {
+  const result = newObject()
+  for (const [section, kinds] of Object.entries(document)) {
+    result[section] = kinds
+    if (!isObject(kinds)) continue
+    const copy = newObject()
+    result[section] = copy
+    for (const [kind, objects] of Object.entries(kinds)) {
+      copy[kind] = isObject(objects) ? Object.assign(newObject(), objects) : objects
     }
   }
   return result
 }
 
-function copy(value: Json): Json {
-  return isObject(value) ? Object.assign(newObject(), value) : value
-}
-
-function size(object: JsonObject): number {
-  return Object.keys(object).length
+function isEmpty(object: JsonObject): boolean {
+  for (const _ in object) return false
+  return true
 }
 
 function remove(document: JsonObject, path: readonly string[]): void {

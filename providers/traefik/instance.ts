@@ -9,6 +9,16 @@ import { NEWEST_RELEASE } from './schema.ts'
 import { isOlder } from './schema-node.ts'
 import { fillServers, hasPort, type Protocol } from './servers.ts'
 
+/** An object of the dynamic configuration, as one instance declares it. */
+export interface Declared {
+  /** "section.kind.name", such as "http.routers.web". */
+  readonly key: string
+  readonly section: string
+  readonly kind: string
+  readonly name: string
+  readonly value: JsonObject
+}
+
 /** What one instance adds to the document. */
 export interface Contribution {
   readonly instance: CatalogInstance
@@ -18,6 +28,8 @@ export interface Contribution {
    * labels were refused.
    */
   readonly config: JsonObject
+  /** The objects in `config`. */
+  readonly declared: readonly Declared[]
   /** Its servers by load balancer ("http.services.web"): all that may get traffic. */
   readonly servers: ReadonlyMap<string, readonly JsonObject[]>
   readonly placement: Placement
@@ -55,7 +67,14 @@ const IGNORED = /^traefik\.(enable$|docker\.|swarm\.|consulcatalog\.|constraint-
 export function contributionOf(instance: CatalogInstance, options: InstanceOptions): Contribution {
   const labels = labelsOf(instance)
   const work: Work = { instance, labels, options, servers: new Map(), problems: [] }
-  const nothing = { instance, labels, config: newObject(), servers: new Map(), placement: {} }
+  const nothing = {
+    instance,
+    labels,
+    config: newObject(),
+    declared: [],
+    servers: new Map(),
+    placement: {},
+  }
   try {
     if (!isEnabled(labels)) return { ...nothing, excluded: 'it is not exposed', problems: [] }
     const placement = placementOf(labels)
@@ -71,7 +90,8 @@ export function contributionOf(instance: CatalogInstance, options: InstanceOptio
     complete(config, work)
     const excluded = whyNoTraffic(instance, placement)
     if (excluded !== null) for (const key of work.servers.keys()) work.servers.set(key, [])
-    return { instance, labels, config, servers: work.servers, placement, excluded, problems: work.problems }
+    const { servers, problems } = work
+    return { instance, labels, config, declared: declaredIn(config), servers, placement, excluded, problems }
   } catch (error) {
     if (!(error instanceof LabelError)) throw error
     const refused = problem('label', instance, error.label, `${error.message}. None of its labels are used.`)
@@ -86,6 +106,18 @@ interface Work {
   readonly options: InstanceOptions
   readonly servers: Map<string, readonly JsonObject[]>
   readonly problems: TraefikProblem[]
+}
+
+function declaredIn(config: JsonObject): readonly Declared[] {
+  const declared: Declared[] = []
+  for (const [section, kinds] of Object.entries(config)) {
+    for (const [kind, objects] of Object.entries(isObject(kinds) ? kinds : {})) {
+      for (const [name, value] of Object.entries(isObject(objects) ? objects : {})) {
+        if (isObject(value)) declared.push({ key: `${section}.${kind}.${name}`, section, kind, name, value })
+      }
+    }
+  }
+  return declared
 }
 
 function whyNoTraffic({ node, status, checks }: CatalogInstance, placement: Placement): string | null {

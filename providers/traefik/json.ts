@@ -28,6 +28,21 @@ export function childObject(parent: JsonObject, key: string): JsonObject {
   return child
 }
 
+/** True for values of the same {@link canonicalJson}. */
+export function sameJson(a: Json, b: Json): boolean {
+  if (a === b) return true
+  if (Array.isArray(a)) {
+    return Array.isArray(b) && a.length === b.length && a.every((item, at) => sameJson(item, b[at] as Json))
+  }
+  if (!isObject(a) || !isObject(b)) return false
+  const keys = Object.keys(a)
+  if (keys.length !== Object.keys(b).length) return false
+  return keys.every((key) => {
+    const other = b[key]
+    return other !== undefined && sameJson(a[key] as Json, other)
+  })
+}
+
 /**
  * Compact JSON with sorted keys: equal values give equal bytes. What a YAML reader would refuse or fold, although JSON
  * allows it raw (DEL, C1 controls, U+2028, U+2029, U+FEFF, U+FFFE, U+FFFF), is escaped: Traefik reads the body as YAML.

@@ -1,7 +1,6 @@
-import type { Contribution } from './instance.ts'
-import { childObject, isObject, type JsonObject, newObject } from './json.ts'
+import type { Contribution, Declared } from './instance.ts'
+import { type JsonObject, sameJson } from './json.ts'
 import { problem, type TraefikProblem } from './problem.ts'
-import { RenderCache } from './render-cache.ts'
 
 /** One server of a load balancer, and the instance it stands for. */
 export interface Copy {
@@ -17,56 +16,67 @@ export interface Shared {
   readonly copies: readonly Copy[]
 }
 
-/** The document of the whole cluster, and who defined what. */
-export interface Merged {
-  /** Load balancers are without servers. */
-  readonly config: JsonObject
-  /** By "section.kind.name", such as "http.routers.web". */
-  readonly owners: ReadonlyMap<string, Contribution>
-  /** Load balancers by "section.services.name". */
-  readonly shared: ReadonlyMap<string, Shared>
+/** An object of the document of the whole cluster. */
+export interface MergedObject extends Declared {
+  /** Who declares it, in the order they were given. */
+  readonly declarers: readonly Contribution[]
+  /** Whose `value` counts. */
+  readonly owner: Contribution
+  /** Null if it is no load balancer. The servers are not in `value`. */
+  readonly shared: Shared | null
   readonly problems: readonly TraefikProblem[]
 }
+
+/** The document of the whole cluster, and who defined what, by "section.kind.name", such as "http.routers.web". */
+export type Merged = ReadonlyMap<string, MergedObject>
 
 /**
  * Joins what the instances add. Load balancers of one name share their servers. Where instances disagree about anything
  * else, the one on an alive node wins over one on a failed node, then the smallest node name, then the smallest instance id:
  * the same on every node, whatever came first. The loser gets a problem.
+ * @param before an earlier result: what the same instances declare is taken from it as it is
  */
-export function merge(contributions: readonly Contribution[], cache = new RenderCache()): Merged {
-  const config = newObject()
-  const owners = new Map<string, Contribution>()
-  const members = new Map<string, Contribution[]>()
-  const problems: TraefikProblem[] = []
-  for (const contribution of [...contributions].sort(byPrecedence)) {
-    for (const [section, kinds] of Object.entries(contribution.config)) {
-      for (const [kind, objects] of Object.entries(isObject(kinds) ? kinds : {})) {
-        for (const [name, object] of Object.entries(isObject(objects) ? objects : {})) {
-          if (!isObject(object)) continue
-          const key = `${section}.${kind}.${name}`
-          if (contribution.servers.has(key)) append(members, key, contribution)
-          const owner = owners.get(key)
-          if (owner === undefined) {
-            owners.set(key, contribution)
-            childObject(childObject(config, section), kind)[name] = object
-            continue
-          }
-          const winner = childObject(childObject(childObject(config, section), kind), name)
-          if (winner === object || cache.json(winner) === cache.json(object)) continue
-          const { service, node } = owner.instance
-          const what = `differs from the one of ${JSON.stringify(service.id)} on node ${JSON.stringify(node.record.name)}, which is used`
-          problems.push(problem('conflict', contribution.instance, `traefik.${key}`, what))
-        }
-      }
+export function merge(contributions: readonly Contribution[], before: Merged | null = null): Merged {
+  const declarers = new Map<string, Contribution[]>()
+  for (const contribution of contributions) {
+    for (const { key } of contribution.declared) {
+      const list = declarers.get(key)
+      if (list === undefined) declarers.set(key, [contribution])
+      else list.push(contribution)
     }
   }
-  const shared = new Map(
-    [...members].map(([key, list]) => [key, { members: list, copies: copiesOf(key, list) }]),
-  )
-  return { config, owners, shared, problems }
+  const merged = new Map<string, MergedObject>()
+  for (const [key, list] of declarers) {
+    const known = before?.get(key)
+    merged.set(key, known !== undefined && sameItems(known.declarers, list) ? known : mergeObject(key, list))
+  }
+  return merged
 }
 
-function byPrecedence({ instance: a }: Contribution, { instance: b }: Contribution): number {
+function mergeObject(key: string, declarers: readonly Contribution[]): MergedObject {
+  const [owner, ...others] = declarers.toSorted(byPrecedence) as [Contribution, ...Contribution[]]
+  const declared = declaration(owner, key)
+  const { service, node } = owner.instance
+  const problems = others.flatMap((other) => {
+    if (sameJson(declared.value, declaration(other, key).value)) return []
+    const what = `differs from the one of ${JSON.stringify(service.id)} on node ${JSON.stringify(node.record.name)}, which is used`
+    return [problem('conflict', other.instance, `traefik.${key}`, what)]
+  })
+  const members = [owner, ...others].filter(({ servers }) => servers.has(key))
+  const shared = members.length === 0 ? null : { members, copies: copiesOf(key, members) }
+  return { ...declared, declarers, owner, shared, problems }
+}
+
+function declaration({ declared }: Contribution, key: string): Declared {
+  return declared.find((each) => each.key === key) as Declared
+}
+
+function sameItems(a: readonly unknown[], b: readonly unknown[]): boolean {
+  return a.length === b.length && a.every((item, at) => item === b[at])
+}
+
+/** The order of {@link merge} between instances. */
+export function byPrecedence({ instance: a }: Contribution, { instance: b }: Contribution): number {
   if (a.node.alive !== b.node.alive) return a.node.alive ? -1 : 1
   return (
     compareText(a.node.record.name, b.node.record.name) ||
@@ -79,12 +89,6 @@ function byPrecedence({ instance: a }: Contribution, { instance: b }: Contributi
 export function compareText(a: string, b: string): number {
   if (a === b) return 0
   return a < b ? -1 : 1
-}
-
-function append(lists: Map<string, Contribution[]>, key: string, value: Contribution): void {
-  const list = lists.get(key)
-  if (list === undefined) lists.set(key, [value])
-  else list.push(value)
 }
 
 function copiesOf(key: string, members: readonly Contribution[]): readonly Copy[] {

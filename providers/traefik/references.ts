@@ -15,36 +15,63 @@ const SERVICE_TYPES: readonly string[] = [
   'failover',
 ]
 
-/** Finds what Traefik would disable when it builds the configuration: missing references and services of no or two types. */
-export function findDangling(config: JsonObject): Dangling[] {
+/** What an object says about others of its section. */
+export interface References {
+  readonly names: readonly { readonly kind: string; readonly name: string }[]
+  /** It is a service of no or of two types. */
+  readonly isNoService: boolean
+}
+
+/** What an object of this kind refers to. */
+export function referencesOf(kind: string, value: JsonObject): References {
+  const to = (target: string, names: readonly string[]) => names.map((name) => ({ kind: target, name }))
+  switch (kind) {
+    case 'routers':
+      return {
+        names: [...to('services', texts(value.service)), ...to('middlewares', texts(value.middlewares))],
+        isNoService: false,
+      }
+    case 'middlewares':
+      return {
+        names: [
+          ...to('middlewares', texts(object(value.chain).middlewares)),
+          ...to('services', texts(object(value.errors).service)),
+        ],
+        isNoService: false,
+      }
+    case 'services':
+      return {
+        names: [
+          ...to('serversTransports', texts(object(value.loadBalancer).serversTransport)),
+          ...to('services', children(value)),
+        ],
+        isNoService: SERVICE_TYPES.filter((type) => value[type] !== undefined).length !== 1,
+      }
+    default:
+      return { names: [], isNoService: false }
+  }
+}
+
+/**
+ * Finds what Traefik would disable when it builds the configuration: missing references and services of no or two types.
+ * @param read what an object refers to, where that is known already
+ */
+export function findDangling(config: JsonObject, read: typeof referencesOf = referencesOf): Dangling[] {
   const found: Dangling[] = []
   for (const section of ['http', 'tcp', 'udp']) {
     const kinds = object(config[section])
-    const has = (kind: string, name: string) => name.includes('@') || object(kinds[kind])[name] !== undefined
-    const missing = (key: string, kind: string, names: readonly string[]) => {
-      for (const name of names) {
-        if (has(kind, name)) continue
-        found.push({ key, message: `refers to ${kind} ${JSON.stringify(name)}, which nobody defines` })
+    for (const kind of ['routers', 'middlewares', 'services']) {
+      const objects = object(kinds[kind])
+      for (const name in objects) {
+        const { names, isNoService } = read(kind, object(objects[name]))
+        if (!isNoService && names.length === 0) continue
+        const report = (message: string) => found.push({ key: `${section}.${kind}.${name}`, message })
+        if (isNoService) report(`must be exactly one of ${SERVICE_TYPES.join(', ')}`)
+        for (const target of names) {
+          if (target.name.includes('@') || object(kinds[target.kind])[target.name] !== undefined) continue
+          report(`refers to ${target.kind} ${JSON.stringify(target.name)}, which nobody defines`)
+        }
       }
-    }
-    for (const [name, router] of members(kinds.routers)) {
-      const key = `${section}.routers.${name}`
-      missing(key, 'services', texts(router.service))
-      missing(key, 'middlewares', texts(router.middlewares))
-    }
-    for (const [name, middleware] of members(kinds.middlewares)) {
-      const key = `${section}.middlewares.${name}`
-      missing(key, 'middlewares', texts(object(middleware.chain).middlewares))
-      missing(key, 'services', texts(object(middleware.errors).service))
-    }
-    for (const [name, service] of members(kinds.services)) {
-      const key = `${section}.services.${name}`
-      const types = SERVICE_TYPES.filter((type) => service[type] !== undefined)
-      if (types.length !== 1) {
-        found.push({ key, message: `must be exactly one of ${SERVICE_TYPES.join(', ')}` })
-      }
-      missing(key, 'serversTransports', texts(object(service.loadBalancer).serversTransport))
-      missing(key, 'services', children(service))
     }
   }
   return found
@@ -72,8 +99,4 @@ function texts(value: Json | undefined): string[] {
 
 function object(value: Json | undefined): JsonObject {
   return isObject(value) ? value : newObject()
-}
-
-function members(value: Json | undefined): [string, JsonObject][] {
-  return Object.entries(object(value)).map(([name, member]) => [name, object(member)])
 }

@@ -1,45 +1,24 @@
-import { canonicalJson, isObject, type JsonObject } from './json.ts'
+import { Balancers } from './balancers.ts'
+import type { Contribution } from './instance.ts'
+import { KnownObjects } from './known-objects.ts'
+import { type Merged, merge } from './merge.ts'
+import { NodeRoutes } from './node-hosts.ts'
 
 /**
- * What is known about objects of the document ("section.kind.name") that are the same from one rendering to the next, so
- * that a change costs little more than what it touches. Objects in it must not be changed. For one release of Traefik.
+ * What earlier renderings found out, so that a change costs little more than what it touches. Everything in it follows from
+ * objects that do not change, and goes when they do, so it shows in no byte. For one set of `RenderOptions`.
  */
 export class RenderCache {
-  readonly #json = new WeakMap<JsonObject, string>()
-  readonly #accepted = new WeakSet<JsonObject>()
+  readonly objects = new KnownObjects()
+  readonly balancers = new Balancers()
+  readonly nodeRoutes = new NodeRoutes()
+  #last: { readonly contributions: readonly Contribution[]; readonly merged: Merged } | null = null
 
-  /** The canonical text of an object. */
-  json(object: JsonObject): string {
-    const known = this.#json.get(object)
-    if (known !== undefined) return known
-    const text = canonicalJson(object)
-    this.#json.set(object, text)
-    return text
+  /** `merge` of the contributions, with what is the same as the last time. */
+  merge(contributions: readonly Contribution[]): Merged {
+    if (this.#last?.contributions === contributions) return this.#last.merged
+    const merged = merge(contributions, this.#last?.merged)
+    this.#last = { contributions, merged }
+    return merged
   }
-
-  /** The canonical text of a document: the bytes of `canonicalJson`. */
-  documentJson(document: JsonObject): string {
-    return members(document, (kinds) =>
-      members(kinds, (objects) => members(objects, (object) => this.json(object))),
-    )
-  }
-
-  isAccepted(object: JsonObject): boolean {
-    return this.#accepted.has(object)
-  }
-
-  /** The strict decoder takes it. */
-  accept(object: JsonObject): void {
-    this.#accepted.add(object)
-  }
-}
-
-function members(parent: JsonObject, text: (member: JsonObject) => string): string {
-  const parts = Object.keys(parent)
-    .sort()
-    .map((key) => {
-      const member = parent[key]
-      return `${canonicalJson(key)}:${isObject(member) ? text(member) : canonicalJson(member ?? '')}`
-    })
-  return `{${parts.join(',')}}`
 }

@@ -3,7 +3,7 @@ import { type BuiltDocument, buildDocument } from './document.ts'
 import { gate, type Quarantined } from './gate.ts'
 import { type Contribution, contributionOf, type InstanceOptions } from './instance.ts'
 import { childObject, type JsonObject } from './json.ts'
-import { type Merged, merge } from './merge.ts'
+import type { Merged } from './merge.ts'
 import { problem, type TraefikProblem } from './problem.ts'
 import { findDangling } from './references.ts'
 import { RenderCache } from './render-cache.ts'
@@ -70,49 +70,62 @@ export function renderContributions(
   variant: RenderVariant = {},
 ): Rendered {
   const cache = variant.cache ?? new RenderCache()
-  const merged = merge(contributions, cache)
+  const merged = cache.merge(contributions)
   const release = options.release ?? NEWEST_RELEASE
-  const built = buildDocument(merged, {
+  const settings = {
     release,
     domain: options.domain ?? null,
     nodeHosts: options.nodeHosts ?? true,
     local: variant.local,
     priorities: variant.priorities ?? new Map(),
-  })
-  const { document, quarantined } = gate(built.document, { release }, cache)
-  const gone = new Set(contributions.flatMap(({ gone, instance }) => (gone ? [instance.service.id] : [])))
+  }
+  const built = buildDocument(merged, settings, cache)
+  const { document, quarantined } = gate(built.document, { release }, cache.objects)
+  const dangling = findDangling(document, (kind, object) => cache.objects.references(kind, object))
   const problems = [
     ...contributions.flatMap((contribution) => contribution.problems),
-    ...merged.problems,
     ...built.problems,
     ...quarantined.flatMap(({ key, issue }) =>
       ofOwner(built, key, 'invalid', `was left out: Traefik would reject it (${issue.message})`),
     ),
-    ...findDangling(document).flatMap(({ key, message }) => ofOwner(built, key, 'reference', message)),
+    ...dangling.flatMap(({ key, message }) => ofOwner(built, key, 'reference', message)),
   ]
   return {
-    body: cache.documentJson(document),
-    // Of what is gone nobody can mend the labels.
-    problems: problems.filter(({ instance }) => !gone.has(instance)).sort(byPlace),
+    body: cache.objects.documentJson(document),
+    problems: sorted(ofThePresent(problems, contributions)),
     counts: count(document),
     trace: { contributions, merged, built, document, quarantined },
   }
 }
 
+/** Of what is gone nobody can mend the labels. */
+function ofThePresent(
+  problems: readonly TraefikProblem[],
+  contributions: readonly Contribution[],
+): readonly TraefikProblem[] {
+  if (problems.length === 0) return problems
+  const gone = new Set(contributions.flatMap(({ gone, instance }) => (gone ? [instance.service.id] : [])))
+  return gone.size === 0 ? problems : problems.filter(({ instance }) => !gone.has(instance))
+}
+
 function ofOwner(
-  { owners }: BuiltDocument,
+  { ownerOf }: BuiltDocument,
   key: string,
   code: 'invalid' | 'reference',
   message: string,
 ): TraefikProblem[] {
-  const owner = owners.get(key)
+  const owner = ownerOf(key)
   return owner === undefined ? [] : [problem(code, owner.instance, `traefik.${key}`, message)]
 }
 
-function byPlace(a: TraefikProblem, b: TraefikProblem): number {
-  const [left, right] = [a, b].map((p) => [p.service, p.node, p.instance, p.label, p.message].join('\0'))
-  if (left === right || left === undefined || right === undefined) return 0
-  return left < right ? -1 : 1
+function sorted(problems: readonly TraefikProblem[]): readonly TraefikProblem[] {
+  return problems
+    .map((each) => ({
+      each,
+      place: [each.service, each.node, each.instance, each.label, each.message].join('\0'),
+    }))
+    .sort((a, b) => (a.place === b.place ? 0 : a.place < b.place ? -1 : 1))
+    .map(({ each }) => each)
 }
 
 function count(document: JsonObject): Rendered['counts'] {
@@ -120,9 +133,10 @@ function count(document: JsonObject): Rendered['counts'] {
   for (const section of Object.keys(document)) {
     const kinds = childObject(document, section)
     counts.routers += Object.keys(kinds.routers ?? {}).length
-    for (const service of Object.values((kinds.services ?? {}) as JsonObject)) {
+    const services = (kinds.services ?? {}) as JsonObject
+    for (const name in services) {
       counts.services += 1
-      const balancer = (service as JsonObject).loadBalancer as JsonObject | undefined
+      const balancer = (services[name] as JsonObject).loadBalancer as JsonObject | undefined
       counts.servers += Array.isArray(balancer?.servers) ? balancer.servers.length : 0
     }
   }

@@ -1,4 +1,4 @@
-import { canonicalJson, isObject, type JsonObject, newObject } from './json.ts'
+import { canonicalJson, isObject, type Json, type JsonObject, newObject, sameJson } from './json.ts'
 
 /** A document with how it came to be. */
 export interface Settleable {
@@ -29,33 +29,45 @@ export class Settling<D extends Settleable> {
   }
 }
 
-/** True if `after` is `before` without some of its servers. */
+/** True if `after` is `before` without some of its servers. What both share is not looked into. */
 export function isRemovalOnly(before: JsonObject, after: JsonObject): boolean {
-  const [left, right] = [split(before), split(after)]
-  if (canonicalJson(left.rest) !== canonicalJson(right.rest)) return false
-  return [...right.servers].every(([key, servers]) => {
-    const had = left.servers.get(key)
-    return had !== undefined && [...servers].every((server) => had.has(server))
+  return sameMembers(before, after, (left, right) =>
+    sameMembers(left, right, (one, other, kind) =>
+      kind !== 'services' ? sameJson(one, other) : sameMembers(one, other, hasFewerServers),
+    ),
+  )
+}
+
+type Comparison = (before: Json, after: Json, key: string) => boolean
+
+/** True for the same keys, with values that are the same or stand the comparison. */
+function sameMembers(before: Json, after: Json, compare: Comparison): boolean {
+  if (before === after) return true
+  if (!isObject(before) || !isObject(after)) return sameJson(before, after)
+  const keys = Object.keys(after)
+  if (keys.length !== Object.keys(before).length) return false
+  return keys.every((key) => {
+    const [left, right] = [before[key], after[key]]
+    if (left === undefined || right === undefined) return false
+    return left === right || compare(left, right, key)
   })
 }
 
-function split(document: JsonObject) {
-  const servers = new Map<string, ReadonlySet<string>>()
-  const rest = newObject()
-  for (const [section, kinds] of Object.entries(document)) {
-    if (!isObject(kinds)) continue
-    const copy: JsonObject = Object.assign(newObject(), kinds)
-    rest[section] = copy
-    if (!isObject(kinds.services)) continue
-    const services = newObject()
-    copy.services = services
-    for (const [name, service] of Object.entries(kinds.services)) {
-      services[name] = service
-      if (!isObject(service) || !isObject(service.loadBalancer)) continue
-      const { servers: list, ...balancer } = service.loadBalancer
-      services[name] = Object.assign(newObject(), service, { loadBalancer: balancer })
-      servers.set(`${section}.${name}`, new Set(Array.isArray(list) ? list.map(canonicalJson) : []))
-    }
-  }
-  return { servers, rest }
+function hasFewerServers(before: Json, after: Json): boolean {
+  if (!isObject(before) || !isObject(after)) return sameJson(before, after)
+  const [left, right] = [before.loadBalancer, after.loadBalancer]
+  if (!isObject(left) || !isObject(right)) return sameJson(before, after)
+  const had = new Set(serversOf(left).map(canonicalJson))
+  return (
+    serversOf(right).every((server) => had.has(canonicalJson(server))) &&
+    sameJson(withoutServers(before, left), withoutServers(after, right))
+  )
+}
+
+function serversOf({ servers }: JsonObject): readonly Json[] {
+  return Array.isArray(servers) ? servers : []
+}
+
+function withoutServers(service: JsonObject, { servers: _, ...balancer }: JsonObject): JsonObject {
+  return Object.assign(newObject(), service, { loadBalancer: balancer })
 }

@@ -62,6 +62,7 @@ export class TraefikView {
   readonly #variants = new Map<string, Variant>()
   #options: TraefikViewOptions
   #read = new WeakMap<CatalogInstance, Contribution>()
+  #gone = new WeakMap<Remembered, readonly Contribution[]>()
   #cache = new RenderCache()
   #generation = 0
   #inputs = ''
@@ -83,6 +84,7 @@ export class TraefikView {
     this.#options = options
     this.#guard.configure(options.guard)
     this.#read = new WeakMap()
+    this.#gone = new WeakMap()
     this.#cache = new RenderCache()
     this.#generation += 1
   }
@@ -173,10 +175,7 @@ export class TraefikView {
     const gone = [...(memory?.remembered.values() ?? [])].filter(({ name }) => !present.has(name))
     return [
       ...instancesOf(catalog).map((instance) => this.#contribute(instance)),
-      ...gone.flatMap(standIns).map((instance): Contribution => {
-        const excluded = 'it is gone; its routers stay for a while'
-        return { ...contributionOf(instance, this.#options.render), excluded, gone: true }
-      }),
+      ...gone.flatMap((each) => this.#contributeGone(each)),
     ]
   }
 
@@ -209,8 +208,24 @@ export class TraefikView {
     return contribution
   }
 
+  #contributeGone(service: Remembered): readonly Contribution[] {
+    const known = this.#gone.get(service)
+    if (known !== undefined) return known
+    const excluded = 'it is gone; its routers stay for a while'
+    const contributions = standIns(service).map(
+      (instance): Contribution => ({
+        ...contributionOf(instance, this.#options.render),
+        excluded,
+        gone: true,
+      }),
+    )
+    this.#gone.set(service, contributions)
+    return contributions
+  }
+
   /** Logs each problem once, when it appears. */
   #report(problems: readonly TraefikProblem[]): void {
+    if (problems.length === 0 && this.#problems.length === 0) return
     const known = new Set(this.#problems.map((problem) => problem.message))
     this.#problems = problems
     for (const problem of problems) {

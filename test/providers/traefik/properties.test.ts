@@ -1,9 +1,10 @@
 import fc from 'fast-check'
 import t from 'tap'
 import type { CatalogInstance } from '../../../discovery/catalog/types.ts'
-import { contributionOf } from '../../../providers/traefik/instance.ts'
+import { type Contribution, contributionOf } from '../../../providers/traefik/instance.ts'
 import { canonicalJson } from '../../../providers/traefik/json.ts'
 import {
+  type Rendered,
   type RenderOptions,
   type RenderVariant,
   renderContributions,
@@ -160,25 +161,48 @@ t.test('an instance whose labels are refused changes no byte', (t) => {
   t.end()
 })
 
-t.test('a cache of earlier renderings changes no byte', (t) => {
+/** What may happen to a list of instances. The records of the others stay the objects they are. */
+const change: fc.Arbitrary<(list: readonly CatalogInstance[]) => readonly CatalogInstance[]> = fc
+  .record({
+    type: fc.constantFrom('add', 'replace', 'status', 'death', 'same', 'remove', 'reverse'),
+    at: fc.nat(9),
+    spec,
+  })
+  .map(({ type, at, spec }) => (list) => {
+    const place = at % Math.max(1, list.length)
+    const old = list[place]
+    if (type === 'add' || old === undefined) return [...list, instance(spec)]
+    if (type === 'remove') return list.toSpliced(place, 1)
+    if (type === 'reverse') return list.toReversed()
+    if (type === 'replace') return list.with(place, instance(spec))
+    if (type === 'death') return list.with(place, { ...old, node: { ...old.node, alive: !old.node.alive } })
+    const status = old.status === 'critical' ? 'passing' : 'critical'
+    return list.with(place, type === 'same' ? { ...old } : { ...old, status })
+  })
+
+t.test('a document made out of the one before is the one made from scratch, to the byte', (t) => {
+  const settings = { entryPoints: ['web'], domain: 'example.com', release: '3.4' }
+  const everything = ({ body, problems, counts, trace }: Rendered) =>
+    `${body}\n${JSON.stringify([problems, counts, trace.quarantined])}\n${canonicalJson(trace.document)}`
+  const steps = fc.array(fc.tuple(change, variant), { minLength: 1, maxLength: 10 })
   fc.assert(
-    fc.property(specs, specs, variant, (list, more, poller) => {
+    fc.property(specs, steps, (list, changes) => {
       const cache = new RenderCache()
-      const settings = { entryPoints: ['web'], domain: 'example.com', release: '3.4' }
-      const first = list.map(instance)
-      const both = [...first, ...more.map(instance)]
-      const read = new Map(both.map((each) => [each, contributionOf(each, settings)]))
-      const render = (instances: readonly CatalogInstance[], variant: RenderVariant) =>
-        renderContributions(
-          instances.flatMap((each) => read.get(each) ?? []),
-          settings,
-          variant,
-        ).body
-      return [first, both, first].every(
-        (instances) => render(instances, { ...poller, cache }) === render(instances, poller),
-      )
+      const read = new WeakMap<CatalogInstance, Contribution>()
+      let instances: readonly CatalogInstance[] = list.map(instance)
+      for (const [apply, poller] of changes) {
+        instances = apply(instances)
+        for (const each of instances) if (!read.has(each)) read.set(each, contributionOf(each, settings))
+        const kept = instances.flatMap((each) => read.get(each) ?? [])
+        const anew = instances.map((each) => contributionOf(each, settings))
+        for (const each of [poller, {}]) {
+          const after = everything(renderContributions(kept, settings, { ...each, cache }))
+          const scratch = everything(renderContributions(anew, settings, each))
+          if (after !== scratch) throw new Error(`${after}\n\nfrom scratch:\n${scratch}`)
+        }
+      }
     }),
-    { numRuns: 100 },
+    { numRuns: 150 },
   )
   t.end()
 })
