@@ -1,6 +1,6 @@
 import type { MemberTable } from './member-table.ts'
 import { isLive } from './member-table.ts'
-import { neighbours } from './neighbours.ts'
+import { Neighbourhood, neighbours } from './neighbours.ts'
 import type { CoreContext, DialOutcome, MemberRecord, NodeId } from './types.ts'
 
 interface Dial {
@@ -33,6 +33,7 @@ export class Links {
   #nextAt: number | null = null
   /** Whom to keep connected, or to try again; null: everybody. */
   #kept: ReadonlySet<NodeId> | null = null
+  #neighbourhood: Neighbourhood | null = null
   /** Who lives has changed since `#kept` was chosen. */
   #stale = false
 
@@ -53,6 +54,11 @@ export class Links {
   /** Whether a message to this member can arrive: over a connection, or over one that is made for it. */
   reaches(id: NodeId): boolean {
     return this.#connected.has(id) || this.#kept !== null
+  }
+
+  /** Those to whom connections are kept both from here and from this member. Empty if everybody is connected to everybody. */
+  between(id: NodeId): readonly NodeId[] {
+    return this.#neighbourhood?.with(id) ?? []
   }
 
   /** How many times as long to wait for an answer of this member: it may have to be connected first. */
@@ -178,9 +184,11 @@ export class Links {
     const known = this.#table.others((member) => member.status !== 'left')
     const live = known.filter(isLive).map(({ id }) => id)
     const before = this.#kept
-    if (live.length <= connectionsMax) this.#kept = null
+    const bounded = live.length > connectionsMax
+    this.#neighbourhood = bounded ? new Neighbourhood(self, [self, ...live].sort(), connectionsMax) : null
+    if (this.#neighbourhood === null) this.#kept = null
     else {
-      const keep = neighbours(self, [self, ...live].sort(), connectionsMax)
+      const keep = this.#neighbourhood.offsets.keys()
       const all = neighbours(self, [self, ...known.map(({ id }) => id)].sort(), connectionsMax)
       this.#kept = new Set([...keep, ...all.filter((id) => this.#table.get(id)?.status === 'failed')])
     }

@@ -9,18 +9,49 @@ import type { NodeId } from './types.ts'
  * @param max how many there may be, at least 2. With fewer than there are powers of two, some are left out evenly.
  */
 export function neighbours(self: NodeId, ids: readonly NodeId[], max: number): readonly NodeId[] {
-  const n = ids.length
-  const at = ids.indexOf(self)
-  if (at === -1) throw new Error('invariant: a node is always on its own ring')
-  if (n - 1 <= max) return ids.filter((id) => id !== self)
-  const found = new Set<NodeId>()
-  for (const distance of ringDistances(n, max)) {
-    for (const index of [(at + distance) % n, (at - distance + n) % n]) {
-      const id = ids[index]
-      if (id !== undefined && id !== self) found.add(id)
+  return [...new Neighbourhood(self, ids, max).offsets.keys()]
+}
+
+/** The {@link neighbours} of a node, and which of them are neighbours of each other. */
+export class Neighbourhood {
+  /** How far each neighbour is along the ring, from 1 on. */
+  readonly offsets: ReadonlyMap<NodeId, number>
+  readonly #size: number
+  readonly #distances: ReadonlySet<number> | null
+
+  /** As for {@link neighbours}. */
+  constructor(self: NodeId, ids: readonly NodeId[], max: number) {
+    const n = ids.length
+    const at = ids.indexOf(self)
+    if (at === -1) throw new Error('invariant: a node is always on its own ring')
+    this.#size = n
+    this.#distances = n - 1 <= max ? null : new Set(ringDistances(n, max))
+    const offsets = new Map<NodeId, number>()
+    const near = this.#distances
+      ? [...this.#distances].flatMap((distance) => [distance, n - distance])
+      : Array.from({ length: n - 1 }, (_, i) => i + 1)
+    for (const offset of near) {
+      const id = ids[(at + offset) % n]
+      if (id !== undefined && id !== self) offsets.set(id, offset)
     }
+    this.offsets = offsets
   }
-  return [...found]
+
+  /** The neighbours that are also neighbours of `id`, which is one itself; none of one that is not. */
+  with(id: NodeId): readonly NodeId[] {
+    const from = this.offsets.get(id)
+    if (from === undefined) return []
+    const common: NodeId[] = []
+    for (const [other, to] of this.offsets) {
+      const apart = Math.abs(from - to)
+      if (apart !== 0 && this.#areNeighbours(apart)) common.push(other)
+    }
+    return common
+  }
+
+  #areNeighbours(apart: number): boolean {
+    return this.#distances === null || this.#distances.has(Math.min(apart, this.#size - apart))
+  }
 }
 
 /** The distances at which neighbours are, on a ring of `n` for at most `max` of them. Always with 1, the same for all nodes. */

@@ -3,6 +3,7 @@ import type { Links } from './links.ts'
 import type { MemberTable } from './member-table.ts'
 import { isLive } from './member-table.ts'
 import { ProbeList } from './probe-list.ts'
+import { sample } from './random.ts'
 import type { Tally } from './tally.ts'
 import type { CoreContext, MemberRecord, NodeId } from './types.ts'
 
@@ -246,7 +247,12 @@ export class Prober {
     probe.asked = true
     const able = (m: MemberRecord) =>
       m.status === 'alive' && m.id !== probe.target && this.#links.isConnected(m.id)
-    for (const helper of this.#table.pick(this.#ctx.timings.indirectChecks, able)) {
+    const wanted = this.#ctx.timings.indirectChecks
+    // Whoever would have to connect first answers too late, the more so where packets are lost.
+    const near = this.#links.between(probe.target).flatMap((id) => this.#table.get(id) ?? [])
+    const first = sample(near.filter(able), wanted, this.#ctx.random)
+    const others = this.#table.pick(wanted - first.length, (m) => able(m) && !first.includes(m))
+    for (const helper of [...first, ...others]) {
       probe.helpers.add(helper.id)
       this.#send.pingReq(helper.id, probe.seq, probe.target)
     }
