@@ -6,7 +6,15 @@ import { tryLock, unlock } from './exclusive.ts'
 import { until } from './until.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
-const SOURCES = ['agent', 'consensus', 'discovery', 'providers', 'package.json', 'scripts/build.ts']
+const SOURCES = [
+  'agent',
+  'consensus',
+  'discovery',
+  'providers',
+  'package.json',
+  'scripts/build.ts',
+  'scripts/program',
+]
 const BUILD_TIMEOUT_MS = 60_000
 
 /**

@@ -25,6 +25,12 @@ const PROGRAM = {
       await db.put('key', 'value', { sync: true })
       process.stdout.write(await db.get('key') ?? 'nothing')
       await db.close()
+    } else if (positionals[0] === 'compiled') {
+      const { getRawAsset } = await import('node:sea')
+      const { Script } = await import('node:vm')
+      const source = Buffer.from(getRawAsset('program.cjs')).toString('latin1')
+      const cachedData = Buffer.from(getRawAsset('command.cache'))
+      process.stdout.write(String(new Script(source, { cachedData, filename: 'another' }).cachedDataRejected))
     } else if (positionals[0] === 'fork') {
       const { spawnSync } = await import('node:child_process')
       process.stdout.write(spawnSync(process.execPath, ['version'], { encoding: 'utf8' }).stdout)
@@ -47,7 +53,7 @@ const skip = process.platform === 'win32' ? 'not supported: Windows' : false
 t.test('the executable runs alone', { skip }, async (t) => {
   const folder = t.testdir({ ...PROGRAM, empty: {} })
   const output = join(folder, 'dist/constellation')
-  const built = await buildExecutable({ entry: join(folder, 'main.ts'), output })
+  const built = await buildExecutable({ entry: join(folder, 'main.ts'), output, rehearseAgents: false })
   t.equal(built.output, output)
   t.equal(statSync(output).mode & 0o777, 0o755)
   t.same(readdirSync(join(folder, 'dist')), ['constellation'], 'nothing but the executable is left')
@@ -64,6 +70,7 @@ t.test('the executable runs alone', { skip }, async (t) => {
   t.equal(run('--version', '-h'), '42 constellation --version,-h', 'flags of Node are ours')
   t.equal(run('level', './db'), 'value', 'the native library is loaded')
   t.same(readdirSync(empty), ['db'], 'and unpacked without a trace')
+  t.equal(run('compiled'), 'false', 'what was compiled when it was built is taken')
   t.equal(run('fork'), '42 constellation version', 'process.execPath starts it again')
 
   const failed = spawnSync(output, ['level', './db2'], {
@@ -78,7 +85,9 @@ t.test('the executable runs alone', { skip }, async (t) => {
 t.test('a program that cannot be bundled leaves no executable', { skip }, async (t) => {
   const folder = t.testdir({ 'main.ts': `import 'no-such-package'`, dist: {} })
   const output = join(folder, 'dist/constellation')
-  await t.rejects(buildExecutable({ entry: join(folder, 'main.ts'), output }), { message: /no-such-package/ })
+  await t.rejects(buildExecutable({ entry: join(folder, 'main.ts'), output, rehearseAgents: false }), {
+    message: /no-such-package/,
+  })
   t.same(readdirSync(join(folder, 'dist')), [])
 })
 
