@@ -112,6 +112,11 @@ export class Channels {
     for (const link of this.#links.get(peer)?.values() ?? []) link.park()
   }
 
+  /** Leaves the streams on surplus connections to a peer for the connection that is kept; nothing is lost. */
+  move(peer: PeerId): void {
+    for (const link of this.#links.get(peer)?.values() ?? []) link.move()
+  }
+
   /** Ends the links to a peer. */
   forget(peer: PeerId, cause = new MeshError('MSH_CLOSED', `${peer} was forgotten`)): void {
     for (const link of this.#links.get(peer)?.values() ?? []) link.close(cause)

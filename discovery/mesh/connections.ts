@@ -28,8 +28,9 @@ const RETIRED_MS = 5_000
 /**
  * Who is connected, where everybody is, and the one dial at a time that is made to each peer when a message needs it.
  *
- * Two nodes that dial each other at the same moment end up with two connections. Both stay: closing one of them from
- * both ends at once would leave none, and each end would take that for the death of the other.
+ * Two nodes that dial each other at the same moment end up with two connections, as does a node whose peer has restarted
+ * before its old connection was found dead. Which one is kept is for both ends to agree on (`Settling`): closing one of them
+ * from both ends at once could leave none.
  */
 export class Connections {
   readonly #options: ConnectionsOptions
@@ -46,6 +47,9 @@ export class Connections {
   readonly #usedAt = new Map<PeerId, number>()
   /** Connections that both ends have agreed to close, by id: until when. */
   readonly #retired = new Map<string, number>()
+  /** Connections that both ends have agreed not to use while they have another one, by id. */
+  readonly #surplus = new Set<string>()
+  readonly #openedAt = new WeakMap<Connection, number>()
   readonly #coming = new ComingConnections()
   #kept: ReadonlySet<PeerId> | null = null
   readonly #stopped = new AbortController()
@@ -80,11 +84,48 @@ export class Connections {
     return [...this.#open.values()].flat()
   }
 
-  /** The connection to open streams on: the oldest, which the other end most likely prefers too. */
+  /** The connection to open streams on: the oldest that is not surplus. Which of several is the better is not for one end to say. */
   current(peer: PeerId): Connection | undefined {
-    return this.#open
-      .get(peer)
-      ?.find((connection) => connection.status === 'open' && !this.#isRetired(connection))
+    const usable = this.#usable(peer)
+    return usable.find((connection) => !this.#surplus.has(connection.id)) ?? usable.at(-1)
+  }
+
+  // ---- several with one peer -----------------------------------------------------------------------------------
+
+  /** The connections to this peer among which the one to keep has not been agreed on, the newest first. */
+  unsettled(peer: PeerId): readonly Connection[] {
+    return this.#usable(peer)
+      .filter((connection) => !this.#surplus.has(connection.id))
+      .toReversed()
+  }
+
+  /** The connections to this peer that are not to be used because there is another one. */
+  surplus(peer: PeerId): readonly Connection[] {
+    return this.#usable(peer).filter((connection) => this.isSurplus(connection))
+  }
+
+  /** Whether this connection is not to be used because there is another one. */
+  isSurplus(connection: Connection): boolean {
+    return (
+      this.#surplus.has(connection.id) && this.current(connection.remotePeer.toString())?.id !== connection.id
+    )
+  }
+
+  /** Milliseconds since this connection was opened. */
+  ageMs(connection: Connection): number {
+    return this.#now() - (this.#openedAt.get(connection) ?? this.#now())
+  }
+
+  /** Both ends have agreed to use this connection and none of the others. */
+  settle(kept: Connection, others: readonly Connection[]): void {
+    this.#surplus.delete(kept.id)
+    for (const { id } of others) if (id !== kept.id) this.#surplus.add(id)
+    this.#measure()
+  }
+
+  #usable(peer: PeerId): Connection[] {
+    const open = this.#open.get(peer) ?? []
+    return open.filter((connection) => connection.status === 'open' && !this.#isRetired(connection))
   }
 
   // ---- which ones are kept -------------------------------------------------------------------------------------
@@ -180,6 +221,7 @@ export class Connections {
     const peer = connection.remotePeer.toString()
     if (connection.direction === 'inbound') this.#coming.arrived(peer)
     if (connection.status !== 'open') return
+    this.#openedAt.set(connection, this.#now())
     const before = this.#open.get(peer)
     this.#open.set(peer, [...(before ?? []), connection])
     this.#backoffs.delete(peer)
@@ -201,6 +243,9 @@ export class Connections {
     if (left.length === before.length) return
     const parted = this.#isRetired(connection)
     this.#retired.delete(connection.id)
+    this.#surplus.delete(connection.id)
+    // What is left is needed now, whatever was agreed.
+    if (left.every(({ id }) => this.#surplus.has(id))) for (const { id } of left) this.#surplus.delete(id)
     if (left.length > 0) this.#open.set(peer, left)
     else this.#open.delete(peer)
     if (left.length === 0) this.#usedAt.delete(peer)
@@ -325,6 +370,7 @@ export class Connections {
     this.#metrics.peers.set(this.#open.size)
     this.#metrics.connections.set(this.all().length)
     this.#metrics.onDemand.set(this.onDemand)
+    this.#metrics.surplus.set(this.#surplus.size)
   }
 
   #emit(event: PeerEvent): void {

@@ -7,7 +7,7 @@ import { MeshError } from './errors.ts'
  */
 export interface Frame {
   readonly kind: FrameKind
-  /** Joins a response, failure or cancel to its request; 0 for every other kind. */
+  /** Joins a response, failure or cancel to its request and a pong to its ping; 0 for a message. */
   readonly id: number
   readonly payload: Uint8Array
 }

@@ -73,7 +73,7 @@ export class InboundStream {
     this.#metrics.frames.inc({ direction: 'in' })
     switch (frame.kind) {
       case FRAME.ping:
-        this.#answer(FRAME.pong, 0)
+        this.#answer(FRAME.pong, frame.id)
         break
       case FRAME.message:
         this.#used()

@@ -8,12 +8,14 @@ import { Keyring } from './cluster-key.ts'
 import { Connections } from './connections.ts'
 import { MeshError } from './errors.ts'
 import { Gossip } from './gossip.ts'
+import { GossipMove } from './gossip-move.ts'
 import { loadIdentity } from './identity.ts'
 import { createHost, type MeshHost } from './libp2p-host.ts'
 import { DEFAULT_LIMITS, type MeshLimits } from './limits.ts'
 import { MeshMetrics } from './metrics.ts'
 import { PARTING_CHANNEL, Parting } from './parting.ts'
 import { Refusals } from './refusals.ts'
+import { Settling } from './settling.ts'
 import { Signing } from './signing.ts'
 import type { Mesh, PeerEvent, PeerId, RequestOptions } from './types.ts'
 
@@ -43,6 +45,7 @@ interface Running {
   readonly host: MeshHost
   readonly connections: Connections
   readonly parting: Parting
+  readonly settling: Settling
   readonly timer: NodeJS.Timeout
   readonly port: number
 }
@@ -140,8 +143,11 @@ export class Libp2pMesh implements Mesh {
       this.#connections = connections
       connections.keep(this.#kept)
       for (const [peer, address] of this.#addresses) connections.setAddress(peer, address)
+      const settling = this.#settling(host, connections)
+      await settling.serve()
       host.addEventListener('connection:open', ({ detail }) => {
         this.#opened(host, connections, detail)
+        settling.opened(detail)
       })
       host.addEventListener('connection:close', ({ detail }) => {
         connections.closed(detail)
@@ -162,7 +168,7 @@ export class Libp2pMesh implements Mesh {
         log: this.#log,
         now: this.#now,
       })
-      this.#running = { host, connections, parting, timer, port }
+      this.#running = { host, connections, parting, settling, timer, port }
       this.#log.info({ peer: this.id, listen: this.advertise }, `mesh listens, others dial ${this.advertise}`)
     })
   }
@@ -172,6 +178,7 @@ export class Libp2pMesh implements Mesh {
       const running = this.#running
       if (running === undefined) return
       clearInterval(running.timer)
+      running.settling.stop()
       await this.#channels.stop()
       await running.connections.stop()
       this.#gossip.stop()
@@ -295,6 +302,20 @@ export class Libp2pMesh implements Mesh {
         admit: (peer, raw) => this.#connections?.admit(peer, raw) === true,
       },
       { log: this.#log, refusals: this.#refusals },
+    )
+  }
+
+  #settling(host: MeshHost, connections: Connections): Settling {
+    const gossipMove = new GossipMove(host.services.gossip)
+    const move = (peer: PeerId, kept: Connection, surplus: readonly Connection[]) => {
+      this.#channels.move(peer)
+      gossipMove.move(kept, surplus).catch((error: unknown) => {
+        this.#log.debug({ peer, err: error }, 'gossip could not be moved to another connection')
+      })
+    }
+    return new Settling(
+      { self: this.id },
+      { host, connections, move, metrics: this.#metrics, log: this.#log },
     )
   }
 

@@ -20,6 +20,8 @@ export class MeshMetrics {
   readonly onDemand: Gauge
   readonly connectionsMax: Gauge<'kind'>
   readonly parted: Counter
+  readonly surplus: Gauge
+  readonly settled: Counter
   readonly queuedFrames: Gauge
   readonly queuedBytes: Gauge
   readonly frames: Counter<'direction'>
@@ -63,6 +65,16 @@ export class MeshMetrics {
     this.parted = new Counter({
       name: 'constellation_mesh_parted_total',
       help: 'Idle connections this node closed after the other end had agreed',
+      registers,
+    })
+    this.surplus = new Gauge({
+      name: 'constellation_mesh_surplus_connections',
+      help: 'Open connections that are not used any more because there is another one with the same member',
+      registers,
+    })
+    this.settled = new Counter({
+      name: 'constellation_mesh_settled_total',
+      help: 'Surplus connections this node closed after the other end had agreed which one is kept',
       registers,
     })
     this.queuedFrames = new Gauge({

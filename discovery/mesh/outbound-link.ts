@@ -3,11 +3,10 @@ import { Backoff } from './backoff.ts'
 import type { Connections } from './connections.ts'
 import { MeshError } from './errors.ts'
 import { FrameQueue, type QueuedFrame } from './frame-queue.ts'
-import { encodeFrame, FRAME, type Frame, FrameDecoder } from './frames.ts'
-import { KeepAlive } from './keep-alive.ts'
+import { encodeFrame, FRAME, type Frame } from './frames.ts'
 import type { MeshLimits } from './limits.ts'
+import { LinkStream } from './link-stream.ts'
 import type { MeshMetrics } from './metrics.ts'
-import { StreamWriter } from './stream-writer.ts'
 import type { PeerId, RequestOptions } from './types.ts'
 
 /** Whom a link leads to. */
@@ -19,26 +18,19 @@ export interface OutboundLinkOptions {
 
 /** What a link needs from its surroundings. */
 export interface OutboundLinkCollaborators {
-  readonly connections: Pick<Connections, 'connect' | 'current' | 'reachable'>
+  readonly connections: Pick<Connections, 'connect' | 'current' | 'isSurplus' | 'reachable'>
   readonly metrics: MeshMetrics
   readonly now: () => number
 }
 
 interface PendingRequest {
-  sent: boolean
+  /** The stream it was sent on: its answer comes there. */
+  via: LinkStream | undefined
   readonly settle: (result: Uint8Array | MeshError) => void
-}
-
-interface OpenStream {
-  readonly stream: Stream
-  readonly connection: Connection
-  readonly writer: StreamWriter
-  readonly keepAlive: KeepAlive
 }
 
 const OPEN_TIMEOUT_MS = 5_000
 const OPEN_ATTEMPTS_MAX = 3
-const UNANSWERED_MAX = 3
 const FLUSH_POLL_MS = 5
 const BACKOFF = { firstMs: 250, maxMs: 5_000 }
 const ID_MAX = 0xffff_ffff
@@ -46,7 +38,9 @@ const ID_MAX = 0xffff_ffff
 /**
  * Our side of one channel to one peer: a queue, and the stream it empties into. The stream is opened by the first frame
  * and again after a failure, on whatever connection there is by then. What was queued when a stream broke goes on the
- * next one; what was already written is lost or was received, nobody can tell which.
+ * next one; what was already written is lost or was received, nobody can tell which. A stream on a surplus connection
+ * is left without losing anything: once the other end has handled what was written, the queue goes on elsewhere, and the
+ * stream stays for the answers that are still to come.
  */
 export class OutboundLink {
   readonly #options: OutboundLinkOptions
@@ -56,7 +50,9 @@ export class OutboundLink {
   readonly #queue: FrameQueue
   readonly #backoff = new Backoff(BACKOFF)
   readonly #pending = new Map<number, PendingRequest>()
-  #open: OpenStream | undefined
+  #open: LinkStream | undefined
+  /** Streams that nothing is written to any more, kept for the answers to come. */
+  readonly #leaving = new Set<LinkStream>()
   #opening = false
   #closed = false
   #lastId = 0
@@ -102,10 +98,21 @@ export class OutboundLink {
 
   /** Keeps the stream alive, or ends a connection that gives no sign of life. */
   tick(): void {
-    const open = this.#open
-    const verdict = open?.keepAlive.check(this.#now())
-    if (verdict === 'ping') this.#push({ bytes: encodeFrame(FRAME.ping, 0) })
-    if (verdict === 'dead') open?.connection.abort(new Error('the peer gives no sign of life'))
+    this.#open?.tick()
+    for (const stream of [...this.#leaving]) stream.tick()
+  }
+
+  /** Leaves a stream on a surplus connection for one on the connection that is kept. Nothing is lost or overtaken. */
+  move(): void {
+    const from = this.#open
+    if (from === undefined || from.halted || !this.#connections.isSurplus(from.connection)) return
+    from.halt(() => {
+      if (this.#open !== from) return
+      this.#open = undefined
+      this.#leaving.add(from)
+      this.#leave(from)
+      if (this.#queue.size > 0) this.#ensureOpen()
+    })
   }
 
   /** True when nothing is lost by throwing the link away. */
@@ -123,7 +130,7 @@ export class OutboundLink {
     const open = this.#open
     if (open === undefined || this.busy) return
     this.#open = undefined
-    open.stream.abort(new Error('not needed any more'))
+    open.abort(new Error('not needed any more'))
   }
 
   /** Ends the link for good. Requests fail with this cause. */
@@ -131,12 +138,17 @@ export class OutboundLink {
     this.#closed = true
     for (const pending of [...this.#pending.values()]) pending.settle(cause)
     this.#dropQueue(cause)
-    this.#open?.stream.abort(cause)
+    this.#open?.abort(cause)
+    for (const stream of [...this.#leaving]) stream.abort(cause)
   }
 
   /** Resolves when everything queued has been written, or the time is over. */
   async flush(timeoutMs: number): Promise<void> {
-    for (let waited = 0; this.#queue.size > 0 && this.#open !== undefined; waited += FLUSH_POLL_MS) {
+    for (
+      let waited = 0;
+      this.#queue.size > 0 && (this.#open !== undefined || this.#opening);
+      waited += FLUSH_POLL_MS
+    ) {
       if (waited >= timeoutMs) return
       await new Promise((resolve) => setTimeout(resolve, FLUSH_POLL_MS))
     }
@@ -161,7 +173,7 @@ export class OutboundLink {
     const frame: QueuedFrame = {
       bytes: encodeFrame(FRAME.request, id, payload),
       onSent: () => {
-        pending.sent = true
+        pending.via = this.#open
       },
       onDropped: (cause) =>
         pending.settle(cause instanceof MeshError ? cause : this.#unreachable(messageOf(cause))),
@@ -170,14 +182,15 @@ export class OutboundLink {
       clearTimeout(timer)
       options.signal?.removeEventListener('abort', abort)
       this.#pending.delete(id)
+      if (pending.via !== undefined) this.#leave(pending.via)
     }
     const giveUp = () => {
       frame.cancelled = true
-      if (pending.sent && this.#open !== undefined) this.#push({ bytes: encodeFrame(FRAME.cancel, id) })
+      this.#cancel(id, pending.via)
       end()
     }
     const pending: PendingRequest = {
-      sent: false,
+      via: undefined,
       settle: (result) => {
         end()
         resolve(result)
@@ -186,7 +199,7 @@ export class OutboundLink {
     const timer = setTimeout(() => {
       giveUp()
       resolve(
-        pending.sent
+        pending.via !== undefined
           ? new MeshError(
               'MSH_TIMEOUT',
               `${this.#options.peer} did not answer within ${options.timeoutMs} ms`,
@@ -215,7 +228,7 @@ export class OutboundLink {
 
   #push(frame: QueuedFrame): boolean {
     if (!this.#queue.push(frame)) return false
-    if (this.#open !== undefined) this.#open.writer.schedule()
+    if (this.#open !== undefined) this.#open.schedule()
     else this.#ensureOpen()
     return true
   }
@@ -259,29 +272,23 @@ export class OutboundLink {
       if (this.#queue.size > 0) this.#ensureOpen()
       return
     }
-    const { keepAliveMs, frameBytesMax } = this.#options.limits
-    const writer = new StreamWriter({ stream, queue: this.#queue, metrics: this.#metrics })
-    const keepAlive = new KeepAlive({ intervalMs: keepAliveMs, unansweredMax: UNANSWERED_MAX }, this.#now())
-    const decoder = new FrameDecoder({ payloadBytesMax: frameBytesMax })
-    this.#open = { stream, connection, writer, keepAlive }
-    this.#backoff.reset()
-    stream.addEventListener('message', ({ data }) => {
-      keepAlive.heard(this.#now())
-      try {
-        for (const chunk of data instanceof Uint8Array ? [data] : data) {
-          for (const frame of decoder.push(chunk)) this.#receive(frame)
-        }
-      } catch (error) {
-        stream.abort(error instanceof Error ? error : new Error(String(error)))
-      }
+    const open = new LinkStream(this.#options, {
+      stream,
+      connection,
+      queue: this.#queue,
+      metrics: this.#metrics,
+      now: this.#now,
+      onFrame: (frame) => this.#receive(frame),
+      onClose: () => this.#detach(open),
     })
-    stream.addEventListener('remoteCloseWrite', () => stream.abort(new Error('the peer closed the channel')))
-    stream.addEventListener('close', () => this.#detach(stream))
-    writer.schedule()
+    this.#open = open
+    this.#backoff.reset()
+    // It became surplus while the stream was being opened.
+    this.move()
+    open.schedule()
   }
 
   #receive(frame: Frame): void {
-    this.#metrics.frames.inc({ direction: 'in' })
     const pending = this.#pending.get(frame.id)
     if (frame.kind === FRAME.response) pending?.settle(frame.payload)
     if (frame.kind === FRAME.failure) {
@@ -289,15 +296,31 @@ export class OutboundLink {
     }
   }
 
-  #detach(stream: Stream): void {
-    if (this.#open?.stream !== stream) return
-    this.#open = undefined
+  #cancel(id: number, via: LinkStream | undefined): void {
+    if (via === undefined) return
+    const bytes = encodeFrame(FRAME.cancel, id)
+    if (via === this.#open && !via.halted) this.#push({ bytes })
+    else via.write(bytes)
+  }
+
+  /** Ends a stream that is being left once no answer is to come on it any more. */
+  #leave(stream: LinkStream): void {
+    if (!this.#leaving.has(stream)) return
+    for (const { via } of this.#pending.values()) if (via === stream) return
+    this.#leaving.delete(stream)
+    stream.abort(new Error('moved to another connection'))
+  }
+
+  #detach(stream: LinkStream): void {
+    this.#leaving.delete(stream)
     for (const pending of [...this.#pending.values()]) {
-      if (!pending.sent) continue
+      if (pending.via !== stream) continue
       pending.settle(
         new MeshError('MSH_CLOSED', `the connection to ${this.#options.peer} ended before the answer came`),
       )
     }
+    if (this.#open !== stream) return
+    this.#open = undefined
     if (this.#queue.size > 0) this.#ensureOpen()
   }
 

@@ -12,6 +12,7 @@ export class StreamWriter {
   readonly #metrics: MeshMetrics
   #scheduled = false
   #blocked = false
+  #stopped = false
 
   constructor(collaborators: {
     readonly stream: Stream
@@ -32,7 +33,7 @@ export class StreamWriter {
 
   /** Writes what is queued at the end of this turn. */
   schedule(): void {
-    if (this.#scheduled || this.#blocked || this.#queue.size === 0) return
+    if (this.#stopped || this.#scheduled || this.#blocked || this.#queue.size === 0) return
     this.#scheduled = true
     queueMicrotask(() => {
       this.#scheduled = false
@@ -40,8 +41,13 @@ export class StreamWriter {
     })
   }
 
+  /** Takes nothing more from the queue. */
+  stop(): void {
+    this.#stopped = true
+  }
+
   #write(): void {
-    while (this.#stream.writeStatus === 'writable') {
+    while (!this.#stopped && this.#stream.writeStatus === 'writable') {
       if (this.#stream.writableNeedsDrain) {
         this.#blocked = true
         return
