@@ -14,7 +14,6 @@ import { composeDecisions, type Decisions } from './compose/decisions.ts'
 import { composeDocker, type DockerParts } from './compose/docker.ts'
 import { composeFacts, type Facts } from './compose/facts.ts'
 import { Parts } from './compose/parts.ts'
-import { ReloadableTraefik } from './compose/traefik.ts'
 import type { Config } from './config/types.ts'
 import { prepareDataDir } from './data-dir.ts'
 import { DeclaredNodes } from './declared/declared-nodes.ts'
@@ -30,6 +29,7 @@ import { BackupMetrics } from './snapshot/metrics.ts'
 import { SnapshotSchedule } from './snapshot/schedule.ts'
 import { setLevel } from './telemetry/log.ts'
 import type { LogFeed } from './telemetry/log-feed.ts'
+import { ReloadableTraefik } from './traefik/reloadable-traefik.ts'
 
 const BEAT_MS = 1000
 /** How long a member may take to answer when somebody asks to join through it. */

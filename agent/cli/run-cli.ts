@@ -40,7 +40,7 @@ const EXIT_USAGE = 64
 export async function runCli(args: readonly string[], io: CliIo): Promise<number> {
   const program = buildProgram(io)
   try {
-    await program.parseAsync(args, { from: 'user' })
+    await program.parseAsync(withoutHelpCommand(program, args), { from: 'user' })
     return io.exitCode
   } catch (error) {
     return report(error, io)
@@ -90,6 +90,20 @@ function buildProgram(io: CliIo): Command {
     .addCommand(versionCommand(io))
   configure(program, io, [])
   return program
+}
+
+/** `help kv put` is `kv put --help`. @throws CommanderError if there is no such command */
+function withoutHelpCommand(program: Command, args: readonly string[]): readonly string[] {
+  const [first, ...path] = args
+  if (first !== 'help') return args
+  let command = program
+  for (const name of path) {
+    if (name.startsWith('-')) continue
+    const child = command.commands.find((each) => each.name() === name || each.aliases().includes(name))
+    if (child === undefined) command.error(`error: unknown command '${name}'`)
+    else command = child
+  }
+  return [...path, '--help']
 }
 
 /** Commander would end the process and print as it likes; each command gets the same manners instead. */

@@ -59,6 +59,12 @@ function retractService(view: StateView, node: string, id: string): KvOperation[
   ]
 }
 
+/** The service a declared check belongs to, "" for one of the node; null if there is no such check. */
+export function declaredServiceOf(view: StateView, node: string, checkId: string): string | null {
+  const entry = view.kvGet(partKey('check', node, checkId))
+  return entry === undefined ? null : serviceOf(entry.value)
+}
+
 function serviceOf(value: Uint8Array): string | null {
   try {
     return decodeCheck(value).serviceId

@@ -1,14 +1,16 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { KvOperation, TransactionOutcome } from '../../consensus/client.ts'
-import { MembershipError } from '../../discovery/membership/errors.ts'
 import { declareOperations, retractOperations } from '../declared/declaration.ts'
 import { parseDeclaredKey } from '../declared/keys.ts'
 import { bodyJson } from './body.ts'
 import type { HttpContext } from './collaborators.ts'
 import { parseDeclaration, parseRetraction } from './declaration-definition.ts'
+import { neededToDeclare, neededToRetract } from './declaration-permissions.ts'
 import { refused } from './errors.ts'
 import { Fields } from './fields.ts'
+import { leaveIfFailed } from './force-leave.ts'
+import { demand } from './permissions.ts'
 import { sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 import { CatalogDeregistrationSchema, CatalogRegistrationSchema, ERRORS } from './schemas.ts'
@@ -25,6 +27,7 @@ export function addDeclarationRoutes(routes: RouteTable, context: HttpContext): 
     method: 'PUT',
     url: '/v1/catalog/register',
     permission: 'service:write',
+    permissionsByBody: ['node:write'],
     tag: 'catalog',
     summary: 'Declare a node without an agent, or a service or check on any node.',
     body: CatalogRegistrationSchema,
@@ -35,6 +38,7 @@ export function addDeclarationRoutes(routes: RouteTable, context: HttpContext): 
     method: 'PUT',
     url: '/v1/catalog/deregister',
     permission: 'service:write',
+    permissionsByBody: ['node:write'],
     tag: 'catalog',
     summary:
       'Take back what was declared: a node with all on it, a service with its checks, or a check. A failed member is declared left.',
@@ -50,6 +54,7 @@ async function register(
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const declaration = parseDeclaration(new Fields(bodyJson(request), 'the body'))
+  await demand(context.authorizer, request, neededToDeclare(declaration))
   const { node, host, checks } = declaration
   const known = context.catalog.node(node)
   if (host === null && known === undefined) throw refused(`Node ${JSON.stringify(node)} is not registered`)
@@ -72,23 +77,12 @@ async function deregister(
   const retraction = parseRetraction(new Fields(bodyJson(request), 'the body'))
   // Which checks belong to the service is read before they are deleted, and has to be current.
   const { view } = await context.consensus.read('default', leaderCall(reply))
+  const { node, serviceId, checkId } = retraction
+  await demand(context.authorizer, request, neededToRetract(view, retraction))
   const { errors } = await carryOut(context, reply, retractOperations(view, retraction))
   if (errors[0] !== undefined) throw refused(errors[0].what)
-  if (retraction.serviceId === '' && retraction.checkId === '') leaveIfFailed(context, retraction.node)
+  if (serviceId === '' && checkId === '') await leaveIfFailed(context, request, node)
   return sendJson(request, reply, true)
-}
-
-/** Tools clear the catalogue of dead nodes so. A living one says again what it is, and stays. */
-function leaveIfFailed({ membership }: HttpContext, node: string): void {
-  for (const { id, name, status } of membership.members()) {
-    if (name !== node || status !== 'failed') continue
-    try {
-      membership.forceLeave(id)
-    } catch (error) {
-      // It has come back meanwhile.
-      if (!(error instanceof MembershipError)) throw error
-    }
-  }
 }
 
 /** Waits until this node shows what was decided so far: who reads here after the answer finds it. */

@@ -12,6 +12,7 @@ export const PERMISSIONS = [
   'agent:read',
   'agent:write',
   'node:read',
+  'node:write',
   'service:read',
   'service:write',
   'event:read',
@@ -27,6 +28,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Enforced before the body is read. Every route has one. */
     permission?: Permission
+    /** What the body may call for instead: any of them, or `permission`, lets a request in, and the handler demands what it is. */
+    permissionsByBody?: readonly Permission[]
     /** Name of the part of the path that `*` stands for, in the API description. */
     wildcard?: string
     /** Whether `?filter=` means something to it. */
@@ -64,13 +67,40 @@ export function enforcePermissions(app: FastifyInstance, authorizer: Authorizer)
     }
   })
   app.addHook('onRequest', async (request) => {
-    const permission = request.routeOptions.config.permission
+    const { permission, permissionsByBody = [] } = request.routeOptions.config
     // Only the answer "no such path" has no route and so no permission.
     if (permission === undefined || permission === 'public') return
-    const path = request.originalUrl.split('?', 1)[0] ?? ''
-    const access = { permission, token: tokenOf(request), method: request.method, path }
-    if (!(await authorizer.authorize(access))) throw new HttpError('HTTP_FORBIDDEN', 403, 'Permission denied')
+    for (const one of [permission, ...permissionsByBody]) {
+      if (await isAllowed(authorizer, request, one)) return
+    }
+    throw denied()
   })
+}
+
+/** What the body of a request calls for, on a route with `permissionsByBody`. @throws HttpError 403 unless all is allowed */
+export async function demand(
+  authorizer: Authorizer | undefined,
+  request: FastifyRequest,
+  permissions: Iterable<Permission>,
+): Promise<void> {
+  for (const permission of new Set(permissions)) {
+    if (!(await isAllowed(authorizer, request, permission))) throw denied()
+  }
+}
+
+/** Whether the policy lets a request do what needs this permission; no policy lets it. */
+export async function isAllowed(
+  authorizer: Authorizer | undefined,
+  request: FastifyRequest,
+  permission: Permission,
+): Promise<boolean> {
+  if (authorizer === undefined) return true
+  const path = request.originalUrl.split('?', 1)[0] ?? ''
+  return authorizer.authorize({ permission, token: tokenOf(request), method: request.method, path })
+}
+
+function denied(): HttpError {
+  return new HttpError('HTTP_FORBIDDEN', 403, 'Permission denied')
 }
 
 /** The token of a request: `?token=`, then `X-Consul-Token`, then `Authorization: Bearer`; null for none. */

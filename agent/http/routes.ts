@@ -22,6 +22,8 @@ export interface RouteSpec {
   /** May end in `*`, which then stands for the rest of the path, slashes included. */
   readonly url: string
   readonly permission: Permission
+  /** What the body may call for instead; the handler demands it. */
+  readonly permissionsByBody?: readonly Permission[]
   readonly tag: string
   readonly summary: string
   /** Name of what `*` stands for. */
@@ -69,6 +71,7 @@ export class RouteTable {
       url: spec.url,
       config: {
         permission: spec.permission,
+        ...(spec.permissionsByBody === undefined ? {} : { permissionsByBody: spec.permissionsByBody }),
         filters:
           spec.query !== undefined && 'filter' in ((spec.query as { properties?: object }).properties ?? {}),
         ...(spec.wildcard === undefined ? {} : { wildcard: spec.wildcard }),

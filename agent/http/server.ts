@@ -216,9 +216,13 @@ function installDescription(app: FastifyInstance, version: string): void {
         },
       },
       transform: ({ schema, url, route }) => {
-        const { permission, wildcard } = route.config ?? {}
+        const { permission, permissionsByBody, wildcard } = route.config ?? {}
+        const needed = {
+          'x-permission': permission,
+          ...(permissionsByBody === undefined ? {} : { 'x-permissions-by-body': permissionsByBody }),
+        }
         return {
-          schema: { ...schema, 'x-permission': permission } as typeof schema,
+          schema: { ...schema, ...needed } as typeof schema,
           url: wildcard === undefined ? url : url.replace('*', `:${wildcard}`),
         }
       },

@@ -2,8 +2,11 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { KvEntry, KvOperation, TransactionOutcome } from '../../consensus/client.ts'
 import { settle } from './catalog-declarations.ts'
 import type { HttpContext } from './collaborators.ts'
+import { neededForOperation } from './declaration-permissions.ts'
 import { refused } from './errors.ts'
+import { leaveIfFailed } from './force-leave.ts'
 import { kvJson } from './kv-reads.ts'
+import { demand } from './permissions.ts'
 import { sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
 import { ERRORS, TransactionRequestSchema, TransactionSchema } from './schemas.ts'
@@ -22,6 +25,7 @@ export function addTransactionRoutes(routes: RouteTable, context: HttpContext): 
     method: 'PUT',
     url: '/v1/txn',
     permission: 'key:write',
+    permissionsByBody: ['node:write', 'service:write', 'node:read', 'service:read'],
     tag: 'kv',
     summary: 'Carry out up to 128 operations on keys and declared things, in order, all of them or none.',
     body: TransactionRequestSchema,
@@ -49,6 +53,7 @@ async function transact(
   const asked = parsed.filter((operation): operation is AskedOperation => !('what' in operation))
   if (!asked.some(isCatalogOperation)) {
     const operations = asked.filter((operation): operation is KvOperation => !isCatalogOperation(operation))
+    await demand(context.authorizer, request, ['key:write'])
     return send(request, reply, await carryOut(context, request, reply, operations))
   }
   return transactDeclared(context, request, reply, asked)
@@ -62,6 +67,8 @@ async function transactDeclared(
   asked: readonly AskedOperation[],
 ): Promise<FastifyReply> {
   const { view } = await context.consensus.read('default', leaderCall(reply))
+  const needed = asked.flatMap((operation) => neededForOperation(view, operation))
+  await demand(context.authorizer, request, needed)
   const plan = new CatalogPlan(view, context.catalog)
   const operations: KvOperation[] = []
   const origins: number[] = []
@@ -73,7 +80,10 @@ async function transactDeclared(
   }
   if (mistakes.length > 0) return send(request, reply, { results: [], errors: mistakes })
   const { results, errors } = await carryOut(context, request, reply, operations)
-  if (errors.length === 0 && !isReadOnly(operations)) await settle(context, reply)
+  if (errors.length === 0 && !isReadOnly(operations)) {
+    await settle(context, reply)
+    for (const node of deletedNodes(asked)) await leaveIfFailed(context, request, node)
+  }
   const told = errors.map(({ operation, what }) => {
     const at = origins[operation] ?? 0
     const origin = asked[at]
@@ -83,6 +93,15 @@ async function transactDeclared(
     }
   })
   return send(request, reply, { results, errors: told }, (entry) => plan.render(entry))
+}
+
+function deletedNodes(asked: readonly AskedOperation[]): ReadonlySet<string> {
+  return new Set(
+    asked.flatMap((operation) => {
+      if (!isCatalogOperation(operation) || operation.kind !== 'node') return []
+      return operation.verb === 'delete' || operation.verb === 'delete-cas' ? [operation.node] : []
+    }),
+  )
 }
 
 function isCatalogOperation(operation: AskedOperation): operation is CatalogOperation {

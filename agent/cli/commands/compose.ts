@@ -118,7 +118,7 @@ async function lint(io: CliIo, files: readonly string[], options: ComposeOptions
   const { loadProject } = await import('../../../providers/compose/project.ts')
   const { lintProject } = await import('../../../providers/compose/lint.ts')
   const { ComposeError } = await import('../../../providers/compose/errors.ts')
-  const { traefikOptions } = await import('../../compose/traefik-options.ts')
+  const { traefikOptions } = await import('../../traefik/options.ts')
   const { suggest } = await import('../../config/suggest.ts')
   const config = options.config === undefined ? null : (await configLoader({}, options.config, io))()
   const docker = config?.providers.docker ?? null

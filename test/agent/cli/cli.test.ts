@@ -71,6 +71,18 @@ t.test('every command has help with examples that begin with the command', async
   }
 })
 
+t.test('help of a command is its --help', async (t) => {
+  t.strictSame(await inProcess('help'), await inProcess('--help'))
+  t.strictSame(await constellation(['help']), await inProcess('--help'), 'a process says the same')
+  t.strictSame(await inProcess('help', 'kv', 'put'), await inProcess('kv', 'put', '--help'))
+  t.strictSame(await inProcess('help', 'membres'), {
+    code: 64,
+    out: '',
+    err: "constellation: unknown command 'membres'\nSee: constellation --help\n",
+  })
+  t.match(await inProcess('help', 'kv', 'gte'), { code: 64, err: /unknown command 'gte'\nSee: .* kv --help/ })
+})
+
 t.test('wrong usage is 64, one line and a hint', async (t) => {
   t.strictSame(await constellation(['membres']), await inProcess('membres'), 'a process says the same')
   for (const [args, err] of [

@@ -8,8 +8,8 @@ import { PollLog } from '../../providers/traefik/polls.ts'
 import { TraefikView } from '../../providers/traefik/view.ts'
 import type { TraefikConfig } from '../config/types.ts'
 import type { TraefikView as ServedView } from '../http/collaborators.ts'
-import { RouteMemory } from '../traefik/route-memory.ts'
-import { prioritiesOf, traefikOptions } from './traefik-options.ts'
+import { prioritiesOf, traefikOptions } from './options.ts'
+import { RouteMemory } from './route-memory.ts'
 
 /** Whoever holds it writes what is remembered. */
 const WRITER_LEASE = 'lb_leader'
