@@ -1,6 +1,7 @@
 import type { MemberTable } from './member-table.ts'
 import { isLive } from './member-table.ts'
 import { Neighbourhood, neighbours } from './neighbours.ts'
+import { sample } from './random.ts'
 import type { CoreContext, DialOutcome, MemberRecord, NodeId } from './types.ts'
 
 interface Dial {
@@ -56,9 +57,9 @@ export class Links {
     return this.#connected.has(id) || this.#kept !== null
   }
 
-  /** Those to whom connections are kept both from here and from this member. Empty if everybody is connected to everybody. */
+  /** Those connected to this node who keep a connection to this member too. Empty if everybody does to everybody. */
   between(id: NodeId): readonly NodeId[] {
-    return this.#neighbourhood?.with(id) ?? []
+    return this.#neighbourhood?.with(id).filter((other) => this.#connected.has(other)) ?? []
   }
 
   /** How many times as long to wait for an answer of this member: it may have to be connected first. */
@@ -68,7 +69,16 @@ export class Links {
 
   /** A random member that lives, over a connection that is kept: one that was made for a message would stay in use. */
   randomPeer(): NodeId | undefined {
-    return this.#table.pick(1, (m) => isLive(m) && this.#connected.has(m.id) && this.keeps(m.id))[0]?.id
+    return this.pick(1, (m) => isLive(m) && this.keeps(m.id))[0]?.id
+  }
+
+  /** Up to `count` connected members that pass `accept`, at random. */
+  pick(count: number, accept: (member: MemberRecord, since: number) => boolean): MemberRecord[] {
+    if (this.#kept === null) {
+      return this.#table.pick(count, (m, since) => this.#connected.has(m.id) && accept(m, since))
+    }
+    // Few of many are connected: nobody else is looked at.
+    return sample(this.#table.among(this.#connected, accept), count, this.#ctx.random)
   }
 
   connected(id: NodeId): void {
@@ -180,24 +190,26 @@ export class Links {
   #choose(now: number): void {
     this.#stale = false
     const { connectionsMax } = this.#ctx.timings
-    const self = this.#table.self.id
     const known = this.#table.others((member) => member.status !== 'left')
-    const live = known.filter(isLive).map(({ id }) => id)
+    const failed = new Set(known.filter(({ status }) => status === 'failed').map(({ id }) => id))
     const before = this.#kept
-    const bounded = live.length > connectionsMax
-    this.#neighbourhood = bounded ? new Neighbourhood(self, [self, ...live].sort(), connectionsMax) : null
-    if (this.#neighbourhood === null) this.#kept = null
-    else {
-      const keep = this.#neighbourhood.offsets.keys()
-      const all = neighbours(self, [self, ...known.map(({ id }) => id)].sort(), connectionsMax)
-      this.#kept = new Set([...keep, ...all.filter((id) => this.#table.get(id)?.status === 'failed')])
+    if (known.length - failed.size <= connectionsMax) {
+      this.#neighbourhood = null
+      this.#kept = null
+    } else {
+      const self = this.#table.self.id
+      const all = [self, ...known.map(({ id }) => id)].sort()
+      const live = failed.size === 0 ? all : all.filter((id) => !failed.has(id))
+      this.#neighbourhood = new Neighbourhood(self, live, connectionsMax)
+      const again = neighbours(self, all, connectionsMax).filter((id) => failed.has(id))
+      this.#kept = new Set([...this.#neighbourhood.offsets.keys(), ...again])
     }
     if (!sameSet(before, this.#kept)) this.#ctx.emit({ type: 'keep', ids: this.#kept && [...this.#kept] })
     for (const [id, dial] of this.#dials) {
       if (!this.keeps(id) && !dial.evidence) this.#drop(id)
     }
-    for (const member of known) {
-      if (!this.keeps(member.id) || this.#connected.has(member.id) || this.#dials.has(member.id)) continue
+    for (const member of this.#kept ? this.#table.among(this.#kept, () => true) : known) {
+      if (this.#connected.has(member.id) || this.#dials.has(member.id)) continue
       this.#dials.set(member.id, this.#firstDial(member, now))
       this.#nextAt = null
     }

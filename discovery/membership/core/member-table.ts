@@ -90,6 +90,17 @@ export class MemberTable {
     return out
   }
 
+  /** Those of `ids` that pass `accept`; ids of nobody who is known are left out. */
+  among(ids: Iterable<NodeId>, accept: (member: MemberRecord, since: number) => boolean): MemberRecord[] {
+    const out: MemberRecord[] = []
+    for (const id of ids) {
+      const at = this.#index.get(id) ?? SELF_AT
+      const member = this.#members[at] as MemberRecord
+      if (at !== SELF_AT && accept(member, this.#since[at] as number)) out.push(member)
+    }
+    return out
+  }
+
   /** Up to `count` of the others that pass `accept`, at random. */
   pick(count: number, accept: (member: MemberRecord, since: number) => boolean): MemberRecord[] {
     if (this.#members.length <= SCANNED_MAX) return sample(this.others(accept), count, this.#ctx.random)

@@ -107,10 +107,11 @@ export class Prober {
     }
   }
 
-  /** Other members than before are kept connected. */
-  keptChanged(): void {
+  /** Connections are kept to these members; null: to everybody. */
+  keptChanged(kept: readonly NodeId[] | null): void {
     this.#list.retain((id) => this.#links.keeps(id))
-    for (const { id } of this.#table.others(isLive)) if (this.#links.keeps(id)) this.#list.add(id)
+    for (const { id } of kept ? this.#table.among(kept, isLive) : this.#table.others(isLive))
+      this.#list.add(id)
   }
 
   /** Probes one member now, outside its turn. */
@@ -245,13 +246,12 @@ export class Prober {
 
   #ask(probe: Probe): void {
     probe.asked = true
-    const able = (m: MemberRecord) =>
-      m.status === 'alive' && m.id !== probe.target && this.#links.isConnected(m.id)
+    const able = (m: MemberRecord) => m.status === 'alive' && m.id !== probe.target
     const wanted = this.#ctx.timings.indirectChecks
     // Whoever would have to connect first answers too late, the more so where packets are lost.
-    const near = this.#links.between(probe.target).flatMap((id) => this.#table.get(id) ?? [])
-    const first = sample(near.filter(able), wanted, this.#ctx.random)
-    const others = this.#table.pick(wanted - first.length, (m) => able(m) && !first.includes(m))
+    const near = this.#table.among(this.#links.between(probe.target), able)
+    const first = sample(near, wanted, this.#ctx.random)
+    const others = this.#links.pick(wanted - first.length, (m) => able(m) && !first.includes(m))
     for (const helper of [...first, ...others]) {
       probe.helpers.add(helper.id)
       this.#send.pingReq(helper.id, probe.seq, probe.target)

@@ -321,7 +321,7 @@ export class SwimCore {
   #emit(action: SwimAction): void {
     this.#actions.push(action)
     if (action.type === 'remove') this.#places.forget(action.member.id)
-    if (action.type === 'keep') this.#prober.keptChanged()
+    if (action.type === 'keep') this.#prober.keptChanged(action.ids)
     if (action.type !== 'change') return
     // The table emits nothing while it is being constructed, so the parts below exist.
     this.#links.memberChanged(action.member, action.previous, this.#now)
@@ -409,11 +409,10 @@ export class SwimCore {
     const { gossipIntervalMs, gossipNodes, gossipToDeadMs } = this.#timings
     if (this.#queue.size === 0 || now < this.#lastGossipAt + gossipIntervalMs) return
     this.#lastGossipAt = now
-    const targets = this.#table.pick(
+    const targets = this.#links.pick(
       gossipNodes,
       (m, since) =>
-        this.#links.isConnected(m.id) &&
-        ((isLive(m) && this.#links.keeps(m.id)) || (m.status === 'failed' && now - since <= gossipToDeadMs)),
+        (isLive(m) && this.#links.keeps(m.id)) || (m.status === 'failed' && now - since <= gossipToDeadMs),
     )
     // Whoever is lost is suspected, and whoever connects then compares everything: without anybody to tell, there is nothing to keep.
     if (targets.length === 0) this.#queue.clear()
