@@ -271,6 +271,21 @@ export class Formation {
       this.#report(`waiting for node ${proposer}, with which this node has agreed to form a cluster`)
   }
 
+  /**
+   * True if this node knows what the proposer cannot have known: a cluster to join, or a node that should have been asked
+   * instead of one of these. Of many nodes that start at once each knows some of the others, and two threes of them would
+   * found two clusters. Not before all founders know of nobody better is there one; the proposer tries again until then.
+   */
+  #isOverlooked({ founders }: Pledge): boolean {
+    const peers = this.#directory.peers().filter((peer) => peer.alive)
+    const last = [...founders].sort().at(-1) ?? ''
+    return peers.some(({ id, clusterId, bootstrapExpect }) =>
+      clusterId === null
+        ? bootstrapExpect === this.#expect && id < last && !founders.includes(id)
+        : !isOver(clusterId, peers),
+    )
+  }
+
   /** A peer asks this node to found a cluster with it. */
   handlePledge(from: string, pledge: Pledge): Promise<RpcResponses['pledge']> {
     return this.#exclusive(async () => {
@@ -282,7 +297,8 @@ export class Formation {
         pledge.founders.includes(from)
       const taken = this.#replica.pledge
       const bound = taken !== null && taken.attempt !== pledge.attempt
-      if (!valid || clusterId !== null || bound) return { accepted: false, clusterId }
+      if (!valid || clusterId !== null || bound || this.#isOverlooked(pledge))
+        return { accepted: false, clusterId }
       await this.#replica.setPledge(pledge)
       return { accepted: true, clusterId: null }
     })

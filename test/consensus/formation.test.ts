@@ -187,3 +187,34 @@ t.test('a pledge is not taken from one who is not its proposer, nor released by 
   await ask('a', { op: 'release', attempt: 'x' })
   t.match(await ask('b', { op: 'pledge', pledge: other }), { value: { accepted: true } })
 })
+
+/** d, e and f want to found a cluster of three; only f knows of a, whose id is smaller. Resolves when f was asked three times. */
+async function askedThrice(t: Parameters<typeof start>[0], expectOfA: number): Promise<TestCluster> {
+  const cluster = start(t, ['a'], expectOfA)
+  await eventually(
+    'a is there',
+    () => (cluster.client('a').status().clusterId !== null) === (expectOfA === 1),
+  )
+  let answers = 0
+  cluster.network.drops = (passing) => {
+    if (passing.kind === 'answer' && passing.to === 'f' && operationOf(passing) === 'pledge') answers++
+    return passing.from === 'a' || is('join')(passing)
+  }
+  for (const id of ['d', 'e']) cluster.deafTo(id, 'a')
+  await Promise.all(['d', 'e', 'f'].map((id) => cluster.add(id, { expect: 3 })))
+  await eventually('f was asked three times', () => answers >= 3)
+  return cluster
+}
+
+for (const [overlooked, expectOfA] of [
+  ['a better founder', 3],
+  ['a cluster that exists', 1],
+] as const) {
+  t.test(`a node helps nobody to found a cluster who overlooks ${overlooked}`, async (t) => {
+    const cluster = await askedThrice(t, expectOfA)
+    t.same(clusterIds(cluster, ['d', 'e', 'f']), [null])
+    cluster.network.drops = () => false
+    for (const id of ['d', 'e']) cluster.hearsAgain(id, 'a')
+    await isOne(t, cluster, ['a', 'd', 'e', 'f'])
+  })
+}
