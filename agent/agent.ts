@@ -22,6 +22,7 @@ import { buildHttpServer } from './http/server.ts'
 import { listenHttp } from './listen.ts'
 import { AgentReadiness } from './readiness.ts'
 import { dropBackupOnceLeading } from './recovery-backup.ts'
+import { allLeases } from './run-once-leases.ts'
 import { parseFileService } from './service-files/definition.ts'
 import { SessionInvalidation } from './session-invalidation.ts'
 import { Backups } from './snapshot/backups.ts'
@@ -192,7 +193,7 @@ export class Agent {
         events,
         keyring,
         clusterEvents,
-        leases,
+        leases: { list: () => allLeases(leases, docker.runOnce?.leases ?? null) },
         traefik,
         docker: docker.report,
         readiness,
@@ -268,8 +269,9 @@ export class Agent {
     if (surface.traefik !== null) await parts.start('traefik', surface.traefik.memory)
     await dropBackupOnceLeading(config.dataDir, { client, log: this.#log })
     await parts.start('leases', leases)
-    const { restarter } = surface.docker
+    const { restarter, runOnce } = surface.docker
     if (restarter !== null) await parts.start('restarts of containers', restarter)
+    if (runOnce !== null) await parts.start('what runs once', runOnce)
     const invalidation = new SessionInvalidation(
       {},
       {
@@ -288,7 +290,10 @@ export class Agent {
     const beat = setInterval(() => {
       surface.foreign.check()
       // Two clusters, two holders: the smaller side gives its leases up.
-      if (surface.foreign.reason !== null) void leases.stop()
+      if (surface.foreign.reason !== null) {
+        void leases.stop()
+        void runOnce?.stop()
+      }
       surface.readiness.beat()
     }, BEAT_MS)
     parts.add('beat', () => clearInterval(beat))
@@ -341,7 +346,10 @@ export class Agent {
 
   async #stopInOrder(): Promise<void> {
     const parts = this.#parts
-    await parts.attempt('giving the leases back', () => this.#decisions?.leases.stop())
+    await Promise.all([
+      parts.attempt('stopping what runs once', () => this.#surface?.docker.runOnce?.stop()),
+      parts.attempt('giving the leases back', () => this.#decisions?.leases.stop()),
+    ])
     await parts.attempt('handing leadership over', () => this.#decisions?.consensus.handOver())
     await parts.attempt('leaving the cluster', () => this.#facts?.membership.leave())
     await parts.stop()

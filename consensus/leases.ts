@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
-import { type CallOptions, CORDONS, type ConsensusClient } from './client.ts'
+import { CORDONS, type ConsensusClient } from './client.ts'
 import type { Clock } from './clock.ts'
+import { LeaseSession } from './lease-session.ts'
 import { keyToText, LEASE_PREFIX, textToKey } from './state/keys.ts'
 
 /** A lease as every node sees it. */
@@ -32,10 +32,6 @@ export interface LeaseKeeperOptions {
   readonly mayHold?: () => boolean
 }
 
-/** The holder stops this part of the TTL early: what clocks may drift apart in one TTL, and the work that is under way. */
-const SAFETY_FRACTION = 0.2
-/** The session is renewed this often per TTL, so that two lost renewals do no harm. */
-const RENEWALS_PER_TTL = 3
 const RETRY_MS = 300
 /** Who may hold none looks again after this time whether it may: the others may have gone. */
 const STANDING_MS = 1000
@@ -44,15 +40,14 @@ const HEAD_START_MS = 150
 const HEAD_START_MS_MAX = 1000
 
 /**
- * Keeps this node's one session alive and with it the leases it holds. A lease is the lock of a key with that session, so
- * it is fenced by the log. The holder counts from the moment it *sent* the renewal, on its own monotonic clock, and the
- * leader from the moment it confirmed it, which is later: the holder has always stopped before anybody else is granted
- * the lease.
+ * Keeps a session of this node alive and with it the leases it holds. A lease is the lock of a key with that session, so
+ * it is fenced by the log, and as the session is invalid here before it ends, the holder has always stopped before anybody
+ * else is granted the lease.
  */
 export class LeaseKeeper {
   readonly #node: string
   readonly #names: readonly string[]
-  readonly #ttlMs: number
+  readonly #session: LeaseSession
   readonly #client: ConsensusClient
   readonly #clock: Clock
   readonly #log: Logger
@@ -62,10 +57,6 @@ export class LeaseKeeper {
   /** Since when a lease has been seen free. */
   readonly #freeSince = new Map<string, number>()
   readonly #listeners = new Set<() => void>()
-  #session: string | null = null
-  #validUntil = Number.NEGATIVE_INFINITY
-  #validUntilWall = Number.NEGATIVE_INFINITY
-  #renewAt = 0
   #leases: readonly Omit<LeaseInfo, 'heldBySelf'>[]
   #wakeUp = () => {}
   #changed = true
@@ -76,9 +67,13 @@ export class LeaseKeeper {
     options: LeaseKeeperOptions,
     collaborators: { client: ConsensusClient; clock: Clock; log: Logger },
   ) {
-    this.#node = options.node
+    const { node, ttlMs = 3000 } = options
+    this.#node = node
     this.#names = [...options.names].sort()
-    this.#ttlMs = options.ttlMs ?? 3000
+    this.#session = new LeaseSession(
+      { node, name: 'constellation agent', ttlMs, behavior: 'release', lockDelayMs: 0 },
+      collaborators,
+    )
     this.#rank = options.rank ?? (() => 0)
     this.#mayHold = options.mayHold ?? (() => true)
     this.#client = collaborators.client
@@ -100,14 +95,8 @@ export class LeaseKeeper {
     this.#wakeUp()
     await this.#running
     this.#running = null
-    const session = this.#session
-    this.#forgetSession()
-    if (session === null) return
-    try {
-      await this.#client.propose({ type: 'session.destroy', id: session }, { timeoutMs: 2000 })
-    } catch (error) {
-      this.#log.warn({ err: error }, 'the leases could not be given back; they end with their session')
-    }
+    this.#held.clear()
+    await this.#session.end()
   }
 
   /** Every lease, sorted by name, as this node's state has it. */
@@ -123,9 +112,7 @@ export class LeaseKeeper {
 
   /** True while this node may act as the holder. Ask again before every step that must happen once. */
   holds(name: string): boolean {
-    // The monotonic clock stands still while the machine sleeps, the wall clock does not; set back, it errs the other way.
-    const inTime = this.#clock.now() < this.#validUntil && this.#clock.wall() < this.#validUntilWall
-    return inTime && this.#held.has(name)
+    return this.#session.validForMs > 0 && this.#held.has(name)
   }
 
   async #run(signal: AbortSignal): Promise<void> {
@@ -166,14 +153,16 @@ export class LeaseKeeper {
   /** One look at session and locks. Answers how long nothing needs to be done, in milliseconds. */
   async #step(signal: AbortSignal): Promise<number> {
     await this.#refresh()
-    if (this.#session === null) await this.#createSession(signal)
-    else if (this.#clock.now() >= this.#renewAt) await this.#renewSession(this.#session, signal)
+    if (!(await this.#session.keep(signal))) {
+      this.#held.clear()
+      this.#changed = true
+    }
     if (!this.#mayHold()) {
       await this.#giveBack(signal)
-      return Math.max(0, Math.min(this.#renewAt - this.#clock.now(), STANDING_MS))
+      return Math.min(this.#session.renewInMs, STANDING_MS)
     }
     const headStartMs = Math.min(this.#rank() * HEAD_START_MS, HEAD_START_MS_MAX)
-    let nextMs = this.#renewAt - this.#clock.now()
+    let nextMs = this.#session.renewInMs
     for (const [name, since] of this.#freeSince) {
       const leftMs = since + headStartMs - this.#clock.now()
       if (signal.aborted || !this.#names.includes(name)) continue
@@ -185,14 +174,14 @@ export class LeaseKeeper {
 
   /** Frees every lease this node holds. It stops acting on one before the others can hear of it. */
   async #giveBack(signal: AbortSignal): Promise<void> {
-    const session = this.#session
+    const session = this.#session.id
     for (const name of [...this.#held]) {
       this.#held.delete(name)
       if (session === null) return
       this.#log.info({ lease: name }, 'this node may hold no leases now and gives it back')
       const key = textToKey(LEASE_PREFIX + name)
       const command = { type: 'kv.release' as const, key, value: new Uint8Array(), flags: 0n, session }
-      await this.#client.propose(command, this.#callOptions(signal))
+      await this.#client.propose(command, this.#session.callOptions(signal))
     }
   }
 
@@ -214,7 +203,7 @@ export class LeaseKeeper {
     for (const { name, session } of this.#leases) {
       if (session !== null) this.#freeSince.delete(name)
       else if (!this.#freeSince.has(name)) this.#freeSince.set(name, this.#clock.now())
-      const isOurs = session !== null && session === this.#session
+      const isOurs = session !== null && session === this.#session.id
       if (isOurs && !this.#held.has(name)) this.#log.info({ lease: name }, 'this node holds a lease')
       if (!isOurs && this.#held.has(name)) this.#log.info({ lease: name }, 'this node lost a lease')
       if (isOurs) this.#held.add(name)
@@ -226,70 +215,8 @@ export class LeaseKeeper {
     if (moved) for (const listener of this.#listeners) listener()
   }
 
-  #now(): { readonly now: number; readonly wall: number } {
-    return { now: this.#clock.now(), wall: this.#clock.wall() }
-  }
-
-  #renewed(sentAt: { readonly now: number; readonly wall: number }): void {
-    const validMs = this.#ttlMs * (1 - SAFETY_FRACTION)
-    this.#validUntil = sentAt.now + validMs
-    this.#validUntilWall = sentAt.wall + validMs
-    this.#renewAt = sentAt.now + this.#ttlMs / RENEWALS_PER_TTL
-  }
-
-  /** No call may take so long that the next renewal comes too late. */
-  #callOptions(signal: AbortSignal): CallOptions {
-    return { signal, timeoutMs: this.#ttlMs / RENEWALS_PER_TTL }
-  }
-
-  #forgetSession(): void {
-    this.#session = null
-    this.#held.clear()
-    this.#validUntil = Number.NEGATIVE_INFINITY
-    this.#validUntilWall = Number.NEGATIVE_INFINITY
-    this.#renewAt = 0
-  }
-
-  async #createSession(signal: AbortSignal): Promise<void> {
-    const id = randomUUID()
-    const sentAt = this.#now()
-    const result = await this.#client.propose(
-      {
-        type: 'session.create',
-        session: {
-          id,
-          name: 'constellation agent',
-          node: this.#node,
-          behavior: 'release',
-          lockDelayMs: 0,
-          ttl: `${this.#ttlMs / 1000}s`,
-          expiresAfterMs: this.#ttlMs,
-          // No serfHealth: gossip's verdict must not free a lease before its holder has surely stopped.
-          nodeChecks: [],
-          serviceChecks: null,
-        },
-      },
-      this.#callOptions(signal),
-    )
-    if (!result.ok) throw new Error(result.error ?? 'the session was refused')
-    this.#session = id
-    this.#renewed(sentAt)
-  }
-
-  async #renewSession(id: string, signal: AbortSignal): Promise<void> {
-    const sentAt = this.#now()
-    const session = await this.#client.renewSession(id, this.#callOptions(signal))
-    if (session !== null) {
-      this.#renewed(sentAt)
-      return
-    }
-    this.#log.warn('the lease session of this node expired; starting a new one')
-    this.#forgetSession()
-    this.#changed = true
-  }
-
   async #acquire(name: string, signal: AbortSignal): Promise<void> {
-    const session = this.#session
+    const session = this.#session.id
     if (session === null) return
     await this.#client.propose(
       {
@@ -299,7 +226,7 @@ export class LeaseKeeper {
         flags: 0n,
         session,
       },
-      this.#callOptions(signal),
+      this.#session.callOptions(signal),
     )
   }
 }

@@ -17,6 +17,9 @@ export type ClusterEventType =
   | 'container-restarted'
   | 'container-restart-failed'
   | 'container-restart-held'
+  | 'run-once-started'
+  | 'run-once-stopped'
+  | 'run-once-failed'
   | 'user-event'
 
 /** Something that happened. */

@@ -12,6 +12,7 @@ export interface DockerSettingValues {
   'providers.docker.address': string
   'providers.docker.routable_networks': readonly string[]
   'providers.docker.restart': boolean
+  'providers.docker.run_once': boolean
 }
 
 const SOCKET = '/var/run/docker.sock'
@@ -68,6 +69,12 @@ export const DOCKER_SETTINGS: {
     'Whether this agent restarts unhealthy containers that have the label constellation.restart=on-unhealthy. Needs an engine that lets it.',
     ({ restart }) => restart,
   ),
+  'providers.docker.run_once': docker(
+    flag(),
+    'false',
+    'Whether this agent starts and stops containers that have the label constellation.run-once, so that one copy runs in the cluster. Needs an engine that lets it.',
+    ({ runOnce }) => runOnce,
+  ),
 }
 
 /** The settings that were found, or null where the source is off. */
@@ -81,5 +88,6 @@ export function dockerConfig(
     address: get('providers.docker.address') ?? null,
     routableNetworks: get('providers.docker.routable_networks') ?? [],
     restart: get('providers.docker.restart') ?? false,
+    runOnce: get('providers.docker.run_once') ?? false,
   }
 }

@@ -34,6 +34,8 @@ export interface DockerConfig {
   readonly routableNetworks: readonly string[]
   /** Whether containers may be restarted. Default false. */
   readonly restart: boolean
+  /** Whether containers may be started and stopped, so that one copy runs in the cluster. Default false. */
+  readonly runOnce: boolean
 }
 
 /** The settings of one agent after flags, environment, file and defaults were merged and checked. Frozen. */

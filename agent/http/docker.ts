@@ -28,6 +28,10 @@ export const DockerSchema = Type.Object({
       instance: TextOrNull,
       status: TextOrNull,
       reason: Type.String({ description: 'Why it is in the catalogue or not' }),
+      runOnce: Type.Union(
+        [Type.Object({ service: Type.String(), holder: TextOrNull, note: TextOrNull }), Type.Null()],
+        { description: 'Of a copy of a service of which one runs in the cluster: who holds its lease' },
+      ),
       problems: Type.Array(
         Type.Object({ code: Type.String(), about: Type.String(), message: Type.String() }),
       ),

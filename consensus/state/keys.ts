@@ -3,6 +3,9 @@ import type { ByteKey } from './types.ts'
 /** Keys of leases in the KV store. */
 export const LEASE_PREFIX = 'constellation/lease/'
 
+/** Keys by which nodes say that they could use a lease, each held with a session of its node. */
+export const CLAIM_PREFIX = 'constellation/claim/'
+
 /**
  * Cordons are keys of the store, one below this prefix for each cordoned node, named by its id. So a cordon is a decision
  * like any other: in the log, in every snapshot, watched like a key (`{kind: 'prefix'}`), and it outlives restarts of
@@ -15,7 +18,8 @@ export const AUTOPILOT_KEY = 'constellation/autopilot'
 
 /** True for keys that are about this cluster and its nodes: a backup of the keys does not hold them, a restore leaves them. */
 export function isOfCluster(key: ByteKey): boolean {
-  return key.startsWith(LEASE_PREFIX) || key.startsWith(CORDON_PREFIX) || key === AUTOPILOT_KEY
+  const prefixes = [LEASE_PREFIX, CLAIM_PREFIX, CORDON_PREFIX]
+  return prefixes.some((prefix) => key.startsWith(prefix)) || key === AUTOPILOT_KEY
 }
 
 const CHUNK = 8192

@@ -57,6 +57,7 @@ function containerOf(service: ComposeService, project: ComposeProject, index: nu
       ipv6: '',
     })),
     restartPolicy: service.restart.split(':')[0] || 'no',
+    stopTimeoutSeconds: null,
     restartCount: 0,
   }
 }

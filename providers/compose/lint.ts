@@ -18,6 +18,7 @@ export interface LintOptions {
   readonly exposeByDefault: boolean
   readonly routableNetworks: ReadonlySet<string>
   readonly mayRestart: boolean
+  readonly mayRunOnce: boolean
   /** Null where no document for Traefik is served. */
   readonly traefik: RenderOptions | null
   /** The candidate that a misspelt label was probably meant to be. */
@@ -65,6 +66,7 @@ const DOCKER_SEVERITY: Readonly<Record<DockerProblem['code'], Severity>> = {
   refused: 'error',
   unreachable: 'error',
   unused: 'warning',
+  policy: 'warning',
 }
 
 /** Problems of the document that may be answered by what another stack or file of Traefik defines. */
@@ -94,6 +96,7 @@ export function lintProject(project: ComposeProject, options: LintOptions): Lint
       lookUp: (id) => planned.get(id)?.container,
       exposeByDefault: options.exposeByDefault,
       mayRestart: options.mayRestart,
+      mayRunOnce: options.mayRunOnce,
       ...(options.suggest === undefined ? {} : { suggest: options.suggest }),
     })
     translations.set(service.name, translation)

@@ -60,6 +60,8 @@ export interface Container {
   readonly networks: readonly { readonly name: string; readonly ipv4: string; readonly ipv6: string }[]
   /** `no`, `always`, `unless-stopped` or `on-failure`. */
   readonly restartPolicy: string
+  /** How long it is given to end before it is killed; null = the engine's default, ten seconds. Negative = for ever. */
+  readonly stopTimeoutSeconds: number | null
   /** Starts by that policy since the container was made. */
   readonly restartCount: number
 }
@@ -131,6 +133,7 @@ export function readContainer(inspection: unknown): Container {
         .sort((a, b) => (a.name < b.name ? -1 : 1)),
     ),
     restartPolicy: text(object(hostConfig.RestartPolicy).Name) || 'no',
+    stopTimeoutSeconds: Number.isInteger(config.StopTimeout) ? integer(config.StopTimeout) : null,
     restartCount: integer(root.RestartCount),
   })
 }

@@ -23,6 +23,7 @@ const OLDEST: readonly [number, number] = [1, 24]
 const TIMEOUT_MS = 10_000
 /** A restart waits until the program has ended, which the engine gives it ten seconds for, or as many as its container says. */
 const RESTART_TIMEOUT_MS = 120_000
+const START_TIMEOUT_MS = 60_000
 
 /**
  * Talks to Docker and to Podman's socket of the same kind. The version of the API is negotiated: a fixed one would be refused by
@@ -111,6 +112,25 @@ export class DockerEngine implements Engine {
     await this.#call(
       signal,
       (abortSignal) => client.getContainer(id).restart({ abortSignal }),
+      RESTART_TIMEOUT_MS,
+    )
+  }
+
+  async start(id: string, signal: AbortSignal): Promise<void> {
+    const client = await this.#connected(signal)
+    await this.#call(
+      signal,
+      (abortSignal) => unlessDone(client.getContainer(id).start({ abortSignal })),
+      START_TIMEOUT_MS,
+    )
+  }
+
+  async stop(id: string, graceSeconds: number | null, signal: AbortSignal): Promise<void> {
+    const client = await this.#connected(signal)
+    const grace = graceSeconds === null ? {} : { t: graceSeconds }
+    await this.#call(
+      signal,
+      (abortSignal) => unlessDone(client.getContainer(id).stop({ ...grace, abortSignal })),
       RESTART_TIMEOUT_MS,
     )
   }
@@ -212,6 +232,13 @@ function versionOf(value: unknown): readonly [number, number] | null {
 
 function isBelow(a: readonly [number, number], b: readonly [number, number]): boolean {
   return a[0] < b[0] || (a[0] === b[0] && a[1] < b[1])
+}
+
+/** The engine answers 304 to what is so already. */
+async function unlessDone(call: Promise<unknown>): Promise<void> {
+  await call.catch((error: unknown) => {
+    if (statusOf(error) !== 304) throw error
+  })
 }
 
 function statusOf(error: unknown): number | undefined {

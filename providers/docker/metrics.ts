@@ -6,6 +6,7 @@ export class DockerMetrics {
   readonly #resyncs: Counter | null = null
   readonly #disconnects: Counter | null = null
   readonly #restarts: Counter<'result'> | null = null
+  readonly #runOnce: Counter<'action' | 'result'> | null = null
 
   constructor(
     registry: Registry | undefined,
@@ -39,6 +40,11 @@ export class DockerMetrics {
     this.#restarts = counter('restarts_total', 'Unhealthy containers that were to be restarted, by result.', [
       'result',
     ])
+    this.#runOnce = counter(
+      'run_once_total',
+      'Starts and stops of containers of which one runs in the cluster, by result.',
+      ['action', 'result'],
+    )
   }
 
   heard(action: string): void {
@@ -56,6 +62,10 @@ export class DockerMetrics {
 
   restarted(result: 'done' | 'failed' | 'held'): void {
     this.#restarts?.inc({ result })
+  }
+
+  ranOnce(action: 'start' | 'stop', result: 'done' | 'failed'): void {
+    this.#runOnce?.inc({ action, result })
   }
 }
 

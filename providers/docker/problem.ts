@@ -1,8 +1,8 @@
 /**
  * Why a container is not what its labels ask for. `unknown`: no such label. `value`: a label with a value it cannot have.
- * `unused`: a label without an effect here. `unreachable`: a port no other host can reach. `refused`: the catalogue did not take it.
+ * `unused`: a label without an effect here. `policy`: the engine acts against a label. `unreachable`: a port no other host can reach. `refused`: the catalogue did not take it.
  */
-export type DockerProblemCode = 'unknown' | 'value' | 'unused' | 'unreachable' | 'refused'
+export type DockerProblemCode = 'unknown' | 'value' | 'unused' | 'policy' | 'unreachable' | 'refused'
 
 /** Something about one container that its owner should know. */
 export interface DockerProblem {

@@ -37,11 +37,28 @@ export interface ContainerReport {
   readonly status: string | null
   /** Why it is in the catalogue or not. */
   readonly reason: string
+  /** Set on a copy of a service of which one runs in the cluster. */
+  readonly runOnce: {
+    readonly service: string
+    readonly holder: string | null
+    readonly note: string | null
+  } | null
   readonly problems: readonly DockerProblem[]
 }
 
+/** How it stands with a service of which one copy runs in the cluster: who holds its lease, and what this host makes of that. */
+export type RunOnceStatus = (service: string) => {
+  readonly holder: string | null
+  readonly note: string | null
+}
+
 /** What the source knows at this moment. @param nowMs on the clock of its timers */
-export function dockerReport(source: DockerSource, address: EngineAddress, nowMs: number): DockerReport {
+export function dockerReport(
+  source: DockerSource,
+  address: EngineAddress,
+  nowMs: number,
+  runOnceStatus: RunOnceStatus,
+): DockerReport {
   const { connected, info, error, sinceMs } = source.standing
   return {
     engine: {
@@ -54,7 +71,7 @@ export function dockerReport(source: DockerSource, address: EngineAddress, nowMs
       forMs: Math.max(0, Math.round(nowMs - sinceMs)),
     },
     containers: source.fates().map(({ translation, instance, problems, stopping }) => {
-      const { container, service, reason, status } = translation
+      const { container, service, reason, status, runOnce } = translation
       return {
         id: container.id,
         name: container.name,
@@ -64,6 +81,7 @@ export function dockerReport(source: DockerSource, address: EngineAddress, nowMs
         instance,
         status: instance === null ? null : stopping ? 'critical' : status,
         reason: service !== null && instance === null ? 'the catalogue does not take it' : reason,
+        runOnce: runOnce === null ? null : { service: runOnce, ...runOnceStatus(runOnce) },
         problems,
       }
     }),

@@ -30,6 +30,8 @@ export interface DockerSourceOptions extends LabelOptions {
   readonly exposeByDefault: boolean
   /** Whether this agent may restart containers that ask for it. */
   readonly mayRestart: boolean
+  /** Whether this agent may start and stop containers of which one runs in the cluster. */
+  readonly mayRunOnce: boolean
   /** Networks whose addresses other hosts reach as they are. */
   readonly routableNetworks: readonly string[]
   /** Where published ports are reached; null = the address of this node's record. */

@@ -1,6 +1,6 @@
 import { LIMITS } from '../../discovery/catalog/limits.ts'
 import type { CheckStatus, Endpoint, ServiceInstance } from '../../discovery/catalog/types.ts'
-import type { Container } from './container.ts'
+import type { Container, ContainerState } from './container.ts'
 import { endpointsOf, type Reachability } from './endpoints.ts'
 import {
   type CheckWish,
@@ -18,6 +18,8 @@ export interface TranslateOptions extends Reachability, LabelOptions {
   readonly exposeByDefault: boolean
   /** Whether this agent may restart containers. */
   readonly mayRestart: boolean
+  /** Whether this agent may start and stop containers of which one runs in the cluster. */
+  readonly mayRunOnce: boolean
 }
 
 /** A check of an instance with the place it looks at. */
@@ -41,12 +43,17 @@ export interface Translation {
   readonly output: string
   readonly probe: ProbeTarget | null
   readonly restart: RestartWish | null
+  /** Name of the service of which one copy is to run in the cluster, if it is one of them, in whatever state. */
+  readonly runOnce: string | null
   readonly problems: readonly DockerProblem[]
 }
 
 /** Turns a container into an instance. Pure: the same container and settings give the same answer. */
 export function translate(container: Container, options: TranslateOptions): Translation {
   const wishes = readLabels(container.labels, options)
+  const name = wishes.service ?? serviceName(container)
+  const isEnabled = wishes.enabled ?? options.exposeByDefault
+  const runOnce = isEnabled && wishes.runOnce && options.mayRunOnce && name !== '' ? name : null
   const without = (reason: string, problems: readonly DockerProblem[] = []): Translation => ({
     container,
     service: null,
@@ -56,18 +63,19 @@ export function translate(container: Container, options: TranslateOptions): Tran
     output: '',
     probe: null,
     restart: null,
+    runOnce,
     problems,
   })
-  if (!(wishes.enabled ?? options.exposeByDefault))
-    return without(notEnabled(container, wishes), mistakes(wishes))
-  if (container.state === 'created') return without('it has not been started yet', wishes.problems)
-  if (container.state === 'removing') return without('it is being removed', wishes.problems)
-  if (hasFinished(container))
-    return without('it has done its work: it ended with exit code 0', wishes.problems)
-  const name = wishes.service ?? serviceName(container)
+  if (!isEnabled) return without(notEnabled(container, wishes), mistakes(wishes))
+  const asked = [...wishes.problems, ...ofRunOnce(container, wishes, options)]
+  if (runOnce !== null && RESTING.has(container.state))
+    return without('it runs once in the cluster, and not here', asked)
+  if (container.state === 'created') return without('it has not been started yet', asked)
+  if (container.state === 'removing') return without('it is being removed', asked)
+  if (hasFinished(container)) return without('it has done its work: it ended with exit code 0', asked)
   if (name === '') return without('its name has no letter and no digit: set constellation.service')
   const [main, endpoints] = endpointsOf(container, wishes, options)
-  const problems = [...wishes.problems, ...unreachable(endpoints, main)]
+  const problems = [...asked, ...unreachable(endpoints, main)]
   if (wishes.restart !== null && !options.mayRestart) {
     problems.push({
       code: 'unused',
@@ -80,13 +88,6 @@ export function translate(container: Container, options: TranslateOptions): Tran
       code: 'unused',
       about: 'constellation.restart',
       message: 'constellation.restart has no effect: the container has no HEALTHCHECK',
-    })
-  }
-  if (wishes.runOnce) {
-    problems.push({
-      code: 'unused',
-      about: 'constellation.run-once',
-      message: 'constellation.run-once is not acted on: the agent starts and stops no containers',
     })
   }
   const { status, output } = healthOf(container, main)
@@ -116,6 +117,7 @@ export function translate(container: Container, options: TranslateOptions): Tran
     output,
     probe: isRunning ? probeTarget(wishes.check, main, endpoints, problems) : null,
     restart: options.mayRestart ? wishes.restart : null,
+    runOnce,
     problems,
   }
 }
@@ -134,6 +136,26 @@ export function serviceName({ labels, name }: Pick<Container, 'labels' | 'name'>
     .filter((part) => part !== '')
     .join('-')
     .slice(0, LIMITS.nameChars)
+}
+
+/** A container that is to run once is no failure where it does not run. */
+const RESTING: ReadonlySet<ContainerState> = new Set(['created', 'exited', 'dead'])
+
+function ofRunOnce(
+  { restartPolicy }: Container,
+  { runOnce }: Wishes,
+  { mayRunOnce }: TranslateOptions,
+): DockerProblem[] {
+  const about = 'constellation.run-once'
+  if (!runOnce) return []
+  if (!mayRunOnce) {
+    return [
+      { code: 'unused', about, message: `${about} has no effect while providers.docker.run_once is off` },
+    ]
+  }
+  if (restartPolicy === 'no') return []
+  const message = `its restart policy is ${restartPolicy}: the engine may start it without asking the cluster, say no instead`
+  return [{ code: 'policy', about, message }]
 }
 
 function notEnabled(container: Container, wishes: Wishes): string {

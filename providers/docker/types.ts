@@ -33,6 +33,13 @@ export interface Engine {
   list(signal: AbortSignal): Promise<readonly string[]>
   /** Null if there is none with this id any more. */
   inspect(id: string, signal: AbortSignal): Promise<Container | null>
-  /** Stops and starts a container. The only call that changes something. */
+  /** Stops and starts a container. It and the two below are the only calls that change something. */
   restart(id: string, signal: AbortSignal): Promise<void>
+  /** Starts a container; does nothing if it runs. */
+  start(id: string, signal: AbortSignal): Promise<void>
+  /**
+   * Asks a container to end and waits until it has, does nothing if it does not run. The engine goes on with it when the signal is
+   * aborted. @param graceSeconds after which it is killed; null = what its container says, ten seconds unless set
+   */
+  stop(id: string, graceSeconds: number | null, signal: AbortSignal): Promise<void>
 }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { leaseRank, mayHoldLeases } from '../../agent/lease-standing.ts'
+import { canHoldInstead, leaseRank, mayHoldLeases } from '../../agent/lease-standing.ts'
 import { FakeMembership } from '../discovery/catalog/fixtures.ts'
 
 function standing(cordoned: string[] = [], draining: string[] = []) {
@@ -15,6 +15,16 @@ t.test('holders are preferred by priority, then by name, and cordoned ones come 
   t.equal(leaseRank(standing(['a', 'c'])), 0)
   t.equal(leaseRank(standing(['b'])), 2)
   t.equal(leaseRank(standing(['a', 'b', 'c'])), 2)
+})
+
+t.test('only those among whom a lease is count', async (t) => {
+  t.equal(leaseRank(standing(), new Set(['a', 'b'])), 1)
+  t.equal(leaseRank(standing(), new Set(['b', 'd'])), 0)
+  t.equal(mayHoldLeases(standing(['b']), new Set(['b', 'd'])), true, 'nobody else could')
+  t.equal(mayHoldLeases(standing(['b']), new Set(['b', 'c'])), false)
+  t.equal(mayHoldLeases(standing([], ['b']), new Set(['b'])), false)
+  t.equal(canHoldInstead(standing(['c']), new Set(['c', 'd'])), false)
+  t.equal(canHoldInstead(standing(), new Set(['c'])), true)
 })
 
 t.test('a cordoned node holds leases only if nobody else can, a drained one never', async (t) => {

@@ -131,6 +131,7 @@ async function lint(io: CliIo, files: readonly string[], options: ComposeOptions
       exposeByDefault: options.exposeByDefault ?? docker?.exposeByDefault ?? false,
       routableNetworks: new Set(docker?.routableNetworks),
       mayRestart: docker?.restart ?? true,
+      mayRunOnce: docker?.runOnce ?? true,
       suggest,
       traefik:
         traefik === null ? (config === null ? { entryPoints: [] } : null) : traefikOptions(traefik).render,

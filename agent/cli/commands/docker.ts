@@ -31,7 +31,9 @@ export function dockerCommand(io: CliIo): Command {
 function containerRows(container: Readonly<Record<string, unknown>>): string[][] {
   const { name, state, health, instance, status, reason } = container
   const problems = records(container.problems).map(({ message }) => cell(message))
-  const notes = instance === null ? [cell(reason), ...problems] : problems
+  const { note } = record(container.runOnce)
+  const why = typeof note === 'string' ? note : instance === null ? reason : null
+  const notes = why === null ? problems : [cell(why), ...problems]
   const standing = typeof health === 'string' ? `${cell(state)} (${health})` : cell(state)
   const [first = '', ...rest] = notes
   return [

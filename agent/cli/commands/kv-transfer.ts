@@ -23,8 +23,8 @@ export function exportCommand(io: CliIo): Command {
     .argument('[prefix]', 'beginning of the keys', '')
     .addHelpText(
       'after',
-      '\nKeys below constellation/lease/ and constellation/cordon/, and constellation/autopilot, belong to the cluster and are\n' +
-        'left out, and so are keys with a TTL. Keys that are not UTF-8 cannot be written as JSON: they are named and left\n' +
+      '\nKeys below constellation/lease/, constellation/claim/ and constellation/cordon/, and constellation/autopilot, belong to\n' +
+        'the cluster and are left out, and so are keys with a TTL. Keys that are not UTF-8 cannot be written as JSON: they are named and left\n' +
         'out, and the exit code is 1 (`snapshot save` keeps them).',
     )
     .action(async (prefix: string, options: ClientOptions) => {

@@ -4,7 +4,11 @@ import { numberText, parseExact } from '../exact-json.ts'
 import { printable } from '../table.ts'
 
 /** What the agents keep about this cluster and its nodes. It is of no use elsewhere, and writing it would confuse them. */
-export const CLUSTER_PREFIXES: readonly string[] = ['constellation/lease/', 'constellation/cordon/']
+export const CLUSTER_PREFIXES: readonly string[] = [
+  'constellation/lease/',
+  'constellation/claim/',
+  'constellation/cordon/',
+]
 
 /** Single keys of that kind. */
 export const CLUSTER_KEYS: readonly string[] = ['constellation/autopilot']

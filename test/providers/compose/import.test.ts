@@ -14,6 +14,7 @@ const run = async (yaml: string) => {
     exposeByDefault: true,
     routableNetworks: new Set(),
     mayRestart: false,
+    mayRunOnce: false,
     traefik: null,
   })
   return importProject(report)

@@ -8,6 +8,7 @@ const defaults: LintOptions = {
   exposeByDefault: false,
   routableNetworks: new Set(),
   mayRestart: true,
+  mayRunOnce: true,
   traefik: { entryPoints: [] },
 }
 const lint = async (yaml: string, options: Partial<LintOptions> = {}) => {

@@ -32,6 +32,18 @@ for (const [dialect, { api, version, product }] of Object.entries(DIALECTS)) {
     t.match(await engine.inspect('c1', never), { id: 'c1', name: 'web', health: { status: 'healthy' } })
     t.equal(await engine.inspect('gone', never), null)
     await engine.restart('c1', never)
+    await engine.start('c1', never)
+    await engine.stop('c1', 7, never)
+    await engine.stop('c1', null, never)
+    t.same(server.requests.slice(-3), [
+      `POST /v${api}/containers/c1/start`,
+      `POST /v${api}/containers/c1/stop?t=7`,
+      `POST /v${api}/containers/c1/stop`,
+    ])
+    server.refused.set('/containers/c1/stop', 304)
+    await engine.stop('c1', null, never)
+    server.refused.set('/containers/c1/start', 500)
+    await t.rejects(engine.start('c1', never), { code: 'DKR_REFUSED' })
     t.ok(
       server.requests.slice(1).every((request) => request.includes(` /v${api}/`)),
       'with the version',

@@ -110,7 +110,7 @@ export class EngineServer {
       const ids = query.get('all') === 'true' ? [...this.containers.keys()] : []
       return [200, ids.map((Id) => ({ Id }))]
     }
-    const [, id = '', what] = /^\/containers\/([^/]+)\/(json|restart|exec)$/.exec(path) ?? []
+    const [, id = '', what] = /^\/containers\/([^/]+)\/(json|restart|start|stop|exec)$/.exec(path) ?? []
     const container = this.containers.get(id)
     if (container === undefined) return failure(404, `No such container: ${id}`)
     if (what === 'json') return [200, container]

@@ -77,6 +77,7 @@ export function container(parts: InspectionParts = {}): Container {
 export const OPTIONS: TranslateOptions = {
   exposeByDefault: false,
   mayRestart: false,
+  mayRunOnce: false,
   nodeAddress: '10.0.0.1',
   routableNetworks: new Set(),
   lookUp: () => undefined,
@@ -126,6 +127,14 @@ export class FakeEngine implements Engine {
   async restart(id: string): Promise<void> {
     this.#called(`restart ${id}`)
     this.restarted.push(id)
+  }
+
+  async start(id: string): Promise<void> {
+    this.#called(`start ${id}`)
+  }
+
+  async stop(id: string, graceSeconds: number | null): Promise<void> {
+    this.#called(`stop ${id} ${graceSeconds}`)
   }
 
   put(parts: InspectionParts, action: string | null = 'start'): void {

@@ -44,7 +44,14 @@ async function source(t: Test, engine = new FakeEngine(), local = new FakeLocal(
   const { log, lines } = memoryLog()
   const health = new FakeHealth(local)
   const made = new DockerSource(
-    { node: 'n1', exposeByDefault: false, mayRestart: false, routableNetworks: [], address: null },
+    {
+      node: 'n1',
+      exposeByDefault: false,
+      mayRestart: false,
+      mayRunOnce: false,
+      routableNetworks: [],
+      address: null,
+    },
     { engine, local, health, timers, random: () => 0.5, log },
   )
   t.teardown(() => made.stop())
@@ -77,7 +84,10 @@ t.test('containers are instances before start resolves', async (t) => {
   t.same(ids(), ['web@n1'])
   t.match(local.services.get('web@n1'), { address: '127.0.0.1', port: 8080, source: { id: 'a' } })
   t.equal(check('docker:web@n1'), 'passing: running; it has no HEALTHCHECK')
-  const report = dockerReport(made, { kind: 'unix', path: '/x.sock' }, timers.now())
+  const report = dockerReport(made, { kind: 'unix', path: '/x.sock' }, timers.now(), () => ({
+    holder: null,
+    note: null,
+  }))
   t.match(report, {
     engine: { address: '/x.sock', connected: true, product: 'docker', apiVersion: '1.44', error: null },
     containers: [

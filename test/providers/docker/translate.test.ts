@@ -242,6 +242,25 @@ t.test('restarts are asked for by a label and allowed by a setting', async (t) =
   t.match(without.problems, [{ message: /no HEALTHCHECK/ }])
 })
 
+t.test('one of several is asked for by a label and allowed by a setting', async (t) => {
+  const parts = { labels: labels({ 'constellation.run-once': 'true', 'constellation.service': 'job' }) }
+  t.match(made(parts), { runOnce: null, problems: [{ message: /providers\.docker\.run_once is off/ }] })
+  const allowed = { mayRunOnce: true }
+  t.match(made(parts, allowed), { runOnce: 'job', service: { name: 'job' }, problems: [] })
+  for (const status of ['created', 'exited', 'dead']) {
+    const resting = made({ ...parts, status, exitCode: 137 }, allowed)
+    t.match(
+      resting,
+      { runOnce: 'job', service: null, reason: /not here/ },
+      'where it does not run it is no failure',
+    )
+  }
+  t.match(made({ ...parts, policy: 'always' }, allowed).problems, [
+    { code: 'policy', message: /say no instead/ },
+  ])
+  t.equal(made({ labels: { ...parts.labels, 'constellation.enable': 'false' } }, allowed).runOnce, null)
+})
+
 t.test('the name is the one Traefik would use', async (t) => {
   const compose = { 'com.docker.compose.project': 'my_shop', 'com.docker.compose.service': 'web' }
   t.equal(serviceName({ name: 'my_shop-web-1', labels: compose }), 'web-my-shop')
