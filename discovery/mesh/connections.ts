@@ -119,7 +119,10 @@ export class Connections {
   /** Both ends have agreed to use this connection and none of the others. */
   settle(kept: Connection, others: readonly Connection[]): void {
     this.#surplus.delete(kept.id)
-    for (const { id } of others) if (id !== kept.id) this.#surplus.add(id)
+    for (const { id } of this.#open.get(kept.remotePeer.toString()) ?? []) {
+      // One that was lost meanwhile is nobody's business any more, one that came meanwhile was not spoken of.
+      if (id !== kept.id && others.some((other) => other.id === id)) this.#surplus.add(id)
+    }
     this.#measure()
   }
 

@@ -15,18 +15,34 @@ export interface SettlingCollaborators {
   readonly log: Logger
 }
 
+/** A question that is not answered yet. */
+interface Question {
+  /** This end has agreed meanwhile to what the other end asked. */
+  overruled: boolean
+}
+
+/** How it is with a surplus connection. */
+interface Leaving {
+  /** This end has asked, so it closes. The other one waits, and asks in its turn if nothing happens. */
+  readonly mine: boolean
+  wasEmpty: boolean
+  askedAt: number
+}
+
 const PROTOCOL = '/constellation/settle/1'
 const KEEP_THIS = 1
 const YES = 1
 const NO = 0
 /** Peers asked at the same time. */
 const ASKED_AT_ONCE_MAX = 16
-const ANSWER_TIMEOUT_MS = 5_000
+const ANSWER_TIMEOUT_MS = 3_000
 const STREAMS_PER_CONNECTION_MAX = 8
 /** The end with the smaller id asks at once, the other one only if that has not settled it, or it has nothing to settle there. */
 const FIRST_MS = 100
 const SECOND_MS = 500
 const SWEEP_MS = 100
+/** Pause after no connection has brought an answer. */
+const NOBODY_ANSWERS_MS = 30_000
 /** A connection this old that the other end does not have is dead; a younger one may be about to appear there. */
 const APPEARED_MS = 1_000
 /** A connection that is still in use after this long is asked about again: perhaps the other end has none any more. */
@@ -46,11 +62,9 @@ export class Settling {
   readonly #with: SettlingCollaborators
   /** Peers with several connections: when to ask, on the monotonic clock of the process. */
   readonly #due = new Map<PeerId, number>()
-  readonly #asking = new Set<PeerId>()
-  /** How often this end has agreed to what a peer has asked while it asked itself. */
-  readonly #agreed = new Map<PeerId, number>()
-  /** Connections that this end has to close, and whether they were empty when last looked at. */
-  readonly #closing = new Map<Connection, { empty: boolean; askedMs: number }>()
+  readonly #asking = new Map<PeerId, Question>()
+  /** Surplus connections on their way out. */
+  readonly #leaving = new Map<Connection, Leaving>()
   /** Connections on which a question was not answered. */
   readonly #silent = new WeakSet<Connection>()
   #timer: NodeJS.Timeout | undefined
@@ -102,15 +116,15 @@ export class Settling {
     for (const peer of connections.connected()) {
       const several = connections.unsettled(peer).length > 1
       const surplus = connections.surplus(peer)
-      if (!several) this.#due.delete(peer)
       if (!several && surplus.length === 0) continue
       isAny = true
       if (several) this.#askWhenDue(peer, now)
       const kept = connections.current(peer)
       if (kept !== undefined && surplus.length > 0) this.#empty(peer, kept, surplus, now)
     }
-    for (const connection of this.#closing.keys())
-      if (connection.status !== 'open') this.#closing.delete(connection)
+    for (const connection of this.#leaving.keys())
+      if (connection.status !== 'open') this.#leaving.delete(connection)
+    for (const peer of this.#due.keys()) if (connections.unsettled(peer).length < 2) this.#due.delete(peer)
     if (!isAny || this.#timer !== undefined || this.#stopped) return
     this.#timer = setTimeout(() => {
       this.#timer = undefined
@@ -122,9 +136,10 @@ export class Settling {
     const due = this.#due.get(peer) ?? now + (this.#self < peer ? 0 : SECOND_MS)
     this.#due.set(peer, due)
     if (due > now || this.#asking.has(peer) || this.#asking.size >= ASKED_AT_ONCE_MAX) return
-    this.#due.set(peer, now + SECOND_MS)
     const kept = this.#choice(peer)
-    if (kept !== undefined) this.#ask(peer, kept)
+    if (kept === undefined) return
+    this.#due.set(peer, now + (this.#silent.has(kept) ? NOBODY_ANSWERS_MS : SECOND_MS))
+    this.#ask(peer, kept)
   }
 
   /** What this end would keep: the newest, unless it has not answered. */
@@ -138,13 +153,12 @@ export class Settling {
     const others = [...connections.unsettled(peer), ...connections.surplus(peer)].filter(
       ({ id }) => id !== kept.id,
     )
-    const agreed = this.#agreed.get(peer) ?? 0
-    this.#asking.add(peer)
+    const question: Question = { overruled: false }
+    this.#asking.set(peer, question)
     askToKeep(kept)
       .then((answer) => {
         // What this end has agreed to meanwhile counts: the other end has the say.
-        if (answer === undefined || (this.#agreed.get(peer) ?? 0) !== agreed) return
-        this.#settled(peer, kept, others, answer.others)
+        if (answer !== undefined && !question.overruled) this.#settled(peer, kept, others, answer.others)
       })
       .catch((error: unknown) => {
         this.#silent.add(kept)
@@ -156,13 +170,14 @@ export class Settling {
   #settled(peer: PeerId, kept: Connection, others: readonly Connection[], theirOthers: number): void {
     const { connections, log, metrics } = this.#with
     connections.settle(kept, others)
+    this.#leaving.delete(kept)
     for (const connection of others) {
       if (theirOthers === 0 && connections.ageMs(connection) >= APPEARED_MS) {
         metrics.settled.inc()
         log.debug({ peer }, 'a connection that the other end does not have is dead')
         connection.abort(new Error('the other end does not have this connection'))
-      } else if (!this.#closing.has(connection)) {
-        this.#closing.set(connection, { empty: false, askedMs: performance.now() })
+      } else {
+        this.#leaving.set(connection, { mine: true, wasEmpty: false, askedAt: performance.now() })
       }
     }
     this.#arm()
@@ -174,21 +189,21 @@ export class Settling {
     const { connections, log, metrics, move } = this.#with
     move(peer, kept, surplus)
     for (const connection of surplus) {
-      const state = this.#closing.get(connection)
+      const state = this.#leaving.get(connection)
       if (state === undefined) continue
-      const wasEmpty = state.empty
-      state.empty = connection.streams.length === 0
-      if (state.empty && wasEmpty) {
-        this.#closing.delete(connection)
+      const isEmpty = connection.streams.length === 0
+      if (state.mine && isEmpty && state.wasEmpty) {
+        this.#leaving.delete(connection)
         metrics.settled.inc()
         connections
           .close([connection])
           .catch((error: unknown) => log.debug({ peer, err: error }, 'a connection could not be closed'))
-      } else if (now - state.askedMs >= ASK_AGAIN_MS && !this.#asking.has(peer)) {
+      } else if (now - state.askedAt >= ASK_AGAIN_MS && !this.#asking.has(peer)) {
         // It takes long: perhaps nobody is there any more.
-        state.askedMs = now
+        state.askedAt = now
         this.#ask(peer, kept)
       }
+      state.wasEmpty = isEmpty
     }
   }
 
@@ -212,11 +227,13 @@ export class Settling {
       return undefined
     }
     const others = all.filter(({ id }) => id !== connection.id)
-    if (this.#asking.has(peer)) this.#agreed.set(peer, (this.#agreed.get(peer) ?? 0) + 1)
+    const question = this.#asking.get(peer)
+    if (question !== undefined) question.overruled = true
     connections.settle(connection, others)
-    // The other end closes them.
-    for (const other of others) this.#closing.delete(other)
-    this.#closing.delete(connection)
+    for (const other of others) {
+      this.#leaving.set(other, { mine: false, wasEmpty: false, askedAt: performance.now() })
+    }
+    this.#leaving.delete(connection)
     if (others.length > 0) {
       move(peer, connection, connections.surplus(peer))
       this.#arm()

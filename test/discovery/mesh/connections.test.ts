@@ -42,7 +42,7 @@ function book() {
     connections.opened(connection)
     return connection
   }
-  return { clock, connections, events, open, raw: () => new EventTarget() as never }
+  return { clock, connections, events, metrics: shared.metrics, open, raw: () => new EventTarget() as never }
 }
 
 t.test(
@@ -63,6 +63,38 @@ t.test(
     t.strictSame(events[3], { type: 'disconnected', peer: 'a' })
   },
 )
+
+t.test('of several the agreed one is used; another one as soon as it is the only one', async (t) => {
+  const { connections, events, open } = book()
+  const [first, second] = [open('a'), open('a')]
+  t.equal(connections.current('a'), first, 'nothing is agreed')
+  t.same(connections.unsettled('a'), [second, first])
+  connections.settle(second, [first])
+  t.equal(connections.current('a'), second)
+  t.ok(connections.isSurplus(first))
+  t.same([connections.unsettled('a'), connections.surplus('a')], [[second], [first]])
+  const third = open('a')
+  t.equal(connections.current('a'), second)
+  t.same(connections.unsettled('a'), [third, second])
+
+  connections.closed(third)
+  connections.closed(second)
+  t.equal(connections.current('a'), first)
+  t.notOk(connections.isSurplus(first))
+  t.equal(events.length, 1)
+  connections.closed(first)
+  t.strictSame(events[1], { type: 'disconnected', peer: 'a' })
+})
+
+t.test('what was lost before it was agreed on is forgotten', async (t) => {
+  const { connections, events, metrics, open } = book()
+  const [first, second] = [open('a'), open('a')]
+  connections.closed(first)
+  connections.settle(second, [first])
+  t.equal((await metrics.surplus.get()).values[0]?.value, 0)
+  t.same(connections.unsettled('a'), [second])
+  t.equal(events.length, 1)
+})
 
 t.test(
   'a place that was promised is taken until the connection came, or what carried it closed',

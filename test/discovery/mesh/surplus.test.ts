@@ -222,6 +222,35 @@ for (const restarted of ['smaller', 'larger'] as const) {
   })
 }
 
+t.test('a new connection that brings no answer is given up, and the old one is kept', async (t) => {
+  const nodes = await pair(t)
+  const [a, b] = nodes
+  const { address, swallow } = await tunnel(t, Number(b.mesh.advertise.split(':')[1]))
+  await a.mesh.dial(b.mesh.advertise)
+  await Promise.all([echo(a, b), echo(b, a)])
+  await a.mesh.dial(address)
+  swallow()
+  await until(async () => (await connections(b)) === 2)
+  const failed: unknown[] = []
+  const ask = () =>
+    Promise.all([echo(a, b), echo(b, a)]).catch((error) => {
+      failed.push(error)
+    })
+  await until(
+    async () => {
+      await ask()
+      return (await connections(a)) === 1 && (await connections(b)) === 1
+    },
+    () => failed,
+    20_000,
+  )
+  t.same(failed, [], 'and it works all the time')
+  t.same(
+    nodes.flatMap(({ events }) => events.map(({ type }) => type)),
+    ['connected', 'connected'],
+  )
+})
+
 /** Starts the node anew with the identity it had. */
 async function restart(t: TestScope, node: Node): Promise<Node> {
   const again = await makeNode(t, '', { dataDir: directories.get(node.mesh.id) ?? '' })
