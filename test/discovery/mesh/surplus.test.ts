@@ -73,7 +73,20 @@ t.test('of two connections dialled at the same moment both ends keep the same on
 
 /** Sends numbered messages to the other node, and asks and publishes, until it is told to stop. */
 async function traffic(t: TestScope, from: Node, to: Node) {
-  const seen = { messages: [] as number[], news: [] as number[] }
+  const seen = { messages: [] as number[], news: [] as number[], bulk: [] as number[] }
+  // There is always one that is half sent.
+  let bulk = 0
+  let isOver = false
+  const sendBulk = () => {
+    if (isOver) return
+    bulk += 1
+    if (!from.mesh.send(to.mesh.id, 'bulk', bytes(`${bulk}`.padEnd(300_000))))
+      failed.push(`bulk ${bulk} was dropped`)
+  }
+  to.mesh.onMessage('bulk', (_from, payload) => {
+    seen.bulk.push(Number(text(payload)))
+    setTimeout(sendBulk, 2)
+  })
   const failed: string[] = []
   let count = 0
   to.mesh.onMessage('numbers', (_from, payload) => seen.messages.push(Number(text(payload))))
@@ -92,23 +105,25 @@ async function traffic(t: TestScope, from: Node, to: Node) {
     count += 1
     if (!from.mesh.send(to.mesh.id, 'numbers', bytes(`${count}`))) failed.push(`message ${count} was dropped`)
     // Some are larger than the window of a stream: they are half sent when their connection becomes surplus.
-    const word = `${count}`.padEnd(count % 10 === 0 ? 600_000 : 10)
+    const word = `${count}`.padEnd(count % 20 === 0 ? 400_000 : 10)
     const asked = ask(word)
       .catch((error: unknown) => failed.push(`request ${count}: ${error}`))
       .finally(() => running.delete(asked))
     running.add(asked)
     void from.mesh.publish(`of ${from.mesh.id}`, bytes(`${count}`))
-  }, 2)
+  }, 5)
+  sendBulk()
   t.teardown(() => clearInterval(timer))
   const stop = async () => {
     clearInterval(timer)
+    isOver = true
     await Promise.all(running)
     const news = () => seen.news.filter((each) => each > 0)
     await until(
-      () => seen.messages.length >= count && news().length >= count,
-      () => ({ count, messages: seen.messages.length, news: news() }),
+      () => seen.messages.length >= count && news().length >= count && seen.bulk.length >= bulk,
+      () => ({ count, messages: seen.messages.length, news: news().length, sent: bulk, bulk: seen.bulk }),
     )
-    return { count, failed, messages: seen.messages, news: news() }
+    return { count, failed, messages: seen.messages, news: news(), bulk: seen.bulk }
   }
   return { stop }
 }
@@ -151,11 +166,15 @@ t.test('while connections come and are given up, nothing is lost, doubled or ove
   t.equal(text(await asked), 'late')
   await untilConnections(nodes, 1)
   for (const each of both) {
-    const { count, failed, messages, news } = await each.stop()
+    const { count, failed, messages, news, bulk } = await each.stop()
     const all = Array.from({ length: count }, (_, i) => i + 1)
-    t.ok(count > 50)
+    t.ok(count > 50 && bulk.length > 5)
     t.same(failed, [])
     t.same(messages, all)
+    t.same(
+      bulk,
+      bulk.map((_, i) => i + 1),
+    )
     t.same(
       news.toSorted((x, y) => x - y),
       all,
