@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { loadavg, tmpdir } from 'node:os'
+import { constants, loadavg, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
@@ -97,6 +97,7 @@ function start(): Act {
 }
 
 const running = new Set<AgentProcess>()
+const folders = new Set<string>()
 const stopping = new AbortController()
 
 async function measure(
@@ -106,7 +107,9 @@ async function measure(
   repetitions: number,
   program: string,
 ): Promise<Measured> {
+  stopping.signal.throwIfAborted()
   const folder = mkdtempSync(join(tmpdir(), 'constellation-propagation-'))
+  folders.add(folder)
   const keyFile = join(folder, KEY_FILE)
   writeFileSync(keyFile, `${generateClusterKey()}\n`, { mode: 0o600 })
   const agents = Array.from({ length: nodes }, (_, i) =>
@@ -136,10 +139,15 @@ async function measure(
     }
     return { nodes, loadBefore, loadAfter: loadavg()[0] ?? Number.NaN, samples }
   } finally {
-    await Promise.all(agents.map((agent) => agent.kill()))
-    for (const agent of agents) running.delete(agent)
-    rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
+    await endAgents()
   }
+}
+
+async function endAgents(): Promise<void> {
+  await Promise.all([...running].map((agent) => agent.kill()))
+  running.clear()
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
+  folders.clear()
 }
 
 interface Place {
@@ -222,6 +230,53 @@ async function sample(
   }
 }
 
+interface Options {
+  readonly nodes: string
+  readonly repeat: string
+  readonly executable?: string
+  readonly json: boolean
+}
+
+async function compare(engine: RealEngine, options: Options): Promise<number> {
+  const program = options.executable === undefined ? await executable() : resolve(options.executable)
+  await engine.start()
+  await engine.load()
+  const events = new EngineEvents()
+  await events.follow(engine)
+  const labels = { 'traefik.enable': 'true' }
+  await engine.run(WEB.container, { publish: { '80/tcp': `:${WEB.port}` }, labels })
+  await engine.run(CHECKED.container, {
+    publish: { '80/tcp': `:${CHECKED.port}` },
+    healthyWhile: MARKER,
+    labels,
+  })
+  await engine.exec(CHECKED.container, '/bin/touch', MARKER)
+  const results: Measured[] = []
+  for (const nodes of options.nodes.split(',').map(Number)) {
+    process.stderr.write(`${nodes} nodes\n`)
+    const measured = await measure(engine, events, nodes, Number(options.repeat), program)
+    results.push(measured)
+    // So that what is known is not lost should a later size fail.
+    process.stderr.write(`${tableText([measured])}\n`)
+  }
+  process.stdout.write(`${options.json ? JSON.stringify(results, null, 2) : tableText(results)}\n`)
+  return 0
+}
+
+/** The exit code for the first signal to end. What waits for something then is left waiting. */
+function interruption(): Promise<number> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.on(signal, () => {
+        if (stopping.signal.aborted) return
+        stopping.abort()
+        process.stderr.write(`ended by ${signal}\n`)
+        resolve(128 + constants.signals[signal])
+      })
+    }
+  })
+}
+
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
@@ -242,32 +297,11 @@ async function main(): Promise<number> {
     return 1
   }
   if (!isInOwnNamespace()) return enterOwnNamespace()
-  const program = values.executable === undefined ? await executable() : resolve(values.executable)
   const engine = new RealEngine('docker')
   try {
-    await engine.start()
-    await engine.load()
-    const events = new EngineEvents()
-    await events.follow(engine)
-    const labels = { 'traefik.enable': 'true' }
-    await engine.run(WEB.container, { publish: { '80/tcp': `:${WEB.port}` }, labels })
-    await engine.run(CHECKED.container, {
-      publish: { '80/tcp': `:${CHECKED.port}` },
-      healthyWhile: MARKER,
-      labels,
-    })
-    await engine.exec(CHECKED.container, '/bin/touch', MARKER)
-    const results: Measured[] = []
-    for (const nodes of values.nodes.split(',').map(Number)) {
-      process.stderr.write(`${nodes} nodes\n`)
-      const measured = await measure(engine, events, nodes, Number(values.repeat), program)
-      results.push(measured)
-      // So that what is known is not lost should a later size fail.
-      process.stderr.write(`${tableText([measured])}\n`)
-    }
-    process.stdout.write(`${values.json ? JSON.stringify(results, null, 2) : tableText(results)}\n`)
-    return 0
+    return await Promise.race([interruption(), compare(engine, values)])
   } finally {
+    await endAgents()
     await engine.close()
   }
 }
@@ -275,7 +309,6 @@ async function main(): Promise<number> {
 process.on('exit', () => {
   for (const agent of running) agent.signal('SIGKILL')
 })
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopping.abort())
 process.exitCode = await main()
 // The stream of events keeps the process.
 process.exit()
