@@ -196,6 +196,7 @@ export class Agent {
         leases: { list: () => allLeases(leases, docker.runOnce?.leases ?? null) },
         traefik,
         docker: docker.report,
+        files: () => this.#files?.report() ?? null,
         readiness,
         log: this.#logger('http'),
         metrics,

@@ -154,6 +154,8 @@ check_config() {
     report skip config 'no executable to check it with'
   elif answer=$(limited "$binary" validate "$config" 2>&1); then
     report ok config "$config is valid"
+  elif [[ $? -eq 1 && $answer == *"ok: $config"* ]]; then
+    report warn config "$config is valid, its service files are not: ${answer#*"ok: $config"}"
   else
     report FAIL config "${answer:-$config is not valid}"
   fi

@@ -34,6 +34,14 @@ export const ApiSchemas = {
     ),
     feed: Type.Optional(FeedSchema),
     traefik: Type.Optional(TraefikStatusSchema),
+    serviceFiles: Type.Optional(
+      Type.Object({
+        directory: Type.String(),
+        taken: Type.Integer(),
+        refused: Type.Integer(),
+        problems: Type.Array(Type.String({ description: 'What is wrong, in one line' })),
+      }),
+    ),
     failure: Type.Optional(
       Type.String({ description: 'Why storage failed; the node serves stale reads only' }),
     ),
@@ -90,6 +98,7 @@ export function addApiRoutes(routes: RouteTable, context: HttpContext): void {
 
   get('status', { permission: 'agent:read', summary: 'This node at a glance.' }, ApiSchemas.status, () => {
     const status = consensus.status()
+    const serviceFiles = context.files?.() ?? null
     return {
       node: config.node.name,
       cluster: config.cluster.name,
@@ -102,6 +111,7 @@ export function addApiRoutes(routes: RouteTable, context: HttpContext): void {
       catalog: context.catalog.digest(),
       ...feedJson(context, status),
       ...traefikStatus(context),
+      ...(serviceFiles === null ? {} : { serviceFiles }),
       ...(status.failure === null ? {} : { failure: status.failure }),
       ...(status.diskFull === null ? {} : { diskFull: status.diskFull }),
     }

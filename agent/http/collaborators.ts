@@ -8,6 +8,7 @@ import type { HealthRunner } from '../../discovery/health/types.ts'
 import type { Keys } from '../../discovery/keyring/types.ts'
 import type { Membership } from '../../discovery/membership/types.ts'
 import type { DockerReport } from '../../providers/docker/report.ts'
+import type { ServiceFilesReport } from '../../providers/files/service-files.ts'
 import type { PollLog } from '../../providers/traefik/polls.ts'
 import type { ClusterEventLog } from '../cluster-events/event-log.ts'
 import type { Config } from '../config/types.ts'
@@ -87,6 +88,8 @@ export interface HttpCollaborators {
   readonly traefik: TraefikView | null
   /** The containers of this host and what became of them; null or absent when the provider is not configured. */
   readonly docker?: (() => DockerReport) | null
+  /** What became of the service files; null while no folder is followed. */
+  readonly files?: () => ServiceFilesReport | null
   readonly readiness: Readiness
   readonly log: Logger
   readonly metrics: Registry

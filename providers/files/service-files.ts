@@ -1,7 +1,7 @@
 import { type FSWatcher, watch } from 'node:fs'
+import { basename } from 'node:path'
 import type { Logger } from 'pino'
 import { Gauge, type Registry as MetricRegistry } from 'prom-client'
-import type { InstanceSource } from '../../discovery/catalog/types.ts'
 import {
   dropRegistration,
   putRegistration,
@@ -9,8 +9,8 @@ import {
   type Registry,
 } from '../../discovery/health/registration.ts'
 import { systemTimers, type Timer, type Timers } from '../../discovery/health/timers.ts'
-import { readDefinitions } from './documents.ts'
-import { type FoundFile, type Listing, listFolder, readText } from './folder.ts'
+import { type ParseDefinition, readContent, tooManyFiles, unreadableFolder } from './content.ts'
+import { type FoundFile, type Listing, listFolder } from './folder.ts'
 import { type FileContent, planFiles } from './plan.ts'
 
 /** Settings of {@link ServiceFiles}. Milliseconds. */
@@ -28,14 +28,24 @@ export interface ServiceFilesOptions {
 /** What it works with. */
 export interface ServiceFilesCollaborators {
   readonly registry: Registry
-  /** The registration in a definition, from that source. Throws an error with a sentence for whoever wrote the file. */
-  readonly parse: (definition: Readonly<Record<string, unknown>>, source: InstanceSource) => Registration
+  readonly parse: ParseDefinition
   readonly log: Logger
   readonly metrics?: MetricRegistry
   readonly timers?: Timers
   /** The wall clock that times of files are compared with, in ms. */
   readonly wall?: () => number
 }
+
+/** What became of the files of a folder. */
+export interface ServiceFilesReport {
+  readonly directory: string
+  readonly taken: number
+  readonly refused: number
+  /** What is wrong with the folder and with each file that is not taken as it is, in one line; the first hundred. */
+  readonly problems: readonly string[]
+}
+
+const PROBLEMS_MAX = 100
 
 /** What is known of a file from the looks before. */
 interface Known {
@@ -90,9 +100,23 @@ export class ServiceFiles {
     await this.#scanning
   }
 
-  /** Files that are not taken, by name, and why. */
+  /** Files that are not taken, by path, and why; the folder itself if something is wrong with it. */
   get problems(): ReadonlyMap<string, string> {
     return this.#said
+  }
+
+  /** The files at a glance. */
+  report(): ServiceFilesReport {
+    const { directory } = this.#options
+    const lines = [...this.#said].map(([path, problem]) =>
+      path === directory ? problem : `${basename(path)}: ${problem}`,
+    )
+    const refused = this.#refused()
+    return { directory, taken: this.#known.size - refused, refused, problems: lines.slice(0, PROBLEMS_MAX) }
+  }
+
+  #refused(): number {
+    return this.#said.size - (this.#said.has(this.#options.directory) ? 1 : 0)
   }
 
   /** Looks at the folder now. One look at a time; resolves when this one has ended. */
@@ -114,16 +138,12 @@ export class ServiceFiles {
       this.#follow(listing.identity)
       await this.#read(listing.files)
     } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException
-      this.#say(
-        directory,
-        `the folder of service files cannot be read: ${code ?? message}; its services stay as they are`,
-      )
+      this.#say(directory, `${unreadableFolder(error)}; its services stay as they are`)
     }
     if (this.#stopped) return
     if (listing !== null) {
       const { tooMany } = listing
-      this.#say(directory, tooMany === 0 ? null : `${tooMany} service files are not read: there are too many`)
+      this.#say(directory, tooMany === 0 ? null : tooManyFiles(tooMany))
       this.#apply()
     }
     this.#scanIn(this.#unsettled.size > 0 ? debounceMs : rescanMs)
@@ -145,7 +165,7 @@ export class ServiceFiles {
           this.#known.set(path, { content: unread(file), signature: null, applied: false })
         continue
       }
-      this.#known.set(path, { content: await this.#contentOf(file), signature, applied: false })
+      this.#known.set(path, { content: await readContent(file, this.#with.parse), signature, applied: false })
     }
     this.#unsettled = unsettled
   }
@@ -154,18 +174,6 @@ export class ServiceFiles {
   #isSettled({ path, writtenMs }: FoundFile, signature: string): boolean {
     const ageMs = this.#wall() - writtenMs
     return ageMs > this.#options.debounceMs || this.#unsettled.get(path) === signature
-  }
-
-  async #contentOf(file: FoundFile): Promise<FileContent> {
-    const { path, name } = file
-    const source: InstanceSource = { kind: 'file', id: path, name }
-    try {
-      const definitions = readDefinitions(await readText(path))
-      const registrations = definitions.map((definition) => this.#with.parse(definition, source))
-      return { path, name, registrations, problem: null }
-    } catch (error) {
-      return { path, name, registrations: null, problem: (error as Error).message }
-    }
   }
 
   #apply(): void {
@@ -269,18 +277,16 @@ export class ServiceFiles {
   }
 
   #measure(registry: MetricRegistry): void {
-    const files = this.#known
-    const said = this.#said
-    const { directory } = this.#options
+    const report = () => this.report()
     new Gauge({
       name: 'constellation_service_files',
       help: 'Files of services, by whether they are taken as they are',
       labelNames: ['state'],
       registers: [registry],
       collect() {
-        const refused = [...said.keys()].filter((path) => path !== directory).length
+        const { taken, refused } = report()
         this.set({ state: 'refused' }, refused)
-        this.set({ state: 'taken' }, files.size - refused)
+        this.set({ state: 'taken' }, taken)
       },
     })
   }

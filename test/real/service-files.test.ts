@@ -40,6 +40,10 @@ t.test('service files and maintenance, over a restart', { timeout: 60_000 }, asy
     agent.log().some(({ msg }) => /clash\.yaml is not taken: the id "api" belongs/.test(msg)),
   )
 
+  const { serviceFiles } = await agent.json<{ serviceFiles: object }>('/api/v1/status')
+  const problem = 'clash.yaml: the id "api" belongs to the service "api" that was registered through the API'
+  t.same(serviceFiles, { directory, taken: 3, refused: 1, problems: [problem] })
+
   const traefik = async () => (await agent.ask('/api/v1/traefik')).text
   const document = await traefik()
   t.match(document, /Host\(`web\.example`\)/)

@@ -9,7 +9,8 @@ const SCRIPT = join(import.meta.dirname, '../../scripts/verify.sh')
 const STUB = `#!/bin/sh
 case $1 in
   version) echo 0.1.0 ;;
-  validate) if grep -q broken "$2"; then echo "$2:1: broken is not a key" >&2; exit 78; fi ;;
+  validate) if grep -q broken "$2"; then echo "$2:1: broken is not a key" >&2; exit 78; fi
+    if grep -q files "$2"; then echo "ok: $2"; echo "/s/web.yaml: it holds no service" >&2; exit 1; fi ;;
 esac
 `
 const skip =
@@ -223,4 +224,15 @@ t.test('--config and --http-addr are used', { skip }, async (t) => {
   const port = (server.address() as AddressInfo).port
   t.match((await verify('--http-addr', `http://127.0.0.1:${port}/`)).stdout, /ok +health/)
   t.match((await verify('--http-addr=127.0.0.1:1')).stdout, /FAIL +http/)
+})
+
+t.test('mistakes in service files are a warning', { skip }, async (t) => {
+  const { configure, checks } = await host(t)
+  configure(`${CONFIG}providers: { files: { directory: /s } }\n`)
+  const { status, by } = await checks()
+  t.equal(status, 0)
+  t.match(by.config, {
+    status: 'warn',
+    message: /service files are not: .*\/s\/web\.yaml: it holds no service$/,
+  })
 })

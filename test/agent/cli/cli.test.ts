@@ -165,6 +165,27 @@ t.test('validate and agent refuse the same with the same words and 78', async (t
   })
 })
 
+t.test('validate looks at the service files as well, which are no configuration', async (t) => {
+  const dir = t.testdir({
+    'c.yaml': 'providers: { files: { directory: services } }\n',
+    services: { 'web.yaml': 'name: web\nport: 80\n' },
+  })
+  const [file, services] = [join(dir, 'c.yaml'), join(dir, 'services')]
+  const ok = `ok: ${file}\n`
+  t.strictSame(await inProcess('validate', file), {
+    code: 0,
+    out: `${ok}ok: ${services} (1 file)\n`,
+    err: '',
+  })
+  writeFileSync(join(services, 'db.yaml'), 'name: db\nprot: 1\n')
+  const problem = 'service "db": unknown field "prot"; did you mean "port"?'
+  t.strictSame(await inProcess('validate', file), {
+    code: 1,
+    out: ok,
+    err: `${join(services, 'db.yaml')}: ${problem}\n`,
+  })
+})
+
 t.test('what is accepted with a warning', async (t) => {
   const dir = t.testdir({ 'c.yaml': '{}' })
   writeFileSync(join(dir, 'k'), (await constellation(['keygen'])).out, { mode: 0o600 })

@@ -53,6 +53,17 @@ t.test('/api/v1', async (t) => {
   })
 })
 
+t.test('status says what is wrong with service files, where there are any', async (t) => {
+  const report = { directory: '/s', taken: 1, refused: 1, problems: ['web.yaml: it holds no service'] }
+  let files: typeof report | null = null
+  const { app } = harness({ files: () => files })
+  t.teardown(() => app.close())
+  const status = async () => (await app.inject('/api/v1/status')).json()
+  t.notOk('serviceFiles' in (await status()))
+  files = report
+  t.same((await status()).serviceFiles, report)
+})
+
 t.test('leadership is handed over and a dead peer removed, by name or id', async (t) => {
   const { app, consensus } = harness()
   t.teardown(() => app.close())

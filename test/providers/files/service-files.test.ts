@@ -104,6 +104,7 @@ t.test('a file that cannot be taken keeps its last good version', async (t) => {
   t.equal(lines.length, said, 'said once')
   write('web.yaml', '')
   await becomes(t, () => files.problems.get(path('web.yaml')), 'it holds no service', 'emptied')
+  t.match(files.report(), { refused: 1, problems: ['web.yaml: it holds no service'] })
   t.same(ports(), { web: 80 }, 'an empty file is one that is being written')
   write('web.yaml', 'name: web\nport: 82\n')
   await becomes(t, ports, { web: 82 }, 'repaired')
