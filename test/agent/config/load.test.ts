@@ -424,7 +424,7 @@ snapshots: { every: 1h30m, keep: 7, directory: backups }
 kv: { value_bytes_max: 4194304 }
 sessions: { ttl_min: 1s, ttl_factor: 1 }
 checks: { scripts: on, docker_socket: /run/docker.sock, deregister_min: 5m }
-providers: { docker: { socket: "tcp://127.0.0.1:2375", expose_by_default: true, address: 10.0.0.9, routable_networks: [ mesh ], restart: true }, files: { directory: /etc/services }, traefik: { entry_points: [ websecure, web ] } }
+providers: { docker: { socket: "tcp://127.0.0.1:2375", expose_by_default: true, address: 10.0.0.9, routable_networks: [ mesh ], restart: true, run_once: true }, files: { directory: /etc/services }, traefik: { entry_points: [ websecure, web ] } }
 `)
   t.strictSame(config, {
     node: { name: 'n1', priority: 5, meta: { zone: 'a', rack: '2' } },
@@ -472,6 +472,7 @@ providers: { docker: { socket: "tcp://127.0.0.1:2375", expose_by_default: true, 
         address: '10.0.0.9',
         routableNetworks: ['mesh'],
         restart: true,
+        runOnce: true,
       },
       files: { directory: '/etc/services' },
       traefik: { ...TRAEFIK, entryPoints: ['websecure', 'web'] },
@@ -651,6 +652,7 @@ t.test('the Docker source is switched on by naming it', (t) => {
     address: null,
     routableNetworks: [],
     restart: false,
+    runOnce: false,
   })
   const podman = load('providers: { docker: { socket: "unix:///run/podman/podman.sock" } }')
   t.strictSame(podman.providers.docker?.socket, { kind: 'unix', path: '/run/podman/podman.sock' })

@@ -6,6 +6,7 @@ import { ProgressLines } from '../../../../agent/cli/transfer/progress.ts'
 import { noLeader } from '../../../../consensus/errors.ts'
 import {
   AUTOPILOT_KEY,
+  CLAIM_PREFIX,
   CORDON_PREFIX,
   isOfCluster,
   LEASE_PREFIX,
@@ -116,7 +117,7 @@ t.test('keys with a TTL are left out', async (t) => {
 })
 
 t.test('keys of the cluster itself are neither exported nor imported', async (t) => {
-  t.strictSame(CLUSTER_PREFIXES, [LEASE_PREFIX, CORDON_PREFIX], 'as a snapshot sees it')
+  t.strictSame(CLUSTER_PREFIXES, [LEASE_PREFIX, CLAIM_PREFIX, CORDON_PREFIX], 'as a snapshot sees it')
   t.strictSame(CLUSTER_KEYS, [AUTOPILOT_KEY])
   t.ok([...CLUSTER_PREFIXES, ...CLUSTER_KEYS].every((key) => isOfCluster(key)))
   const { consensus, at } = await agent(t)
