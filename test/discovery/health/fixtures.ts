@@ -87,13 +87,18 @@ export class FakeTimers implements Timers {
     return this.#timers.map((timer) => timer.at - this.#now).sort((a, b) => a - b)
   }
 
+  /** The process stands still: what comes due meanwhile fires late, when the clock next advances. */
+  stall(ms: number): void {
+    this.#now += ms
+  }
+
   advance(ms: number): void {
     const end = this.#now + ms
     for (;;) {
       const next = this.#timers.filter((timer) => timer.at <= end).sort((a, b) => a.at - b.at)[0]
       if (next === undefined) break
       this.#timers = this.#timers.filter((timer) => timer !== next)
-      this.#now = next.at
+      this.#now = Math.max(this.#now, next.at)
       next.fire()
     }
     this.#now = end
