@@ -51,5 +51,6 @@ export function peerDirectory(membership: Membership): PeerDirectory {
         .filter((member) => member.id !== own)
         .map(peerInfo)
     },
+    seeds: () => membership.seeds(),
   }
 }

@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import type { Clock } from './clock.ts'
 import { supersedes } from './cluster-id.ts'
 import { ConsensusError, isConsensusError } from './errors.ts'
+import { chooseFounders, mayFound, type Seed } from './founders.ts'
 import type { LocalCopy } from './local-copy.ts'
 import type { Replica } from './replica.ts'
 import { callRpc, RpcRefusal, type RpcRequest, type RpcResponses } from './rpc.ts'
@@ -22,6 +23,8 @@ export interface PeerInfo {
 /** Everybody but this node. */
 export interface PeerDirectory {
   peers(): readonly PeerInfo[]
+  /** In the order of the configuration; without the address of this node itself. */
+  seeds(): readonly Seed[]
 }
 
 const STEP_MS = 200
@@ -38,7 +41,8 @@ const REPORT_MS = 10_000
  * How a node without a cluster gets one, and one that was removed while it was away comes back: it joins the one its
  * peers have; else, if it may, it founds one together with
  * exactly `bootstrapExpect` − 1 others. Founding is a two-phase commit with the smallest id as proposer: every founder
- * durably pledges itself to one attempt only, so two attempts that share a founder cannot both succeed, and whoever
+ * durably pledges itself to one attempt only, so two attempts that share a founder cannot both succeed ({@link mayFound} sees
+ * to it that any two do), and whoever
  * crashes in between finds its pledge again. A proposer that was refused gives its attempt up; only it may do so.
  * The proposer decides by making itself durably part of the new cluster, whose id is that of the attempt. From then on
  * every founder that knows of it tells the others when they ask, so a lost message delays a founder and never excludes it.
@@ -216,12 +220,9 @@ export class Formation {
       return
     }
     const candidates = peers.filter((peer) => peer.bootstrapExpect === this.#expect).map((peer) => peer.id)
-    const founders = [this.#replica.id, ...candidates].sort().slice(0, this.#expect)
-    if (founders.length < this.#expect) {
-      this.#report(`waiting for ${this.#expect} nodes to form a cluster; ${founders.length} here`)
-      return
-    }
-    if (founders[0] === this.#replica.id) await this.#propose(founders)
+    const choice = chooseFounders(this.#replica.id, candidates, this.#expect, this.#directory.seeds())
+    if ('waitingFor' in choice) this.#report(`waiting for ${choice.waitingFor}`)
+    else if (choice.founders[0] === this.#replica.id) await this.#propose(choice.founders)
   }
 
   async #propose(founders: readonly string[]): Promise<void> {
@@ -272,16 +273,17 @@ export class Formation {
   }
 
   /**
-   * True if this node knows what the proposer cannot have known: a cluster to join, or a node that should have been asked
-   * instead of one of these. Of many nodes that start at once each knows some of the others, and two threes of them would
-   * found two clusters. Not before all founders know of nobody better is there one; the proposer tries again until then.
+   * True if this node knows what the proposer cannot have known: a cluster to join or, where no addresses say who founds, a node
+   * that should have been asked instead of one of these. Of many nodes that start at once each knows some of the others, and
+   * two threes of them would found two clusters. The proposer tries again until all founders know of nobody better.
    */
   #isOverlooked({ founders }: Pledge): boolean {
     const peers = this.#directory.peers().filter((peer) => peer.alive)
     const last = [...founders].sort().at(-1) ?? ''
+    const isAnyonesTurn = this.#directory.seeds().length === 0
     return peers.some(({ id, clusterId, bootstrapExpect }) =>
       clusterId === null
-        ? bootstrapExpect === this.#expect && id < last && !founders.includes(id)
+        ? isAnyonesTurn && bootstrapExpect === this.#expect && id < last && !founders.includes(id)
         : !isOver(clusterId, peers),
     )
   }
@@ -294,7 +296,8 @@ export class Formation {
         pledge.proposer === from &&
         pledge.founders.length === this.#expect &&
         pledge.founders.includes(this.#replica.id) &&
-        pledge.founders.includes(from)
+        pledge.founders.includes(from) &&
+        mayFound(pledge.founders, this.#replica.id, this.#expect, this.#directory.seeds())
       const taken = this.#replica.pledge
       const bound = taken !== null && taken.attempt !== pledge.attempt
       if (!valid || clusterId !== null || bound || this.#isOverlooked(pledge))

@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Logger } from 'pino'
+import { MeshError } from '../mesh/errors.ts'
 import type { PeerId } from '../mesh/types.ts'
 
 /** Settings of a {@link Seeder}. Durations in milliseconds. */
@@ -12,16 +13,25 @@ export interface SeederOptions {
   readonly backoffMaxMs: number
 }
 
+/** An address to find the cluster by, and the peer that was found there; null: none yet. */
+export interface Seed {
+  readonly address: string
+  readonly id: PeerId | null
+}
+
 /** What a {@link Seeder} works with. */
 export interface SeederCollaborators {
   readonly self: PeerId
+  /** host:port others dial this node at. */
+  readonly selfAddress: string
   readonly log: Logger
   readonly random: () => number
   dial(address: string, signal: AbortSignal): Promise<PeerId>
   /** True while no other member is known to live. */
   alone(): boolean
   knows(id: PeerId): boolean
-  knowsAddress(address: string): boolean
+  /** The member, not this one, that says it is reached at this address. */
+  whoHas(address: string): PeerId | undefined
 }
 
 const REMEMBERED_DIALLED_MAX = 64
@@ -36,6 +46,7 @@ export class Seeder {
   readonly #with: SeederCollaborators
   readonly #stopped = new AbortController()
   readonly #logged = new Set<string>()
+  readonly #answered = new Map<string, PeerId>()
   #loops: Promise<void>[] = []
 
   constructor(options: SeederOptions, collaborators: SeederCollaborators) {
@@ -53,6 +64,14 @@ export class Seeder {
     ]
   }
 
+  /** The addresses of `join` in their order, those of this node itself left out. */
+  seeds(): readonly Seed[] {
+    const { self, selfAddress, whoHas } = this.#with
+    return [...new Set(this.#options.join)]
+      .map((address) => ({ address, id: whoHas(address) ?? this.#answered.get(address) ?? null }))
+      .filter(({ address, id }) => id !== self && address !== selfAddress)
+  }
+
   async stop(): Promise<void> {
     this.#stopped.abort()
     await Promise.all(this.#loops)
@@ -65,8 +84,9 @@ export class Seeder {
     let tries = 0
     while (!signal.aborted) {
       const alone = this.#with.alone()
-      if (!alone && (this.#with.knowsAddress(address) || ++tries > triesMax)) return
+      if (!alone && (this.#with.whoHas(address) !== undefined || ++tries > triesMax)) return
       const answered = await this.#dial(address, alone)
+      if (answered !== undefined) this.#answered.set(address, answered)
       if (answered === this.#with.self) return
       failures = answered === undefined ? failures + 1 : 0
       try {
@@ -82,6 +102,7 @@ export class Seeder {
     try {
       return await this.#with.dial(address, this.#stopped.signal)
     } catch (error) {
+      if (error instanceof MeshError && error.code === 'MSH_SELF') return this.#with.self
       if (!this.#stopped.signal.aborted) this.#report(address, alone, error)
       return undefined
     }

@@ -7,6 +7,7 @@ import { DEFAULT_TIMINGS, type ForceLeaveRefusal, type SwimTimings } from './cor
 import { MembershipError } from './errors.ts'
 import { MembershipFile } from './membership-file.ts'
 import { MembershipMetrics } from './metrics.ts'
+import type { Seed } from './seeder.ts'
 import { SYNC_CHANNEL } from './state-exchange.ts'
 import { CHANNEL, SwimRun } from './swim-run.ts'
 import type { Member, MemberEvent, MemberMeta, Membership } from './types.ts'
@@ -150,6 +151,10 @@ export class SwimMembership implements Membership {
   }
 
   /** @throws MembershipError `MBR_NOT_STARTED` */
+  seeds(): readonly Seed[] {
+    return this.#running?.seeds() ?? []
+  }
+
   local(): Member {
     return this.#current().core.self()
   }

@@ -10,7 +10,7 @@ import { MembershipError } from './errors.ts'
 import { EventLoopDelay } from './event-loop-delay.ts'
 import { MemberLog } from './member-log.ts'
 import type { MembershipMetrics } from './metrics.ts'
-import { Seeder } from './seeder.ts'
+import { type Seed, Seeder } from './seeder.ts'
 import { StateExchange } from './state-exchange.ts'
 import type { Member, MemberMeta } from './types.ts'
 import { decodeMessage, encodeMessage } from './wire.ts'
@@ -102,14 +102,20 @@ export class SwimRun {
       },
       {
         self: mesh.id,
+        selfAddress: this.core.self().address,
         log,
         random,
         dial: (address, signal) => mesh.dial(address, signal),
         alone: () => !others().some(isLive),
         knows: (id) => this.core.get(id) !== undefined,
-        knowsAddress: (address) => others().some((m) => m.address === address),
+        whoHas: (address) => others().find((m) => m.address === address)?.id,
       },
     )
+  }
+
+  /** Who is at the addresses to find the cluster by. */
+  seeds(): readonly Seed[] {
+    return this.#seeder.seeds()
   }
 
   start(): void {

@@ -1,5 +1,6 @@
 import type { PeerId } from '../mesh/types.ts'
 import type { Coordinate } from './core/coordinate.ts'
+import type { Seed } from './seeder.ts'
 
 /** `left` = went on purpose. `suspect` still counts as alive for every view. */
 export type MemberStatus = 'alive' | 'suspect' | 'failed' | 'left'
@@ -47,6 +48,8 @@ export interface Membership {
   members(): readonly Member[]
   get(id: PeerId): Member | undefined
   local(): Member
+  /** Who is at the addresses this node was told to find the cluster by, in their order, its own left out; none before the start. */
+  seeds(): readonly Seed[]
   /** Replaces this node's meta and tells everyone. */
   setMeta(meta: MemberMeta): void
   /**

@@ -349,7 +349,8 @@ export class Connections {
     const text = failure instanceof Error ? failure.message : String(failure)
     const unreachable = (reason: string) =>
       new MeshError('MSH_UNREACHABLE', `${address}: ${reason}`, { cause: failure })
-    if (/this node itself|dial self/.test(text)) return unreachable('that is this node itself')
+    if (/this node itself|dial self/.test(text))
+      return new MeshError('MSH_SELF', `${address}: that is this node itself`, { cause: failure })
     if (failure instanceof MeshError) return failure
     if (patience.signal.aborted) return unreachable(patience.complaint)
     if (until.aborted) return unreachable('the attempt was given up')

@@ -1,6 +1,8 @@
 /** Stable codes of the errors of the mesh. A code is never reused for another meaning. */
 export type MeshErrorCode =
   | 'MSH_UNREACHABLE'
+  /** The address that was dialled is that of this node. */
+  | 'MSH_SELF'
   | 'MSH_TIMEOUT'
   | 'MSH_CLOSED'
   | 'MSH_REMOTE'

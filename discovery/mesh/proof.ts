@@ -118,7 +118,7 @@ export class MembershipProof implements ConnectionEncrypter {
     role: ProofRole,
   ): Promise<SecuredConnection> {
     if (secured.remotePeer.toString() === this.#self)
-      throw new MeshError('MSH_UNREACHABLE', 'that is this node itself')
+      throw new MeshError('MSH_SELF', 'that is this node itself')
     const timeout = AbortSignal.timeout(this.#options.timeoutMs)
     const signal = options?.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout])
     const wire = lpStream(decodeLengthsQuietly(secured.connection), {

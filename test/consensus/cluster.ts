@@ -65,6 +65,8 @@ interface Member {
 /** What a node of a test cluster may be given. */
 export interface MemberOptions {
   readonly expect: number
+  /** Whom it was told to find the cluster by; all are there from the start. */
+  readonly seeds?: readonly string[]
   readonly store?: FaultyStore
   readonly snapshotEntries?: number
   readonly clock?: Clock
@@ -88,8 +90,17 @@ export class TestCluster {
 
   async add(id: string, options: MemberOptions): Promise<Member> {
     const store = options.store ?? new FaultyStore(new MemoryStore())
-    const directory = { peers: (): PeerInfo[] => this.#peersOf(id) }
-    const { store: _store, clock: _clock, random: _random, metrics: _metrics, expect, ...settings } = options
+    const seeds = (options.seeds ?? []).map((seed) => ({ address: `${seed}:7946`, id: seed }))
+    const directory = { peers: (): PeerInfo[] => this.#peersOf(id), seeds: () => seeds }
+    const {
+      seeds: _seeds,
+      store: _store,
+      clock: _clock,
+      random: _random,
+      metrics: _metrics,
+      expect,
+      ...settings
+    } = options
     const node = new ConsensusNode(
       {
         nodeId: id,

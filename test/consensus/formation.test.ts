@@ -104,6 +104,51 @@ t.test('a founder that dies keeps its pledge', async (t) => {
   await isOne(t, cluster, ['a', 'b', 'c'])
 })
 
+t.test('two groups that see only themselves at first make one cluster', async (t) => {
+  const cluster = new TestCluster()
+  t.teardown(() => cluster.close())
+  const [left, right] = [
+    ['d', 'e', 'f'],
+    ['a', 'b', 'c'],
+  ]
+  const across = left.flatMap((id) => right.map((other) => [id, other] as const))
+  for (const [id, other] of across) {
+    cluster.deafTo(id, other)
+    cluster.deafTo(other, id)
+  }
+  // The same configuration everywhere: three to find the others by, who make the first cluster.
+  const seeds = (id: string) => left.filter((other) => other !== id)
+  await Promise.all(right.map((id) => cluster.add(id, { expect: 3, seeds: seeds(id) })))
+  let pledges = 0
+  cluster.network.drops = (passing) => {
+    if (is('pledge')(passing) && right.includes(passing.to)) pledges++
+    return false
+  }
+  await Promise.all(left.map((id) => cluster.add(id, { expect: 3, seeds: seeds(id) })))
+  await eventually('the named ones founded', () => !clusterIds(cluster, left).includes(null))
+  t.same(clusterIds(cluster, right), [null], 'the others wait for them')
+  t.equal(pledges, 0)
+  for (const [id, other] of across) {
+    cluster.hearsAgain(id, other)
+    cluster.hearsAgain(other, id)
+  }
+  await isOne(t, cluster, [...right, ...left])
+})
+
+t.test('a node refuses to found with others than those it was told of', async (t) => {
+  const cluster = new TestCluster()
+  t.teardown(() => cluster.close())
+  await cluster.add('c', { expect: 2, seeds: ['d'] })
+  const ask = async (proposer: string) => {
+    const pledge = { attempt: `of ${proposer}`, proposer, founders: [proposer, 'c'] }
+    const peer = cluster.network.transport(proposer)
+    const answer = await peer.request('c', encodeRecord({ op: 'pledge', pledge }), { timeoutMs: 1000 })
+    return (decodeRecord(answer) as { value: { accepted: boolean } }).value.accepted
+  }
+  t.equal(await ask('a'), false)
+  t.equal(await ask('d'), true)
+})
+
 t.test('of two proposers that ask at the same time one gets the pledge', async (t) => {
   const cluster = start(t, ['c'], 2)
   await eventually('it is there', () => cluster.members.size === 1)

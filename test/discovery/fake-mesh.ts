@@ -85,7 +85,7 @@ export class FakeMesh implements Mesh {
     if (!this.running || !peer || this.#net.isCut(this.id, peer.id)) {
       throw new NobodyListensError(address)
     }
-    if (peer.id === this.id) throw new MeshError('MSH_UNREACHABLE', `${address}: that is this node itself`)
+    if (peer.id === this.id) throw new MeshError('MSH_SELF', `${address}: that is this node itself`)
     this.addLink(peer)
     peer.addLink(this)
     return peer.id

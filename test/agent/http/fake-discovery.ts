@@ -265,6 +265,10 @@ export class FakeMembership implements Membership {
   local(): Member {
     return member('peer-1', 'n1', '10.0.0.1:7946', 'alive')
   }
+  seeds(): readonly [] {
+    return []
+  }
+
   setMeta(): void {}
   /** What was asked for, in order. */
   readonly forced: string[] = []

@@ -140,6 +140,10 @@ export class FakeMembership implements Membership {
     return self
   }
 
+  seeds(): readonly [] {
+    return []
+  }
+
   setMeta(meta: MemberMeta): void {
     this.set(this.#self, { meta })
   }

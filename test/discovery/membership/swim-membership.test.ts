@@ -282,3 +282,18 @@ t.test('stop and start are idempotent', async (t) => {
   await a.membership.start()
   t.equal(a.membership.local().incarnation, 42)
 })
+
+t.test('seeds: who was found at the addresses to join by, without the own one', async (t) => {
+  const dir = tempDir(t)
+  const net = new FakeNetwork()
+  const join = ['a:7946', 'b:7946', 'nobody:7946', 'b:7946']
+  const a = await agent(t, net, 'a', { dataDir: dir, join })
+  const b = await agent(t, net, 'b', { dataDir: dir, join })
+  await until('a found b', () => a.membership.seeds()[0]?.id === b.mesh.id)
+  t.same(a.membership.seeds(), [
+    { address: 'b:7946', id: b.mesh.id },
+    { address: 'nobody:7946', id: null },
+  ])
+  await until('b found a', () => b.membership.seeds()[0]?.id === a.mesh.id)
+  t.equal(b.membership.seeds().length, 2)
+})

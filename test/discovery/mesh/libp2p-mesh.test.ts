@@ -212,7 +212,7 @@ t.test('dialling says what is wrong', async (t) => {
   await t.rejects(a.mesh.dial('127.0.0.1:1'), { code: 'MSH_STOPPED' })
   await a.mesh.start()
   await t.rejects(a.mesh.dial(a.mesh.advertise), {
-    code: 'MSH_UNREACHABLE',
+    code: 'MSH_SELF',
     message: /that is this node itself$/,
   })
   const started = performance.now()
