@@ -250,7 +250,8 @@ async function askToKeep(connection: Connection): Promise<{ readonly others: num
     const wire = byteStream(stream)
     await wire.write(Uint8Array.of(KEEP_THIS), { signal })
     const answer = (await wire.read({ bytes: 2, signal })).subarray()
-    await stream.close({ signal })
+    // What was answered counts, however the stream ends.
+    stream.close({ signal }).catch((error: unknown) => stream.abort(error as Error))
     return answer[0] === YES ? { others: answer[1] ?? 0 } : undefined
   } catch (error) {
     stream.abort(error instanceof Error ? error : new Error(String(error)))
