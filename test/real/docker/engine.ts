@@ -116,9 +116,16 @@ export class RealEngine {
 
   /** Makes a container and starts it. */
   async run(name: string, options: RunOptions = {}): Promise<Docker.Container> {
+    const container = await this.create(name, options)
+    await container.start()
+    return container
+  }
+
+  /** Makes a container. */
+  create(name: string, options: RunOptions = {}): Promise<Docker.Container> {
     const { publish = {}, healthyWhile } = options
     const exposed = [...Object.keys(publish), ...(options.expose ?? [])]
-    const container = await this.client.createContainer({
+    return this.client.createContainer({
       name,
       Image: IMAGE,
       Cmd: [...(options.command ?? ['/bin/httpd', '-f', '-p', '80', '-h', '/www'])],
@@ -151,8 +158,6 @@ export class RealEngine {
             },
           }),
     })
-    await container.start()
-    return container
   }
 
   /** Runs a program in a container and waits for its end. */
