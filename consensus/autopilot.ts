@@ -5,7 +5,7 @@ import type { Command, StateView } from './state/types.ts'
 export interface AutopilotConfig {
   /** Whether it takes servers that are gone out of the configuration by itself. */
   readonly cleanupDeadServers: boolean
-  /** A server that has not answered the leader for this long is not healthy. */
+  /** A server is not healthy if it has not answered the leader for this long since it was to be asked again. */
   readonly lastContactThresholdMs: number
   /** Neither is one whose log is this many entries behind the leader's. */
   readonly maxTrailingLogs: number

@@ -8,7 +8,7 @@ import type { Raft } from './raft/raft.ts'
 import type { ConfigChange, NodeId } from './raft/types.ts'
 import { Reachability } from './reachability.ts'
 import { callRpc } from './rpc.ts'
-import { type LeaderReport, ServerHealth } from './server-health.ts'
+import { type AskedEvery, type LeaderReport, ServerHealth } from './server-health.ts'
 import type { Transport } from './transport.ts'
 import { type Candidate, changeForNewVoter, isCaughtUp, nextVoterChange, VOTERS_MAX } from './voters.ts'
 
@@ -21,6 +21,7 @@ export interface MembersOptions {
   readonly deadLearnerGraceMs: number
   /** Whoever answered within this time is alive as far as an operator's command is concerned. */
   readonly aliveMs: number
+  readonly askedEvery: AskedEvery
 }
 
 /** What keeping members works with. `raft`: null until this node belongs to a cluster. */
@@ -57,7 +58,7 @@ export class Members {
   readonly #options: MembersOptions
   readonly #with: MembersCollaborators
   readonly #reachability: Reachability
-  readonly #serverHealth = new ServerHealth()
+  readonly #serverHealth: ServerHealth
   /** The node an operator wants to vote, while it catches up. */
   #wish: { readonly id: NodeId; readonly until: number } | null = null
   #reliefAt = Number.NEGATIVE_INFINITY
@@ -65,7 +66,8 @@ export class Members {
   constructor(options: MembersOptions, collaborators: MembersCollaborators) {
     this.#options = options
     this.#with = collaborators
-    const { aliveMs } = options
+    const { aliveMs, askedEvery } = options
+    this.#serverHealth = new ServerHealth(askedEvery)
     this.#reachability = new Reachability({ silentMs: aliveMs, settleMs: aliveMs })
   }
 

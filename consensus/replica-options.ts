@@ -7,7 +7,7 @@ import type { Transport } from './transport.ts'
 /** Settings of a replica. */
 export interface ReplicaOptions {
   readonly nodeId: string
-  /** Length of a tick. Election timeouts are 10 to 20 ticks, heartbeats one. Default 100. */
+  /** Length of a tick. Election timeouts are 10 to 20 ticks, heartbeats two. Default 100. */
   readonly tickMs?: number
   /** A snapshot is taken after this many applied entries … Default 8,192. */
   readonly snapshotEntries?: number

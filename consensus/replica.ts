@@ -21,7 +21,7 @@ import { Participation } from './participation.ts'
 import { ProposalIntake } from './proposal-intake.ts'
 import { Proposals } from './proposals.ts'
 import { allNodes, allVoters } from './raft/configuration.ts'
-import { EMPTY_STATE, RAFT_DEFAULTS } from './raft/options.ts'
+import { EMPTY_STATE, PACE, RAFT_DEFAULTS } from './raft/options.ts'
 import { Raft } from './raft/raft.ts'
 import { ReadConfirmations } from './read-confirmations.ts'
 import { readReplica } from './replica-gauges.ts'
@@ -125,8 +125,12 @@ export class Replica {
     const applier = new Applier({ ...results, listenerFailed, fail })
     this.#applier = applier
     const aliveMs = ALIVE_ELECTIONS * electionMs
+    const askedEvery = {
+      voterMs: PACE.heartbeatTicks * tickMs,
+      learnerMs: PACE.learnerHeartbeatTicks * tickMs,
+    }
     const members = new Members(
-      { ...this.#options, aliveMs },
+      { ...this.#options, aliveMs, askedEvery },
       { ...collaborators, raft, cordoned, autopilot },
     )
     this.#members = members
@@ -278,7 +282,7 @@ export class Replica {
     const { hardState, entries, logStart } = stored
     const { leaseReads } = this.#options
     const raft = new Raft(
-      { ...RAFT_DEFAULTS, id: this.id, random: this.#with.random, leaseReads },
+      { ...RAFT_DEFAULTS, ...PACE, id: this.id, random: this.#with.random, leaseReads },
       { hardState, snapshot, entries, logStart },
     )
     this.#applier.replays(raft.log.lastIndex)

@@ -27,9 +27,20 @@ export interface LeaderReport {
   readonly servers: readonly ServerReport[]
 }
 
+/** How often a server that has everything is asked for a sign of life, in milliseconds: it cannot answer more often. */
+export interface AskedEvery {
+  readonly voterMs: number
+  readonly learnerMs: number
+}
+
 /** Whether each server is healthy, and since when: on the leader, which alone can know. */
 export class ServerHealth {
+  readonly #askedEvery: AskedEvery
   readonly #states = new Map<NodeId, { readonly healthy: boolean; readonly since: number }>()
+
+  constructor(askedEvery: AskedEvery) {
+    this.#askedEvery = askedEvery
+  }
 
   /** This node begins to lead, or was paused: what it knew before says nothing. */
   restart(): void {
@@ -54,10 +65,11 @@ export class ServerHealth {
       const lastIndex = leader ? log.lastIndex : (raft.progress.get(id)?.matchIndex ?? 0)
       const lastContactMs = leader ? 0 : silentMs(id)
       const isClose = lastIndex > 0 && log.lastIndex - lastIndex <= config.maxTrailingLogs
-      const healthy = leader || (isClose && lastContactMs <= config.lastContactThresholdMs)
+      const voter = isVoter(configuration, id)
+      const unansweredMs = lastContactMs - (voter ? this.#askedEvery.voterMs : this.#askedEvery.learnerMs)
+      const healthy = leader || (isClose && unansweredMs <= config.lastContactThresholdMs)
       const lastTerm = log.termAt(lastIndex) ?? 0
       const stableSince = this.#since(id, healthy, wall)
-      const voter = isVoter(configuration, id)
       return { id, voter, leader, lastContactMs, lastIndex, lastTerm, healthy, stableSince }
     })
     return { term, commitIndex: log.committedIndex, servers }

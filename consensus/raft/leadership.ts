@@ -77,6 +77,7 @@ export class Leadership {
   tick(): void {
     this.transfer.tick(this.#options.electionTicks)
     this.#heartbeatElapsed++
+    this.replication.tick()
     if (this.#heartbeatElapsed >= this.#options.heartbeatTicks) this.broadcastHeartbeat()
     this.maybeLeaveJoint()
   }
@@ -211,7 +212,11 @@ export class Leadership {
   broadcastHeartbeat(): void {
     this.#heartbeatElapsed = 0
     this.reads.roundSent()
-    this.replication.broadcastHeartbeat(this.reads.position, this.reads.wantsLease())
+    this.replication.broadcastHeartbeat(
+      this.#node.configuration,
+      this.reads.position,
+      this.reads.wantsLease(),
+    )
   }
 
   // ---- handing over --------------------------------------------------------------------------------------------

@@ -9,6 +9,11 @@ export interface RaftOptions {
   readonly electionTicks: number
   /** The leader sends a heartbeat this often. Default 1. Must be well below `electionTicks`. */
   readonly heartbeatTicks: number
+  /**
+   * A learner that has everything gets one only this often: it elects nobody, confirms no read, and is told of what is new
+   * when it is. Default 1. Must be below `electionTicks`.
+   */
+  readonly learnerHeartbeatTicks: number
   /** Uniform in [0, 1): draws election timeouts. */
   readonly random: () => number
   /** Entry bytes in one append. Default 1 MiB. */
@@ -40,12 +45,19 @@ export interface RaftState {
 export const RAFT_DEFAULTS = {
   electionTicks: 10,
   heartbeatTicks: 1,
+  learnerHeartbeatTicks: 1,
   appendBytesMax: 1 << 20,
   window: { messagesMax: 256, bytesMax: 8 << 20 },
   uncommittedBytesMax: 64 << 20,
   applyBytesMax: 4 << 20,
   leaseReads: false,
 } as const
+
+/**
+ * How often a leader with the default election timeout gives a sign of life: five times in the shortest one, so that four may
+ * be lost in a row. Nothing waits for one but a retry of what was lost, and heartbeats are most of what an idle cluster costs.
+ */
+export const PACE = { heartbeatTicks: 2, learnerHeartbeatTicks: 4 } as const
 
 const NO_HARD_STATE: HardState = { term: 0, vote: '', commit: 0 }
 

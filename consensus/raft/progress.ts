@@ -30,6 +30,8 @@ export class Progress {
   readAck = 0
   /** Largest read position this follower confirmed together with a lease. */
   leaseAck = 0
+  /** Ticks since it was sent a heartbeat. */
+  heartbeatElapsed = 0
   /** Commit index last sent, so that a follower that lags behind is told again. */
   sentCommit = 0
   readonly #limits: WindowLimits
@@ -75,6 +77,11 @@ export class Progress {
   isPaused(): boolean {
     if (this.state === 'snapshot') return true
     return this.paused
+  }
+
+  /** True if it has the log up to `lastIndex` and was told that it is committed up to `commit`. */
+  hasEverything(lastIndex: number, commit: number): boolean {
+    return this.state === 'replicate' && this.matchIndex === lastIndex && this.sentCommit >= commit
   }
 
   isWindowFull(): boolean {

@@ -54,6 +54,7 @@ export class Raft {
 
   constructor(options: RaftOptions, state: RaftState) {
     invariant(options.heartbeatTicks < options.electionTicks, 'heartbeats are more frequent than elections')
+    invariant(options.learnerHeartbeatTicks < options.electionTicks, 'learners hear of their leader')
     this.id = options.id
     this.#options = options
     this.term = state.hardState.term

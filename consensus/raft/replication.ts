@@ -1,4 +1,4 @@
-import { allNodes } from './configuration.ts'
+import { allNodes, isVoter } from './configuration.ts'
 import type { RaftLog } from './log.ts'
 import type { RaftOptions } from './options.ts'
 import type { Outgoing } from './outgoing.ts'
@@ -12,14 +12,14 @@ import { type Configuration, invariant, type Message, type NodeId, type Snapshot
  */
 export class Replication {
   readonly progress = new Map<NodeId, Progress>()
-  readonly #options: Pick<RaftOptions, 'id' | 'appendBytesMax' | 'window'>
+  readonly #options: Pick<RaftOptions, 'id' | 'appendBytesMax' | 'window' | 'learnerHeartbeatTicks'>
   readonly #log: RaftLog
   readonly #outgoing: Outgoing
   /** The latest snapshot. */
   readonly #snapshot: () => SnapshotMeta
 
   constructor(
-    options: Pick<RaftOptions, 'id' | 'appendBytesMax' | 'window'>,
+    options: Pick<RaftOptions, 'id' | 'appendBytesMax' | 'window' | 'learnerHeartbeatTicks'>,
     log: RaftLog,
     outgoing: Outgoing,
     snapshot: () => SnapshotMeta,
@@ -90,10 +90,22 @@ export class Replication {
 
   // ---- sending -------------------------------------------------------------------------------------------------
 
-  /** `context`: position of the reads that an answer confirms. `lease`: it asks for one. */
-  broadcastHeartbeat(context: number, lease: boolean): void {
+  /** One unit of time passed. */
+  tick(): void {
+    for (const progress of this.progress.values()) progress.heartbeatElapsed++
+  }
+
+  /**
+   * Sends a heartbeat to every voter, and to learners that are due or lack something. `context`: position of the reads that
+   * an answer confirms. `lease`: it asks for one.
+   */
+  broadcastHeartbeat(configuration: Configuration, context: number, lease: boolean): void {
+    const { lastIndex, committedIndex } = this.#log
     for (const [id, progress] of this.progress) {
       if (id === this.#options.id) continue
+      const isDue = progress.heartbeatElapsed >= this.#options.learnerHeartbeatTicks
+      if (!isDue && !isVoter(configuration, id) && progress.hasEverything(lastIndex, committedIndex)) continue
+      progress.heartbeatElapsed = 0
       // Never more than the follower is known to have: the raw commit index could be beyond its log.
       const commit = Math.min(progress.matchIndex, this.#log.committedIndex)
       this.#outgoing.send('heartbeat', id, { commit, context, lease })

@@ -204,7 +204,14 @@ t.test('a leader too new to know who votes says nothing of a node that lost its 
   const configuration = { ...initialConfiguration(['a', 'b', 'c']), learners: ['d'] }
   const core = raft('a', disk(configuration))
   const members = new Members(
-    { nodeId: 'a', votersTarget: 3, learnersMax: 16, aliveMs: 1, ...GRACE },
+    {
+      nodeId: 'a',
+      votersTarget: 3,
+      learnersMax: 16,
+      aliveMs: 1,
+      askedEvery: { voterMs: 0, learnerMs: 0 },
+      ...GRACE,
+    },
     {
       raft: () => core,
       cordoned: () => [],

@@ -22,7 +22,7 @@ function leader(matchIndexes: Record<string, number>, learners: string[] = []) {
 }
 
 function bench() {
-  const health = new ServerHealth()
+  const health = new ServerHealth({ voterMs: 200, learnerMs: 400 })
   const silent: Record<string, number> = {}
   const look = (raft: Raft, wall: number, config = {}) =>
     health.look(raft, { ...AUTOPILOT_DEFAULTS, ...config }, (id) => silent[id] ?? 0, wall)
@@ -37,12 +37,19 @@ t.test('a server is healthy while it answers and is close behind', async (t) => 
   const { silent, shown } = bench()
   const raft = leader({ b: 250, c: 249 })
   t.same(shown(raft, 10), ['a+10', 'b+10', 'c-10'], 'c is 251 entries behind')
-  silent.b = 1000
+  silent.b = 1200
   t.same(shown(raft, 20), ['a+10', 'b+10', 'c-10'])
-  silent.b = 1001
+  silent.b = 1201
   t.same(shown(raft, 30), ['a+10', 'b-30', 'c-10'])
   t.same(shown(raft, 40, { lastContactThresholdMs: 2000 }), ['a+10', 'b+40', 'c-10'])
   t.same(shown(raft, 50, { maxTrailingLogs: 251 }), ['a+10', 'b-50', 'c+50'])
+})
+
+t.test('nobody can answer more often than it is asked', async (t) => {
+  const { silent, shown } = bench()
+  const raft = leader({ b: 500, c: 500, d: 500, e: 500 }, ['d', 'e'])
+  Object.assign(silent, { b: 210, c: 211, d: 410, e: 411 })
+  t.same(shown(raft, 1, { lastContactThresholdMs: 10 }), ['a+1', 'b+1', 'c-1', 'd+1', 'e-1'])
 })
 
 t.test('one that never acknowledged anything is not healthy, however short the log', async (t) => {

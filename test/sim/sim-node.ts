@@ -1,6 +1,6 @@
 import type { Clock } from '../../consensus/clock.ts'
 import { allNodes, allVoters } from '../../consensus/raft/configuration.ts'
-import { EMPTY_STATE, RAFT_DEFAULTS } from '../../consensus/raft/options.ts'
+import { EMPTY_STATE, PACE, RAFT_DEFAULTS } from '../../consensus/raft/options.ts'
 import { Raft } from '../../consensus/raft/raft.ts'
 import type { ConfigChange, Entry, Message, Ready, SnapshotMeta } from '../../consensus/raft/types.ts'
 import type { LogRecord } from '../../consensus/state/codec.ts'
@@ -181,7 +181,7 @@ export class SimNode implements Observed, DiskListener {
     const settings = { electionTicks, leaseReads, appendBytesMax, window }
     const snapshot = stored.snapshot.index > 0 ? stored.snapshot : EMPTY_STATE.snapshot
     return new Raft(
-      { ...RAFT_DEFAULTS, ...settings, id: this.id, random: random.next },
+      { ...RAFT_DEFAULTS, ...PACE, ...settings, id: this.id, random: random.next },
       { ...stored, snapshot },
     )
   }

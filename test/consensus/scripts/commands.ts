@@ -51,6 +51,8 @@ function takeRaftOptions(args: Arguments): Partial<RaftOptions> {
   return {
     electionTicks: args.numberOption('election-ticks') ?? RAFT_DEFAULTS.electionTicks,
     heartbeatTicks: args.numberOption('heartbeat-ticks') ?? RAFT_DEFAULTS.heartbeatTicks,
+    learnerHeartbeatTicks:
+      args.numberOption('learner-heartbeat-ticks') ?? RAFT_DEFAULTS.learnerHeartbeatTicks,
     appendBytesMax: args.numberOption('append-bytes') ?? RAFT_DEFAULTS.appendBytesMax,
     window: {
       messagesMax: args.numberOption('window-messages') ?? window.messagesMax,
