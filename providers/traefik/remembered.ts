@@ -21,33 +21,30 @@ export interface Remembered extends RememberedService {
 /** Text longer than this is not remembered. */
 const TEXT_CHARS_MAX = 64 * 1024
 
-/** What to remember of the services with routes: text by service name, equal for equal labels and nodes. */
-export function toRemember(contributions: readonly Contribution[]): ReadonlyMap<string, string> {
-  const services = new Map<string, Map<string, Set<string>>>()
-  for (const { instance, labels, config } of contributions) {
-    const { name } = instance.service
-    if (Object.keys(config).length === 0 || !name.isWellFormed()) continue
-    const sets = services.get(name) ?? new Map<string, Set<string>>()
-    services.set(name, sets)
+/**
+ * What to remember of one service, given what all its instances add; equal text for equal labels and nodes. Null if it has
+ * no routes.
+ */
+export function textToRemember(contributions: readonly Contribution[]): string | null {
+  const sets = new Map<string, Set<string>>()
+  for (const { instance, labels, declared } of contributions) {
+    if (declared.length === 0 || !instance.service.name.isWellFormed()) continue
     const text = JSON.stringify(Object.fromEntries(labels))
     const nodes = sets.get(text) ?? new Set()
     sets.set(text, nodes.add(instance.node.record.name))
   }
-  const result = new Map<string, string>()
-  for (const [name, sets] of services) {
-    const sorted = [...sets].sort(([a], [b]) => compareText(a, b))
-    const text = JSON.stringify({
-      sets: sorted.map(([labels, nodes]) => ({
-        labels: JSON.parse(labels),
-        nodes: [...nodes].sort(compareText),
-      })),
-    })
-    if (text.length <= TEXT_CHARS_MAX) result.set(name, text)
-  }
-  return result
+  if (sets.size === 0) return null
+  const sorted = [...sets].sort(([a], [b]) => compareText(a, b))
+  const text = JSON.stringify({
+    sets: sorted.map(([labels, nodes]) => ({
+      labels: JSON.parse(labels),
+      nodes: [...nodes].sort(compareText),
+    })),
+  })
+  return text.length <= TEXT_CHARS_MAX ? text : null
 }
 
-/** Reads the text of {@link toRemember}; null if it is none. */
+/** Reads the text of {@link textToRemember}; null if it is none. */
 export function readRemembered(name: string, text: string): RememberedService | null {
   let value: unknown
   try {

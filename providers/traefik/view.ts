@@ -4,7 +4,7 @@ import type { Catalog, CatalogInstance } from '../../discovery/catalog/types.ts'
 import { Guard, type GuardClock, type GuardOptions } from './guard.ts'
 import { type Contribution, contributionOf } from './instance.ts'
 import type { TraefikProblem } from './problem.ts'
-import { type Remembered, standIns, toRemember } from './remembered.ts'
+import { type Remembered, standIns, textToRemember } from './remembered.ts'
 import {
   instancesOf,
   type Rendered,
@@ -63,6 +63,7 @@ export class TraefikView {
   #options: TraefikViewOptions
   #read = new WeakMap<CatalogInstance, Contribution>()
   #gone = new WeakMap<Remembered, readonly Contribution[]>()
+  #texts = new WeakMap<readonly CatalogInstance[], string | null>()
   #cache = new RenderCache()
   #generation = 0
   #inputs = ''
@@ -85,6 +86,7 @@ export class TraefikView {
     this.#guard.configure(options.guard)
     this.#read = new WeakMap()
     this.#gone = new WeakMap()
+    this.#texts = new WeakMap()
     this.#cache = new RenderCache()
     this.#generation += 1
   }
@@ -132,9 +134,22 @@ export class TraefikView {
   toRemember(): ReadonlyMap<string, string> {
     const index = `${this.#generation} ${this.#with.catalog.index}`
     if (this.#toRemember?.index === index) return this.#toRemember.texts
-    const texts = toRemember(instancesOf(this.#with.catalog).map((instance) => this.#contribute(instance)))
+    const texts = new Map<string, string>()
+    for (const service of this.#with.catalog.services().keys()) {
+      const text = this.#textOf(this.#with.catalog.instances(service))
+      if (text !== null) texts.set(service, text)
+    }
     this.#toRemember = { index, texts }
     return texts
+  }
+
+  /** The catalogue hands out the same list while nothing has changed about a service. */
+  #textOf(instances: readonly CatalogInstance[]): string | null {
+    const known = this.#texts.get(instances)
+    if (known !== undefined) return known
+    const text = textToRemember(instances.map((instance) => this.#contribute(instance)))
+    this.#texts.set(instances, text)
+    return text
   }
 
   /**

@@ -97,7 +97,7 @@ for (const domain of [null, 'example.com']) {
   let view = make(domain)
   const print = (what: string, { ms, kb }: { ms: number; kb: number }) =>
     process.stdout.write(
-      `  ${what.padEnd(24)} ${ms.toFixed(3).padStart(9)} ms ${kb.toFixed(0).padStart(7)} KB\n`,
+      `  ${what.padEnd(26)} ${ms.toFixed(3).padStart(9)} ms ${kb.toFixed(0).padStart(7)} KB\n`,
     )
   process.stdout.write(
     `${domain === null ? 'without a domain' : 'with a domain, so a route for each copy'}: ${view.document().body.length} bytes\n`,
@@ -119,6 +119,17 @@ for (const domain of [null, 'example.com']) {
         catalog.index++
       },
       () => view.document(),
+    ),
+  )
+  print(
+    'the same, what to remember',
+    measure(
+      (round) => {
+        services.set('s7', [copy(7, 1, 9000 + round), copy(7, 2), copy(7, 3)])
+        catalog.index++
+        view.document()
+      },
+      () => view.toRemember(),
     ),
   )
   print(
