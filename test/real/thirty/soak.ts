@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { AgentProcess } from '../agent-process.ts'
+import { executable } from '../executable.ts'
 import { Churn, type ChurnCounts } from './churn.ts'
 import { Fleet, type FleetOptions } from './fleet.ts'
 import { type Resources, resourcesOf } from './resources.ts'
@@ -34,7 +35,6 @@ export interface SoakResult {
   readonly folder: string | null
 }
 
-const ROOT = join(import.meta.dirname, '../../..')
 /** Share of the time after which what is held should have settled. */
 const WARM_UP = 0.25
 const RISE_SHARE = 0.05
@@ -56,16 +56,20 @@ const LEAST: Readonly<Record<string, number>> = {
  */
 const LOG_ENTRY_BYTES = 700
 
-/** Agents from source, which collect their garbage when they are asked to. */
-export const COLLECTING = {
-  path: process.execPath,
-  args: ['--expose-gc', '--import', join(import.meta.dirname, 'collect.ts'), join(ROOT, 'agent/main.ts')],
+/** Agents that collect their garbage when they are asked to. */
+export async function collecting(): Promise<Pick<FleetOptions, 'program' | 'env'>> {
+  const collect = join(import.meta.dirname, 'collect.ts')
+  return {
+    program: { path: await executable(), args: [] },
+    env: { NODE_OPTIONS: `--require ${JSON.stringify(collect)}` },
+  }
 }
 
 /** Keeps a fleet busy and measures what the agents that are not restarted hold: after a warm-up it must not rise. */
 export async function runSoak(options: SoakOptions): Promise<SoakResult> {
   const { tell, signal } = options
-  const fleet = await Fleet.create({ ...options, program: COLLECTING })
+  const { program, env } = await collecting()
+  const fleet = await Fleet.create({ ...options, program, env: { ...options.env, ...env } })
   const untrack = track({ fleet, burn: null })
   let began = performance.now()
   const minutes = (): number => (performance.now() - began) / 60_000
