@@ -1,7 +1,7 @@
 import type { MemberTable } from './member-table.ts'
-import { isLive } from './member-table.ts'
 import { Neighbourhood, neighbours } from './neighbours.ts'
 import { sample } from './random.ts'
+import { isLive } from './roster.ts'
 import type { CoreContext, DialOutcome, MemberRecord, NodeId } from './types.ts'
 
 interface Dial {

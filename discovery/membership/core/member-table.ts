@@ -1,8 +1,8 @@
 import type { BroadcastQueue } from './broadcast-queue.ts'
 import { Departed, leftOf } from './departed.ts'
 import { NameClaims } from './name-claims.ts'
-import { sample } from './random.ts'
-import { Suspicion, suspicionMinMs } from './suspicion.ts'
+import { type Accept, isLive, Roster } from './roster.ts'
+import { Suspicions } from './suspicions.ts'
 import type {
   AccusationUpdate,
   AliveUpdate,
@@ -10,109 +10,68 @@ import type {
   ForceLeaveRefusal,
   LeftUpdate,
   MemberRecord,
-  MemberState,
   NodeId,
   SyncEntry,
   Update,
 } from './types.ts'
 
-/** In a table of up to this many, all are looked at to pick some; in a larger one a few tries usually find them. */
-const SCANNED_MAX = 64
-const TRIES_PER_PICK = 6
-
-/** Place of this node itself in the lists: it comes first, and is never forgotten. */
-const SELF_AT = 0
-
 /**
  * Who is known, and the rules by which news changes it (SWIM §4.2, memberlist's state.go): an alive update counts with a
  * higher incarnation only, an accusation with the same or a higher one, and only a member itself raises its incarnation.
  * Every update that changed something is queued for the others.
- *
- * Records are kept as they come and never changed, so that whoever makes them may share them. A member costs this table its record
- * and about a hundred bytes: see docs/membership-simulation.md.
  */
 export class MemberTable {
   readonly #ctx: CoreContext
   readonly #queue: BroadcastQueue
   readonly #selfId: NodeId
-  /** The place of each member in the lists, in the order they came. */
-  readonly #index = new Map<NodeId, number>()
-  readonly #members: MemberRecord[] = []
-  /** When each reached its status. */
-  readonly #since: number[] = []
-  #live = 0
-  readonly #byName = new Map<string, NodeId>()
-  readonly #suspicions = new Map<NodeId, Suspicion>()
+  readonly #roster: Roster
+  readonly #suspicions: Suspicions
   readonly #departed: Departed
   readonly #claims: NameClaims
   #fullReported = false
   /** This node learns of most of the cluster at once: what is new here is news to nobody else. */
   #newcomer = false
-  /** When the next suspicion is due; null: to be found out. */
-  #nextSuspicionAt: number | null = Number.POSITIVE_INFINITY
-
   constructor(self: MemberRecord, now: number, ctx: CoreContext, queue: BroadcastQueue) {
     this.#ctx = ctx
     this.#queue = queue
     this.#selfId = self.id
-    this.#enter(self, now)
+    this.#roster = new Roster(self, now, ctx.random)
+    this.#suspicions = new Suspicions(ctx.timings)
     this.#claims = new NameClaims(ctx)
     this.#departed = new Departed(ctx.timings.failedKeptMs)
-    this.#byName.set(self.name, self.id)
     queue.push(aliveOf(self))
   }
 
   get self(): MemberRecord {
-    return this.#members[SELF_AT] as MemberRecord
+    return this.#roster.self
   }
 
   get(id: NodeId): MemberRecord | undefined {
-    const at = this.#index.get(id)
-    return at === undefined ? undefined : this.#members[at]
+    return this.#roster.get(id)
   }
 
   all(): MemberRecord[] {
-    return Array.from(this.#index.values(), (at) => this.#members[at] as MemberRecord)
+    return this.#roster.all()
   }
 
   /** Members that take part, this node included: the n of every formula. */
   get liveCount(): number {
-    return this.#live
+    return this.#roster.liveCount
   }
 
-  /** The others that pass `accept`, with the time they have had their status. */
-  others(accept: (member: MemberRecord, since: number) => boolean): MemberRecord[] {
-    const out: MemberRecord[] = []
-    for (const at of this.#index.values()) {
-      const member = this.#members[at] as MemberRecord
-      if (at !== SELF_AT && accept(member, this.#since[at] as number)) out.push(member)
-    }
-    return out
+  /** The others that pass `accept`. */
+  others(accept: Accept): MemberRecord[] {
+    return this.#roster.others(accept)
   }
 
   /** Those of `ids` that pass `accept`; ids of nobody who is known are left out. */
-  among(ids: Iterable<NodeId>, accept: (member: MemberRecord, since: number) => boolean): MemberRecord[] {
-    const out: MemberRecord[] = []
-    for (const id of ids) {
-      const at = this.#index.get(id) ?? SELF_AT
-      const member = this.#members[at] as MemberRecord
-      if (at !== SELF_AT && accept(member, this.#since[at] as number)) out.push(member)
-    }
-    return out
+  among(ids: Iterable<NodeId>, accept: Accept): MemberRecord[] {
+    return this.#roster.among(ids, accept)
   }
 
   /** Up to `count` of the others that pass `accept`, at random. */
-  pick(count: number, accept: (member: MemberRecord, since: number) => boolean): MemberRecord[] {
-    if (this.#members.length <= SCANNED_MAX) return sample(this.others(accept), count, this.#ctx.random)
-    const picked: MemberRecord[] = []
-    for (let tries = count * TRIES_PER_PICK; tries > 0 && picked.length < count; tries--) {
-      const at = Math.floor(this.#ctx.random() * this.#members.length)
-      const member = this.#members[at] as MemberRecord
-      if (at === SELF_AT || picked.includes(member)) continue
-      if (accept(member, this.#since[at] as number)) picked.push(member)
-    }
-    // Few pass, or none: only looking at all of them tells.
-    return picked.length === count ? picked : sample(this.others(accept), count, this.#ctx.random)
+  pick(count: number, accept: Accept): MemberRecord[] {
+    return this.#roster.pick(count, accept)
   }
 
   /** Applies one update. True if it was about this node and had to be refuted. */
@@ -133,14 +92,14 @@ export class MemberTable {
     this.#suspect(update, now)
     const known = this.get(update.id)
     if (!known || update.incarnation < known.incarnation) return
-    if (this.#suspicions.get(update.id)?.conclude(now)) this.#nextSuspicionAt = null
+    this.#suspicions.conclude(update.id, now)
   }
 
   /** Applies another node's full state. A remote `failed` only makes a living member suspect, so that it can refute. */
   merge(from: NodeId, entries: readonly SyncEntry[], now: number): boolean {
-    if (this.self.status !== 'left') this.#claims.testimony(this.self, this.#live, from, entries)
-    const strangers = entries.filter(({ member: m }) => isLive(m) && !this.#index.has(m.id)).length
-    this.#newcomer = strangers > this.#live
+    if (this.self.status !== 'left') this.#claims.testimony(this.self, this.liveCount, from, entries)
+    const strangers = entries.filter(({ member: m }) => isLive(m) && !this.#roster.has(m.id)).length
+    this.#newcomer = strangers > this.liveCount
     let refuted = false
     for (const entry of entries) refuted = this.#mergeOne(from, entry, now) || refuted
     this.#newcomer = false
@@ -149,9 +108,9 @@ export class MemberTable {
 
   /** Everything known, for a full state exchange. */
   snapshot(now: number): SyncEntry[] {
-    return Array.from(this.#index.values(), (at) => ({
-      member: this.#members[at] as MemberRecord,
-      ageMs: Math.max(0, now - (this.#since[at] as number)),
+    return Array.from(this.#roster.entries(), ({ member, since }) => ({
+      member,
+      ageMs: Math.max(0, now - since),
     }))
   }
 
@@ -201,20 +160,15 @@ export class MemberTable {
 
   /** Suspects whose time is nearly over and whom this node has not looked at for it; each is named once. */
   suspectsToLookAt(now: number): NodeId[] {
-    const out: NodeId[] = []
-    if (this.deadline > now) return out
-    for (const [id, suspicion] of this.#suspicions) if (suspicion.takeLook(now)) out.push(id)
-    this.#nextSuspicionAt = null
-    return out
+    return this.#suspicions.toLookAt(now)
   }
 
   /** Gives up the suspects whose time is over. */
   expireSuspicions(now: number): void {
-    if (this.deadline > now) return
-    for (const [id, suspicion] of [...this.#suspicions]) {
+    for (const id of this.#suspicions.expired(now)) {
       const member = this.get(id)
-      if (!member || suspicion.deadline > now) continue
-      this.#failed({ status: 'failed', id, incarnation: member.incarnation, from: this.#selfId }, now)
+      if (member)
+        this.#failed({ status: 'failed', id, incarnation: member.incarnation, from: this.#selfId }, now)
     }
   }
 
@@ -230,17 +184,12 @@ export class MemberTable {
 
   /** When the next suspicion ends; Infinity if there is none. */
   get deadline(): number {
-    if (this.#nextSuspicionAt !== null) return this.#nextSuspicionAt
-    let next = Number.POSITIVE_INFINITY
-    for (const suspicion of this.#suspicions.values()) next = Math.min(next, suspicion.nextAt)
-    this.#nextSuspicionAt = next
-    return next
+    return this.#suspicions.deadline
   }
 
   /** This process stood still for `ms`: nobody may be given up for it. */
   shift(ms: number): void {
-    for (const suspicion of this.#suspicions.values()) suspicion.shift(ms)
-    this.#nextSuspicionAt = null
+    this.#suspicions.shift(ms)
   }
 
   #applyToSelf(update: Update, now: number): boolean {
@@ -260,7 +209,7 @@ export class MemberTable {
     if (this.#isGone(update, now)) return
     if (!this.#claimName(update, now)) return
     if (!known && this.#isFull(update)) return
-    this.#endSuspicion(update.id)
+    this.#suspicions.end(update.id)
     this.#departed.forget(update.id)
     this.#set(update, now)
     if (known || !this.#newcomer) this.#queue.push(update)
@@ -271,7 +220,7 @@ export class MemberTable {
     const departed = this.#departed.get(update.id, now)
     if (!departed || update.incarnation > departed.incarnation) return false
     this.#queue.push(leftOf(update.id, departed))
-    if (departed.unlisted && !this.#byName.has(update.name) && !this.#isFull(update)) {
+    if (departed.unlisted && !this.#roster.called(update.name) && !this.#isFull(update)) {
       this.#departed.forget(update.id)
       this.#set({ ...update, status: 'left', incarnation: departed.incarnation }, now)
     }
@@ -281,32 +230,14 @@ export class MemberTable {
   #suspect(update: AccusationUpdate, now: number): void {
     const known = this.get(update.id)
     if (!known || update.incarnation < known.incarnation) return
-    const open = this.#suspicions.get(update.id)
-    if (open) {
-      if (!open.confirm(update.from)) return
-      this.#nextSuspicionAt = null
-      this.#queue.push(update)
+    if (this.#suspicions.has(update.id)) {
+      if (this.#suspicions.confirm(update.id, update.from)) this.#queue.push(update)
       return
     }
     if (known.status !== 'alive') return
-    this.#suspicions.set(update.id, this.#newSuspicion(update.from, now))
-    this.#nextSuspicionAt = null
+    this.#suspicions.begin(update.id, update.from, this.liveCount, now)
     this.#set({ ...known, status: 'suspect', incarnation: update.incarnation }, now)
     this.#queue.push(update)
-  }
-
-  #endSuspicion(id: NodeId): void {
-    if (this.#suspicions.delete(id)) this.#nextSuspicionAt = null
-  }
-
-  #newSuspicion(from: NodeId, now: number): Suspicion {
-    const { timings } = this.#ctx
-    const n = this.liveCount
-    const wanted = timings.suspicionMult - 2
-    // Neither this node nor the suspect can confirm: in a smaller cluster nobody is left who could.
-    const k = n - 2 < wanted ? 0 : wanted
-    const minMs = suspicionMinMs(timings, n)
-    return new Suspicion(from, now, k, minMs, minMs * timings.suspicionMaxMult, timings.probeIntervalMs)
   }
 
   #failed(update: AccusationUpdate, now: number): void {
@@ -314,7 +245,7 @@ export class MemberTable {
     if (!known || update.incarnation < known.incarnation) return
     // One that is gone and died again in a later life: what is older than that is not to revive it.
     if (!isLive(known) && update.incarnation === known.incarnation) return
-    this.#endSuspicion(update.id)
+    this.#suspicions.end(update.id)
     this.#set({ ...known, status: 'failed', incarnation: update.incarnation }, now)
     this.#queue.push(update)
     this.#admitWaiting(known.name, now)
@@ -332,7 +263,7 @@ export class MemberTable {
     }
     const again = known.status === 'left' && incarnation === known.incarnation
     if (incarnation < known.incarnation || (again && !prune)) return
-    this.#endSuspicion(id)
+    this.#suspicions.end(id)
     if (!again) this.#set({ ...known, status: 'left', incarnation }, now)
     if (prune) this.#forget({ ...known, status: 'left', incarnation }, now, true)
     this.#queue.push(update)
@@ -341,7 +272,7 @@ export class MemberTable {
 
   #mergeOne(from: NodeId, { member, ageMs }: SyncEntry, now: number): boolean {
     const { id, incarnation } = member
-    if (id === this.#selfId || this.#index.has(id) || isLive(member)) {
+    if (id === this.#selfId || this.#roster.has(id) || isLive(member)) {
       let refuted = false
       if (isLive(member)) refuted = this.apply(isAlive(member) ? member : aliveOf(member), now)
       if (member.status === 'left') return this.apply({ status: 'left', id, incarnation }, now)
@@ -364,7 +295,7 @@ export class MemberTable {
       if (departed.prune) this.#queue.push(leftOf(id, departed))
       return false
     }
-    if (ageMs >= keptMs || this.#byName.has(member.name) || this.#index.size >= membersMax) return false
+    if (ageMs >= keptMs || this.#roster.called(member.name) || this.#roster.size >= membersMax) return false
     this.#departed.forget(id)
     this.#set(member, now - ageMs)
     return false
@@ -372,8 +303,7 @@ export class MemberTable {
 
   /** False if another node holds the name and is not given up. One that is given up makes room. */
   #claimName(update: AliveUpdate, now: number): boolean {
-    const holderId = this.#byName.get(update.name)
-    const holder = holderId === undefined ? undefined : this.get(holderId)
+    const holder = this.#roster.called(update.name)
     if (!holder || holder.id === update.id) return true
     if (!isLive(holder)) {
       if (holder.id === this.#selfId) return false
@@ -394,7 +324,7 @@ export class MemberTable {
   }
 
   #isFull(update: AliveUpdate): boolean {
-    if (this.#index.size < this.#ctx.timings.membersMax) {
+    if (this.#roster.size < this.#ctx.timings.membersMax) {
       this.#fullReported = false
       return false
     }
@@ -406,46 +336,14 @@ export class MemberTable {
   #forget(member: MemberRecord, now: number, prune = false): void {
     if (member.status !== 'left') this.#set({ ...member, status: 'left' }, now)
     this.#departed.remember(member.id, { incarnation: member.incarnation, prune, unlisted: false, at: now })
-    this.#leave(member.id)
-    this.#endSuspicion(member.id)
+    this.#roster.remove(member.id)
+    this.#suspicions.end(member.id)
     this.#queue.drop(member.id)
-    if (this.#byName.get(member.name) === member.id) this.#byName.delete(member.name)
     this.#ctx.emit({ type: 'remove', member: { ...member, status: 'left' } })
   }
 
-  #enter(member: MemberRecord, now: number): void {
-    this.#index.set(member.id, this.#members.length)
-    this.#members.push(member)
-    this.#since.push(now)
-    if (isLive(member)) this.#live++
-  }
-
-  #leave(id: NodeId): void {
-    const at = this.#index.get(id)
-    if (at === undefined) return
-    this.#index.delete(id)
-    if (isLive(this.#members[at] as MemberRecord)) this.#live--
-    const last = this.#members.pop() as MemberRecord
-    const since = this.#since.pop() as number
-    if (last.id === id) return
-    this.#index.set(last.id, at)
-    this.#members[at] = last
-    this.#since[at] = since
-  }
-
   #set(next: MemberRecord, now: number): void {
-    const at = this.#index.get(next.id)
-    const previous = at === undefined ? undefined : this.#members[at]
-    if (at === undefined || previous === undefined) this.#enter(next, now)
-    else {
-      this.#live += Number(isLive(next)) - Number(isLive(previous))
-      if (previous.status !== next.status) this.#since[at] = now
-      this.#members[at] = next
-    }
-    if (previous && previous.name !== next.name && this.#byName.get(previous.name) === next.id) {
-      this.#byName.delete(previous.name)
-    }
-    this.#byName.set(next.name, next.id)
+    const previous = this.#roster.set(next, now)
     this.#ctx.emit({ type: 'change', member: next, previous })
     if (next.status === 'alive' && previous?.status === 'suspect') this.#stillWaiting(next)
   }
@@ -455,11 +353,6 @@ export class MemberTable {
     const claim = this.#claims.waiting(holder.name)
     if (claim && holder.id !== this.#selfId) this.#claims.report(holder.name, holder, claim)
   }
-}
-
-/** Alive or suspect: a suspect counts as living until the verdict. */
-export function isLive(member: { readonly status: MemberState }): boolean {
-  return member.status === 'alive' || member.status === 'suspect'
 }
 
 /** Its record says what an update would say. */

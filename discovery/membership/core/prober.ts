@@ -1,9 +1,9 @@
 import type { Awareness } from './awareness.ts'
 import type { Links } from './links.ts'
 import type { MemberTable } from './member-table.ts'
-import { isLive } from './member-table.ts'
 import { ProbeList } from './probe-list.ts'
 import { sample } from './random.ts'
+import { isLive } from './roster.ts'
 import type { Tally } from './tally.ts'
 import type { CoreContext, MemberRecord, NodeId } from './types.ts'
 

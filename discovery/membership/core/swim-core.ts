@@ -1,11 +1,13 @@
 import { Awareness } from './awareness.ts'
-import { BroadcastQueue, retransmitLimit } from './broadcast-queue.ts'
+import { BroadcastQueue } from './broadcast-queue.ts'
 import type { Coordinate } from './coordinate.ts'
 import { CoordinateBook } from './coordinate-book.ts'
 import { Exchange, type SyncAnswer, type SyncOffer } from './exchange.ts'
+import { Gossip } from './gossip.ts'
 import { Links } from './links.ts'
-import { isLive, MemberTable } from './member-table.ts'
+import { MemberTable } from './member-table.ts'
 import { Prober } from './prober.ts'
+import { isLive } from './roster.ts'
 import { Tally, type TallyCounts } from './tally.ts'
 import type {
   CoreContext,
@@ -46,11 +48,11 @@ export class SwimCore {
   readonly #table: MemberTable
   readonly #links: Links
   readonly #prober: Prober
+  readonly #gossip: Gossip
   readonly #places: CoordinateBook
   readonly #exchange: Exchange
   #actions: SwimAction[] = []
   #now: number
-  #lastGossipAt: number
   #nextSyncAt: number
   #nextReapAt: number
   #leaveSeq: number | null = null
@@ -66,6 +68,7 @@ export class SwimCore {
     }
     this.#table = new MemberTable({ ...options.self, status: 'alive' }, now, ctx, this.#queue)
     this.#links = new Links(ctx, this.#table)
+    this.#gossip = new Gossip(now, ctx, { queue: this.#queue, table: this.#table, links: this.#links })
     this.#places = new CoordinateBook(options.self.id, options.random)
     this.#exchange = new Exchange({ table: this.#table, places: this.#places })
     this.#prober = new Prober(now, ctx, {
@@ -87,7 +90,6 @@ export class SwimCore {
         onGone: (id, at) => this.#accuse('failed', id, at),
       },
     })
-    this.#lastGossipAt = now
     this.#nextSyncAt = now + this.#syncDelay()
     this.#nextReapAt = now + REAP_EVERY_MS
   }
@@ -127,11 +129,9 @@ export class SwimCore {
 
   /** When `tick` must be called next. */
   get deadline(): number {
-    const gossipAt =
-      this.#queue.size > 0 ? this.#lastGossipAt + this.#timings.gossipIntervalMs : Number.POSITIVE_INFINITY
-    if (this.#left) return gossipAt
+    if (this.#left) return this.#gossip.deadline
     return Math.min(
-      gossipAt,
+      this.#gossip.deadline,
       this.#prober.deadline,
       this.#links.deadline,
       this.#table.deadline,
@@ -152,7 +152,7 @@ export class SwimCore {
       this.#tickSync(now)
       this.#tickReap(now)
     }
-    this.#tickGossip(now)
+    this.#gossip.tick(now)
     return this.#drain()
   }
 
@@ -351,19 +351,8 @@ export class SwimCore {
     this.#emit({ type: 'send', to, message })
   }
 
-  /** News for a message to `to`: first what it must refute itself, then what is said about `about`, then the queue. */
   #news(to: NodeId, about?: NodeId): Update[] {
-    const first: Update[] = []
-    for (const id of about === undefined ? [to] : [to, about]) {
-      const verdict = this.#table.verdictOn(id, this.#now)
-      if (verdict) first.push(verdict)
-    }
-    return first.concat(this.#takeQueued())
-  }
-
-  #takeQueued(): Update[] {
-    const limit = retransmitLimit(this.#timings.retransmitMult, this.#table.liveCount)
-    return this.#queue.take(this.#timings.updatesBytesMax, limit)
+    return this.#gossip.news(to, this.#now, about)
   }
 
   /** True if the sender missed that this node refuted: gossip alone would leave it with its accusation now and then. */
@@ -403,23 +392,6 @@ export class SwimCore {
     if (!member) return
     if (status === 'suspect' && member.status === 'alive') this.#tally.accuses(id)
     this.#table.apply({ status, id, incarnation: member.incarnation, from: this.#table.self.id }, now)
-  }
-
-  #tickGossip(now: number): void {
-    const { gossipIntervalMs, gossipNodes, gossipToDeadMs } = this.#timings
-    if (this.#queue.size === 0 || now < this.#lastGossipAt + gossipIntervalMs) return
-    this.#lastGossipAt = now
-    const targets = this.#links.pick(
-      gossipNodes,
-      (m, since) =>
-        (isLive(m) && this.#links.keeps(m.id)) || (m.status === 'failed' && now - since <= gossipToDeadMs),
-    )
-    // Whoever is lost is suspected, and whoever connects then compares everything: without anybody to tell, there is nothing to keep.
-    if (targets.length === 0) this.#queue.clear()
-    for (const target of targets) {
-      const updates = this.#news(target.id)
-      if (updates.length > 0) this.#send(target.id, { type: 'gossip', updates })
-    }
   }
 
   #tickSync(now: number): void {

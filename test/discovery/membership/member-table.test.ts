@@ -1,7 +1,8 @@
 import t from 'tap'
 import { BroadcastQueue } from '../../../discovery/membership/core/broadcast-queue.ts'
-import { isLive, MemberTable } from '../../../discovery/membership/core/member-table.ts'
+import { MemberTable } from '../../../discovery/membership/core/member-table.ts'
 import { seededRandom } from '../../../discovery/membership/core/random.ts'
+import { isLive } from '../../../discovery/membership/core/roster.ts'
 import { DEFAULT_TIMINGS, type SwimAction } from '../../../discovery/membership/core/types.ts'
 import { member } from './sim.ts'
 

@@ -21,7 +21,7 @@ const MUTANTS: readonly Mutant[] = [
   {
     protection: 'a suspect is told with the first message to it (buddy)',
     script: 'buddy',
-    file: 'core/swim-core.ts',
+    file: 'core/gossip.ts',
     from: 'if (verdict) first.push(verdict)',
     to: '',
   },
@@ -85,7 +85,7 @@ const MUTANTS: readonly Mutant[] = [
     protection: 'the verdict of another shortens a suspicion',
     script: 'verdict-of-others',
     file: 'core/member-table.ts',
-    from: 'if (this.#suspicions.get(update.id)?.conclude(now)) this.#nextSuspicionAt = null',
+    from: 'this.#suspicions.conclude(update.id, now)',
     to: '',
   },
   {
