@@ -209,9 +209,9 @@ export class LeaseKeeper {
       if (isOurs) this.#held.add(name)
       else this.#held.delete(name)
     }
-    const moved = this.#leases.some(
-      ({ name, session }, i) => before[i]?.name !== name || before[i].session !== session,
-    )
+    const moved =
+      before.length !== this.#leases.length ||
+      this.#leases.some(({ name, session }, i) => before[i]?.name !== name || before[i].session !== session)
     if (moved) for (const listener of this.#listeners) listener()
   }
 

@@ -145,7 +145,20 @@ export class ClusterEventSource {
 
   #leases(): void {
     const caughtUpIndex = this.#with.caughtUpIndex()
-    for (const lease of this.#with.leases.list()) {
+    const leases = this.#with.leases.list()
+    // The lease of something that nobody holds need not be there.
+    for (const [name, { holder }] of this.#holders) {
+      if (leases.some((lease) => lease.name === name)) continue
+      this.#holders.delete(name)
+      if (caughtUpIndex === null || holder === null) continue
+      this.#with.events.add('lease-moved', {
+        lease: name,
+        holder: null,
+        previous: holder,
+        fencingToken: null,
+      })
+    }
+    for (const lease of leases) {
       const before = this.#holders.get(lease.name)
       if (before?.holder === lease.holder && before.session === lease.session) continue
       this.#holders.set(lease.name, lease)

@@ -27,6 +27,7 @@ export const DockerSchema = Type.Object({
       service: TextOrNull,
       instance: TextOrNull,
       status: TextOrNull,
+      output: TextOrNull,
       reason: Type.String({ description: 'Why it is in the catalogue or not' }),
       runOnce: Type.Union(
         [Type.Object({ service: Type.String(), holder: TextOrNull, note: TextOrNull }), Type.Null()],

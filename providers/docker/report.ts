@@ -1,6 +1,6 @@
 import { engineName } from './docker-engine.ts'
 import type { DockerProblem } from './problem.ts'
-import type { DockerSource } from './source.ts'
+import { type DockerSource, STOPPING } from './source.ts'
 import type { EngineAddress } from './types.ts'
 
 /** The engine of a node and all its containers, for people and for what explains a missing service. */
@@ -35,6 +35,8 @@ export interface ContainerReport {
   /** Id of its instance in the catalogue; null if it has none. */
   readonly instance: string | null
   readonly status: string | null
+  /** What the engine's check of it says; null if it has no instance. */
+  readonly output: string | null
   /** Why it is in the catalogue or not. */
   readonly reason: string
   /** Set on a copy of a service of which one runs in the cluster. */
@@ -71,7 +73,7 @@ export function dockerReport(
       forMs: Math.max(0, Math.round(nowMs - sinceMs)),
     },
     containers: source.fates().map(({ translation, instance, problems, stopping }) => {
-      const { container, service, reason, status, runOnce } = translation
+      const { container, service, reason, status, output, runOnce } = translation
       return {
         id: container.id,
         name: container.name,
@@ -79,7 +81,8 @@ export function dockerReport(
         health: container.health?.status ?? null,
         service: service?.name ?? null,
         instance,
-        status: instance === null ? null : stopping ? 'critical' : status,
+        status: instance === null ? null : stopping ? STOPPING.status : status,
+        output: instance === null ? null : stopping ? STOPPING.output : output,
         reason: service !== null && instance === null ? 'the catalogue does not take it' : reason,
         runOnce: runOnce === null ? null : { service: runOnce, ...runOnceStatus(runOnce) },
         problems,

@@ -87,6 +87,7 @@ export class DockerRunOnce {
   readonly #work = new Set<Promise<void>>()
   #running = false
   #leaving: { readonly done: () => void } | null = null
+  #stopping: Promise<void> | null = null
   #startedMs = 0
   #timer: Timer | null = null
   #unsubscribe: (() => void)[] = []
@@ -107,7 +108,19 @@ export class DockerRunOnce {
   }
 
   /** Stops what runs here and gives its lease back. What has not ended in six seconds keeps its lease, until that expires. */
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop().finally(() => {
+      this.#stopping = null
+    })
+    return this.#stopping
+  }
+
+  /** What is so with the service and why, in words; null if no copy of it is here. */
+  note(service: string): string | null {
+    return this.#standings.get(service)?.note ?? null
+  }
+
+  async #stop(): Promise<void> {
     if (!this.#running) return
     const { promise, resolve } = Promise.withResolvers<void>()
     const late = this.#with.timers.after(LEAVE_MS_MAX, resolve)
@@ -122,11 +135,6 @@ export class DockerRunOnce {
     await Promise.all(this.#work)
     this.#standings.clear()
     this.#leaving = null
-  }
-
-  /** What is so with the service and why, in words; null if no copy of it is here. */
-  note(service: string): string | null {
-    return this.#standings.get(service)?.note ?? null
   }
 
   #consider(): void {

@@ -271,7 +271,8 @@ export class DockerSource {
   }
 }
 
-const STOPPING = { status: 'critical', output: 'it is asked to end' } as const
+/** The check of a container between the signal to end and the end. */
+export const STOPPING = { status: 'critical', output: 'it is asked to end' } as const
 
 /** Takes every instance that was read from Docker out of the record: for an agent that no longer has the source. */
 export function forgetContainers(collaborators: Pick<DockerSourceCollaborators, 'local' | 'health'>): void {

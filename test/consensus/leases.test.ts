@@ -221,6 +221,20 @@ t.test('a session that somebody ended takes the lease with it; a new one gets it
   t.not(view.kvGet(textToKey(LEASE_PREFIX + LEASE))?.session, before?.session)
 })
 
+t.test('a lease of others that goes is told', async (t) => {
+  const { cluster, keeper } = await alone(t)
+  const client = cluster.client('a')
+  const key = textToKey(`${LEASE_PREFIX}zz`)
+  const session = keeper.list()[0]?.session ?? ''
+  await client.propose({ type: 'kv.acquire', key, value: new Uint8Array(), flags: 0n, session })
+  await eventually('it is there', () => keeper.list().some(({ name }) => name === 'zz'))
+  let told = 0
+  keeper.onChange(() => told++)
+  await client.propose({ type: 'kv.delete', key })
+  await eventually('it is gone', () => !keeper.list().some(({ name }) => name === 'zz'))
+  await eventually('told', () => told === 1)
+})
+
 t.test('a preferred node gets a head start', async (t) => {
   const cluster = new TestCluster()
   await cluster.found(1)

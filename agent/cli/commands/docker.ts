@@ -32,8 +32,9 @@ function containerRows(container: Readonly<Record<string, unknown>>): string[][]
   const { name, state, health, instance, status, reason } = container
   const problems = records(container.problems).map(({ message }) => cell(message))
   const { note } = record(container.runOnce)
-  const why = typeof note === 'string' ? note : instance === null ? reason : null
-  const notes = why === null ? problems : [cell(why), ...problems]
+  const failing = status === 'critical' ? container.output : null
+  const why = typeof note === 'string' ? note : instance === null ? reason : failing
+  const notes = typeof why !== 'string' ? problems : [cell(why), ...problems]
   const standing = typeof health === 'string' ? `${cell(state)} (${health})` : cell(state)
   const [first = '', ...rest] = notes
   return [

@@ -358,6 +358,27 @@ t.test('docker: what became of each container, and what is wrong', async (t) => 
         reason: 'it is in the catalogue',
         problems: [problem('one'), problem('two')],
       },
+      {
+        name: 'old',
+        state: 'exited',
+        health: null,
+        instance: 'old@n1',
+        status: 'critical',
+        output: 'it has ended with exit code 1',
+        reason: 'it is in the catalogue',
+        problems: [],
+      },
+      {
+        name: 'once',
+        state: 'created',
+        health: null,
+        instance: null,
+        status: null,
+        output: null,
+        reason: 'not here',
+        runOnce: { service: 'once', holder: 'n2', note: 'stands by: n2 holds the lease' },
+        problems: [problem('three')],
+      },
     ],
   })
   const stub = await stubAgent({ 'GET /api/v1/docker': { body } })
@@ -366,10 +387,13 @@ t.test('docker: what became of each container, and what is wrong', async (t) => 
   t.equal(
     (await runInProcess(['docker'], { env })).out,
     `not connected: the engine at /d.sock does not answer
-CONTAINER  STATE              INSTANCE  STATUS   NOTES
-db         exited             -         -        it is off
-web        running (healthy)  web@n1    passing  one
-                                                 two
+CONTAINER  STATE              INSTANCE  STATUS    NOTES
+db         exited             -         -         it is off
+web        running (healthy)  web@n1    passing   one
+                                                  two
+old        exited             old@n1    critical  it has ended with exit code 1
+once       created            -         -         stands by: n2 holds the lease
+                                                  three
 `,
   )
   t.equal((await runInProcess(['docker', '--json'], { env })).out, `${body}\n`)

@@ -157,9 +157,16 @@ t.test('leaders, leases, cordons and user events', async (t) => {
   listeners.leases()
   world.leases = [{ ...lease, holder: null, fencingToken: null, session: null }]
   listeners.leases()
+  world.leases = [{ ...lease, fencingToken: 8 }]
+  listeners.leases()
+  world.leases = []
+  listeners.leases()
+  listeners.leases()
   t.match(await told(), [
     { type: 'lease-moved', lease: 'dns', holder: 'b', previous: null, fencingToken: 7 },
     { type: 'lease-moved', holder: null, previous: 'b' },
+    { type: 'lease-moved', holder: 'b', fencingToken: 8 },
+    { type: 'lease-moved', lease: 'dns', holder: null, previous: 'b', fencingToken: null },
   ])
   const event = {
     id: '1',

@@ -325,7 +325,7 @@ t.test('an agent that ends stops its copy and gives the lease back', async (t) =
     leases.own.add('job')
     host.put({ id: 'a', status: 'running' })
   })
-  await made.stop()
+  await Promise.all([made.stop(), made.stop()])
   t.same(host.calls, ['stop a own'])
   t.same(leases.released, ['job'])
   t.equal(leases.claimed.at(-1), '')

@@ -92,7 +92,14 @@ t.test('containers are instances before start resolves', async (t) => {
     engine: { address: '/x.sock', connected: true, product: 'docker', apiVersion: '1.44', error: null },
     containers: [
       { name: 'db', service: null, instance: null, status: null, reason: /does not say/ },
-      { name: 'web', service: 'web', instance: 'web@n1', status: 'passing' },
+      {
+        name: 'web',
+        service: 'web',
+        instance: 'web@n1',
+        status: 'passing',
+        output: 'running; it has no HEALTHCHECK',
+        runOnce: null,
+      },
     ],
   })
 })
