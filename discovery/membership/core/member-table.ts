@@ -15,6 +15,9 @@ import type {
   Update,
 } from './types.ts'
 
+/** So long after it came back a member may still tell what it had decided while it was cut off. */
+const BACK_MS = 60_000
+
 /**
  * Who is known, and the rules by which news changes it (SWIM §4.2, memberlist's state.go): an alive update counts with a
  * higher incarnation only, an accusation with the same or a higher one, and only a member itself raises its incarnation.
@@ -26,6 +29,8 @@ export class MemberTable {
   readonly #selfId: NodeId
   readonly #roster: Roster
   readonly #suspicions: Suspicions
+  /** When members that had failed came back. */
+  readonly #backAt = new Map<NodeId, number>()
   readonly #departed: Departed
   readonly #claims: NameClaims
   #fullReported = false
@@ -93,6 +98,14 @@ export class MemberTable {
     const known = this.get(update.id)
     if (!known || update.incarnation < known.incarnation) return
     this.#suspicions.conclude(update.id, now)
+  }
+
+  /** Whether this node holds the member for failed, or did so until lately: one of the two was cut off, and decided much then. */
+  isJustBack(id: NodeId, now: number): boolean {
+    const at = this.#backAt.get(id)
+    if (at !== undefined && now - at < BACK_MS) return true
+    this.#backAt.delete(id)
+    return this.get(id)?.status === 'failed'
   }
 
   /** Applies another node's full state. A remote `failed` only makes a living member suspect, so that it can refute. */
@@ -339,11 +352,13 @@ export class MemberTable {
     this.#roster.remove(member.id)
     this.#suspicions.end(member.id)
     this.#queue.drop(member.id)
+    this.#backAt.delete(member.id)
     this.#ctx.emit({ type: 'remove', member: { ...member, status: 'left' } })
   }
 
   #set(next: MemberRecord, now: number): void {
     const previous = this.#roster.set(next, now)
+    if (previous?.status === 'failed' && next.status === 'alive') this.#backAt.set(next.id, now)
     this.#ctx.emit({ type: 'change', member: next, previous })
     if (next.status === 'alive' && previous?.status === 'suspect') this.#stillWaiting(next)
   }

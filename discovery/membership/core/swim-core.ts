@@ -10,6 +10,7 @@ import { Prober } from './prober.ts'
 import { isLive } from './roster.ts'
 import { Tally, type TallyCounts } from './tally.ts'
 import type {
+  AccusationUpdate,
   CoreContext,
   DialOutcome,
   ForceLeaveRefusal,
@@ -364,13 +365,19 @@ export class SwimCore {
         outdated = !this.#left
       }
       const before = this.#table.get(update.id)?.status
-      if (update.status === 'failed' && this.#links.isConnected(update.id)) this.#table.doubt(update, now)
+      if (update.status === 'failed' && this.#isDoubtful(update, now)) this.#table.doubt(update, now)
       else if (this.#table.apply(update, now)) this.#refuted()
       // A suspicion heard from somebody else: some look for themselves, so that it is confirmed or refuted soon.
       const heard = before === 'alive' && this.#table.get(update.id)?.status === 'suspect'
       if (heard && this.#random() < CONFIRMERS / this.#table.liveCount) this.#prober.probe(update.id, now)
     }
     return outdated
+  }
+
+  /** The verdict of others on a member that this node is connected to, or of one that was cut off from here until lately. */
+  #isDoubtful({ id, from }: AccusationUpdate, now: number): boolean {
+    if (id === this.#table.self.id) return false
+    return this.#links.isConnected(id) || this.#table.isJustBack(from, now)
   }
 
   /**

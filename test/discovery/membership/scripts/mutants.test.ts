@@ -78,7 +78,7 @@ const MUTANTS: readonly Mutant[] = [
     protection: 'the verdict of another on a member this node is connected to makes only suspect',
     script: 'verdict-of-others',
     file: 'core/swim-core.ts',
-    from: "update.status === 'failed' && this.#links.isConnected(update.id)",
+    from: "update.status === 'failed' && this.#isDoubtful(update, now)",
     to: 'false',
   },
   {
