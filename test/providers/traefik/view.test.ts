@@ -258,3 +258,32 @@ t.test('what is to be remembered is the same map while nothing has changed', (t)
   t.not(view.toRemember(), first)
   t.end()
 })
+
+t.test(
+  'what is remembered follows the lists of the catalogue, which are others when something has changed',
+  (t) => {
+    const { view, catalog, set } = setUp([{ labels }, { service: 'api', labels, node: 'n2' }])
+    const lists = new Map<string, ReturnType<FakeCatalog['instances']>>()
+    const fresh = catalog.instances.bind(catalog)
+    catalog.instances = (name) => {
+      const list = lists.get(name) ?? fresh(name)
+      lists.set(name, list)
+      return list
+    }
+    const before = view.toRemember()
+    set([
+      { labels, node: 'n3' },
+      { service: 'api', labels, node: 'n2' },
+    ])
+    lists.delete('web')
+    const after = view.toRemember()
+    t.match(after.get('web'), /"nodes":\["n3"\]/)
+    t.equal(after.get('api'), before.get('api'))
+    view.configure({ ...OPTIONS, render: { entryPoints: ['web'] } })
+    t.same([...view.toRemember()], [...after])
+    set([{ service: 'api', labels, node: 'n2' }])
+    lists.clear()
+    t.same([...view.toRemember().keys()], ['api'])
+    t.end()
+  },
+)
