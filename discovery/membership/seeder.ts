@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { MeshError } from '../mesh/errors.ts'
+import { MeshError, NobodyListensError } from '../mesh/errors.ts'
 import type { PeerId } from '../mesh/types.ts'
 
 /** Settings of a {@link Seeder}. Durations in milliseconds. */
@@ -36,6 +36,8 @@ export interface SeederCollaborators {
 
 const REMEMBERED_DIALLED_MAX = 64
 const REMEMBERED_TRIES_MAX = 30
+/** Nodes that start together do not listen at the same moment: so many failures in a row are not worth a warning. */
+const QUIET_FAILURES = 2
 
 /**
  * Finds the cluster: dials every address until it answered or belongs to a known member. An address that nobody answers
@@ -85,7 +87,7 @@ export class Seeder {
     while (!signal.aborted) {
       const alone = this.#with.alone()
       if (!alone && (this.#with.whoHas(address) !== undefined || ++tries > triesMax)) return
-      const answered = await this.#dial(address, alone)
+      const answered = await this.#dial(address, { alone, failures })
       if (answered !== undefined) this.#answered.set(address, answered)
       if (answered === this.#with.self) return
       failures = answered === undefined ? failures + 1 : 0
@@ -98,21 +100,24 @@ export class Seeder {
     }
   }
 
-  async #dial(address: string, alone: boolean): Promise<PeerId | undefined> {
+  async #dial(address: string, state: { alone: boolean; failures: number }): Promise<PeerId | undefined> {
     try {
       return await this.#with.dial(address, this.#stopped.signal)
     } catch (error) {
       if (error instanceof MeshError && error.code === 'MSH_SELF') return this.#with.self
-      if (!this.#stopped.signal.aborted) this.#report(address, alone, error)
+      if (!this.#stopped.signal.aborted) {
+        const isEarly = error instanceof NobodyListensError && state.failures < QUIET_FAILURES
+        this.#report(address, state.alone && !isEarly, error)
+      }
       return undefined
     }
   }
 
   /** One line per kind of failure, not one per attempt. */
-  #report(address: string, alone: boolean, error: unknown): void {
+  #report(address: string, isTold: boolean, error: unknown): void {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
     const text = error instanceof Error ? error.message : String(error)
-    if (!alone || this.#logged.has(code)) {
+    if (!isTold || this.#logged.has(code)) {
       this.#with.log.debug({ address, code }, `cannot reach ${address}: ${text}`)
       return
     }

@@ -297,3 +297,20 @@ t.test('seeds: who was found at the addresses to join by, without the own one', 
   await until('b found a', () => b.membership.seeds()[0]?.id === a.mesh.id)
   t.equal(b.membership.seeds().length, 2)
 })
+
+t.test('that nobody listens yet is a warning from the third time on', async (t) => {
+  const a = await agent(t, new FakeNetwork(), 'a', { dataDir: tempDir(t), join: ['nobody:7946'] })
+  const tries = () => a.lines.filter(({ msg }) => msg.includes('nobody:7946'))
+  await until('it tried often', () => tries().length >= 5)
+  t.same(
+    tries()
+      .slice(0, 4)
+      .map(({ level, msg }) => [level, msg.split(':')[0]]),
+    [
+      [20, 'cannot reach nobody'],
+      [20, 'cannot reach nobody'],
+      [40, 'cannot join through nobody'],
+      [20, 'cannot reach nobody'],
+    ],
+  )
+})
