@@ -20,6 +20,7 @@ export interface InspectionParts {
   readonly networks?: Readonly<Record<string, string>>
   readonly policy?: string
   readonly startedAt?: string
+  readonly restartCount?: number
 }
 
 /** An answer of `GET /containers/{id}/json`, in the form of Docker 20.10. */
@@ -39,7 +40,7 @@ export function inspection(parts: InspectionParts = {}): Record<string, unknown>
   return {
     Id: id,
     Name: `/${parts.name ?? 'web'}`,
-    RestartCount: 0,
+    RestartCount: parts.restartCount ?? 0,
     State: {
       Status: status,
       ExitCode: parts.exitCode ?? 0,

@@ -308,6 +308,37 @@ t.test('an unhealthy copy moves, unless nobody else could run it', async (t) => 
   t.same(leases.released, ['job'])
 })
 
+t.test('a copy the engine restarts again and again moves', async (t) => {
+  const { host, pass } = await runner(t, (host, leases) => {
+    leases.own.add('job')
+    host.put({ id: 'a', status: 'restarting', restartCount: 2, policy: 'always' })
+  })
+  await pass(60_000)
+  t.same(host.calls, [], 'what it does by itself is left to it')
+  host.put({ id: 'a', status: 'restarting', restartCount: 3 })
+  await settle()
+  t.same(host.calls, ['stop a own'])
+})
+
+t.test('what ran well for ten minutes had not failed before', async (t) => {
+  const { host, leases, lease, pass } = await runner(t, (host, leases) => {
+    leases.own.add('job')
+    host.put({ id: 'a', status: 'running' })
+  })
+  const fail = async () => {
+    host.put({ id: 'a', status: 'exited' })
+    await pass(5_000)
+  }
+  await fail()
+  await pass(10_000)
+  await lease(true)
+  await pass(600_000)
+  await fail()
+  t.equal(leases.claimed.at(-1), '')
+  await pass(10_000)
+  t.equal(leases.claimed.at(-1), 'job', 'not twenty seconds')
+})
+
 t.test('while the engine is away nothing is given up', async (t) => {
   const { host, leases, pass } = await runner(t, (host, leases) => {
     leases.own.add('job')
