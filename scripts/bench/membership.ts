@@ -45,6 +45,8 @@ interface Measured {
   readonly nodes: number
   /** From the start of all to the last word about the last member. */
   readonly allKnowAll: number
+  /** Per agent, by then. */
+  readonly startCpuSeconds: number
   /** From the signal to the word of each of the others, over all repetitions. */
   readonly failed: readonly number[]
   readonly left: readonly number[]
@@ -67,6 +69,7 @@ async function measure(contender: Contender, nodes: number, repetitions: number)
     const from = Date.now()
     for (const site of fabric.sites) crowd.start(site)
     const allKnowAll = Math.max(...(await crowd.heard('alive', fabric.sites, from)))
+    const startCpuSeconds = crowd.pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0) / nodes
     await delay(SETTLE_MS)
     const idle = await idleCost(crowd, fabric)
     const failed: number[] = []
@@ -86,7 +89,7 @@ async function measure(contender: Contender, nodes: number, repetitions: number)
         await delay(SETTLE_MS / 4)
       }
     }
-    return { contender: contender.name, nodes, allKnowAll, failed, left, ...idle }
+    return { contender: contender.name, nodes, allKnowAll, startCpuSeconds, failed, left, ...idle }
   } finally {
     await crowd.close()
     open.delete(crowd)
@@ -132,6 +135,11 @@ function rssBytes(pid: number): number {
 
 const ROWS: readonly (readonly [string, (measured: Measured) => number, (value: number) => string])[] = [
   ['all start: all know all', ({ allKnowAll }) => allKnowAll, seconds],
+  [
+    'all start: CPU time of an agent',
+    ({ startCpuSeconds }) => startCpuSeconds,
+    (value) => `${value.toFixed(2)} s`,
+  ],
   ['kill -9: a node knows (p50)', ({ failed }) => median(failed), seconds],
   ['kill -9: all know (max)', ({ failed }) => Math.max(...failed), seconds],
   ['leave: a node knows (p50)', ({ left }) => median(left), seconds],
