@@ -27,9 +27,10 @@ ${scenarios.map(({ name, sentence }) => `  ${name.padEnd(10)} ${sentence}`).join
 Examples:
   npm run swim-sim -- --nodes 10,100,1000 --scenario events --seeds 3
   npm run swim-sim -- --nodes 300 --scenario loss --loss 5 --transport datagram
+  NODE_OPTIONS=--max-old-space-size=17000 npm run swim-sim -- --nodes 10000 --scenario events --seconds 20
 
 The table goes to standard output, progress and failures to standard error. Exit code 1 if a property was violated, 64 for a
-wrong command line. The same seed gives the same run.
+wrong command line. The same seed gives the same run. Memory grows with the square of the number of members: 10,000 take 14 GB.
 `
 
 const PROGRESS_EVERY_MS = 5000
