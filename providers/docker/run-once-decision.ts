@@ -40,8 +40,8 @@ export interface RunOnceSituation {
 export type RunOnceStep =
   | { readonly kind: 'none' }
   | { readonly kind: 'start'; readonly id: string }
-  /** `fenced`: the lease is not held, so there is only so much time. */
-  | { readonly kind: 'stop'; readonly id: string; readonly fenced: boolean }
+  /** `fenced`: the lease is not held, so there is only so much time. `failed`: it is to run elsewhere, as something is wrong with it. */
+  | { readonly kind: 'stop'; readonly id: string; readonly fenced: boolean; readonly failed: boolean }
   /** `failed`: this host stands back for a while. */
   | { readonly kind: 'release'; readonly failed: boolean }
 
@@ -77,7 +77,7 @@ export function decideRunOnce(situation: RunOnceSituation): RunOnceDecision {
   if (first !== undefined) {
     if (situation.isNew) return decision({ kind: 'none' }, claims, 'it is not known yet who may run it')
     const why = holder === null ? 'nobody is known to hold the lease' : `${holder} holds the lease`
-    return decision({ kind: 'stop', id: first.id, fenced: true }, claims, `stopped, as ${why}`)
+    return decision({ kind: 'stop', id: first.id, fenced: true, failed: false }, claims, `stopped, as ${why}`)
   }
   if (restsForMs > 0 && canRun) {
     const note = 'it failed here: left to other hosts for a while'
@@ -90,8 +90,8 @@ export function decideRunOnce(situation: RunOnceSituation): RunOnceDecision {
 function held(situation: RunOnceSituation, up: readonly Candidate[]): RunOnceDecision {
   const { candidates, mayKeep, othersCan, leaving, failure, hasRun, downForMs } = situation
   const [first, second] = up
-  const stop = ({ id }: Candidate, note: string) =>
-    decision({ kind: 'stop', id, fenced: false }, !leaving, note)
+  const stop = ({ id }: Candidate, note: string, failed = false) =>
+    decision({ kind: 'stop', id, fenced: false, failed }, !leaving, note)
   const release = (failed: boolean, note: string) =>
     decision({ kind: 'release', failed }, !failed && !leaving, note)
   if (leaving || !mayKeep) {
@@ -103,7 +103,7 @@ function held(situation: RunOnceSituation, up: readonly Candidate[]): RunOnceDec
     const { sick } = first
     if (sick === null) return decision({ kind: 'none' }, true, 'this node holds the lease')
     if (!othersCan) return decision({ kind: 'none' }, true, `${sick}; no other host could run it`)
-    return stop(first, `stopped, as ${sick}`)
+    return stop(first, `stopped, as ${sick}`, true)
   }
   if (failure !== null) return release(true, failure)
   if (hasRun) {

@@ -332,6 +332,9 @@ export class DockerRunOnce {
         )
         this.#stopped.set(container.id, container.startedAt)
         Object.assign(standing, { stopFailures: 0, retryAtMs: Number.NEGATIVE_INFINITY })
+        // What was stopped on purpose has not failed, and may be started again.
+        if (step.failed) standing.failure = note
+        else standing.hasRun = false
       }
       metrics.ranOnce(step.kind, 'done')
       log.info(data, `container ${container.name}: ${note}`)

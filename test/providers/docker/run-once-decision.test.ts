@@ -83,7 +83,7 @@ const TABLE: readonly (readonly [
     false,
     /^it has ended$/,
   ],
-  ['it is sick', { ...RAN, candidates: [up('a', 'it is ill')] }, 'stop a', true, /as it is ill$/],
+  ['it is sick', { ...RAN, candidates: [up('a', 'it is ill')] }, 'stop a failed', true, /as it is ill$/],
   [
     'it is sick, and nobody else could',
     { ...RAN, candidates: [up('a', 'it is ill')], othersCan: false },
