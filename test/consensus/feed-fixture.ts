@@ -206,7 +206,9 @@ export class Fleet {
         const member = this.members.get(to)
         if (member === undefined) throw new TransportError('not-sent', `${to} is unreachable`)
         const given = Promise.withResolvers<never>()
-        signal?.addEventListener('abort', () => given.reject(new TransportError('unknown', 'given up')))
+        const giveUp = () => given.reject(new TransportError('unknown', 'given up'))
+        if (signal?.aborted === true) giveUp()
+        signal?.addEventListener('abort', giveUp)
         const answered = answerRpc(
           payload,
           () => 'a',
