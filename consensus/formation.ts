@@ -3,7 +3,7 @@ import type { Logger } from 'pino'
 import type { Clock } from './clock.ts'
 import { supersedes } from './cluster-id.ts'
 import { ConsensusError, isConsensusError } from './errors.ts'
-import { chooseFounders, mayFound, type Seed } from './founders.ts'
+import { chooseFounders, mayFound, overlooksBetter, type Seed } from './founders.ts'
 import type { LocalCopy } from './local-copy.ts'
 import type { Replica } from './replica.ts'
 import { callRpc, RpcRefusal, type RpcRequest, type RpcResponses } from './rpc.ts'
@@ -219,8 +219,12 @@ export class Formation {
       this.#report('waiting for a cluster to join')
       return
     }
-    const candidates = peers.filter((peer) => peer.bootstrapExpect === this.#expect).map((peer) => peer.id)
-    const choice = chooseFounders(this.#replica.id, candidates, this.#expect, this.#directory.seeds())
+    const choice = chooseFounders(
+      this.#replica.id,
+      this.#candidates(peers),
+      this.#expect,
+      this.#directory.seeds(),
+    )
     if ('waitingFor' in choice) this.#report(`waiting for ${choice.waitingFor}`)
     else if (choice.founders[0] === this.#replica.id) await this.#propose(choice.founders)
   }
@@ -272,20 +276,17 @@ export class Formation {
       this.#report(`waiting for node ${proposer}, with which this node has agreed to form a cluster`)
   }
 
-  /**
-   * True if this node knows what the proposer cannot have known: a cluster to join or, where no addresses say who founds, a node
-   * that should have been asked instead of one of these. Of many nodes that start at once each knows some of the others, and
-   * two threes of them would found two clusters. The proposer tries again until all founders know of nobody better.
-   */
+  /** True if this node knows what the proposer cannot have known, which tries again until all founders know of nothing better. */
   #isOverlooked({ founders }: Pledge): boolean {
     const peers = this.#directory.peers().filter((peer) => peer.alive)
-    const last = [...founders].sort().at(-1) ?? ''
-    const isAnyonesTurn = this.#directory.seeds().length === 0
-    return peers.some(({ id, clusterId, bootstrapExpect }) =>
-      clusterId === null
-        ? isAnyonesTurn && bootstrapExpect === this.#expect && id < last && !founders.includes(id)
-        : !isOver(clusterId, peers),
-    )
+    if (peers.some(({ clusterId }) => clusterId !== null && !isOver(clusterId, peers))) return true
+    return overlooksBetter(founders, this.#replica.id, this.#candidates(peers), this.#directory.seeds())
+  }
+
+  #candidates(peers: readonly PeerInfo[]): readonly string[] {
+    return peers
+      .filter((peer) => peer.clusterId === null && peer.bootstrapExpect === this.#expect)
+      .map(({ id }) => id)
   }
 
   /** A peer asks this node to found a cluster with it. */

@@ -26,6 +26,26 @@ export function mayFound(
   return founders.every((id) => id === self || eligible.includes(id))
 }
 
+/**
+ * Whether somebody among `candidates` should have been asked instead of one of `founders`, whom the proposer cannot have known of.
+ * Only where no addresses say who founds: of many nodes that start at once each knows some of the others, and two groups
+ * would found one each. Who is asked belongs to every choice of its own.
+ */
+export function overlooksBetter(
+  founders: readonly string[],
+  self: string,
+  candidates: readonly string[],
+  seeds: readonly Seed[],
+): boolean {
+  if (seeds.length > 0) return false
+  const last =
+    founders
+      .filter((id) => id !== self)
+      .sort()
+      .at(-1) ?? ''
+  return candidates.some((id) => id < last && !founders.includes(id))
+}
+
 /** The founders `self` would propose: those with the smallest ids among `candidates` with whom it may. */
 export function chooseFounders(
   self: string,

@@ -29,8 +29,9 @@ export interface SeederCollaborators {
   dial(address: string, signal: AbortSignal): Promise<PeerId>
   /** True while no other member is known to live. */
   alone(): boolean
-  knows(id: PeerId): boolean
-  /** The member, not this one, that says it is reached at this address. */
+  /** Whether another member of this id is known and lives. */
+  isLive(id: PeerId): boolean
+  /** The living member, not this one, that says it is reached at this address. */
   whoHas(address: string): PeerId | undefined
 }
 
@@ -40,8 +41,9 @@ const REMEMBERED_TRIES_MAX = 30
 const QUIET_FAILURES = 2
 
 /**
- * Finds the cluster: dials every address until it answered or belongs to a known member. An address that nobody answers
- * at is tried on even after others are known, or two halves that started apart would never meet.
+ * Finds the cluster: dials every address until it answered or belongs to a living member. An address that nobody answers
+ * at is tried on even after others are known, or two halves that started apart would never meet; and again when whoever was
+ * there is gone, as somebody else may be there now.
  */
 export class Seeder {
   readonly #options: SeederOptions
@@ -68,9 +70,13 @@ export class Seeder {
 
   /** The addresses of `join` in their order, those of this node itself left out. */
   seeds(): readonly Seed[] {
-    const { self, selfAddress, whoHas } = this.#with
+    const { self, selfAddress, whoHas, isLive } = this.#with
+    const answeredBy = (address: string): PeerId | null => {
+      const id = this.#answered.get(address)
+      return id !== undefined && (id === self || isLive(id)) ? id : null
+    }
     return [...new Set(this.#options.join)]
-      .map((address) => ({ address, id: whoHas(address) ?? this.#answered.get(address) ?? null }))
+      .map((address) => ({ address, id: whoHas(address) ?? answeredBy(address) }))
       .filter(({ address, id }) => id !== self && address !== selfAddress)
   }
 
@@ -79,25 +85,33 @@ export class Seeder {
     await Promise.all(this.#loops)
   }
 
-  /** @param triesMax how often it is tried once others are known. */
+  /** @param triesMax how often it is tried once others are known; Infinity: for ever, also when whoever was there is gone. */
   async #seek(address: string, triesMax: number): Promise<void> {
     const { signal } = this.#stopped
     let failures = 0
     let tries = 0
     while (!signal.aborted) {
       const alone = this.#with.alone()
-      if (!alone && (this.#with.whoHas(address) !== undefined || ++tries > triesMax)) return
-      const answered = await this.#dial(address, { alone, failures })
-      if (answered !== undefined) this.#answered.set(address, answered)
-      if (answered === this.#with.self) return
-      failures = answered === undefined ? failures + 1 : 0
+      const isFound = this.#isFound(address)
+      if (!alone && triesMax !== Number.POSITIVE_INFINITY && (isFound || ++tries > triesMax)) return
+      if (alone || !isFound) {
+        const answered = await this.#dial(address, { alone, failures })
+        if (answered !== undefined) this.#answered.set(address, answered)
+        if (answered === this.#with.self) return
+        failures = answered === undefined ? failures + 1 : 0
+      }
       try {
         await wait(this.#delay(alone, failures), undefined, { signal })
       } catch {
         return
       }
-      if (answered !== undefined && this.#with.knows(answered)) return
     }
+  }
+
+  #isFound(address: string): boolean {
+    const { whoHas, isLive } = this.#with
+    const answered = this.#answered.get(address)
+    return whoHas(address) !== undefined || (answered !== undefined && isLive(answered))
   }
 
   async #dial(address: string, state: { alone: boolean; failures: number }): Promise<PeerId | undefined> {

@@ -107,8 +107,8 @@ export class SwimRun {
         random,
         dial: (address, signal) => mesh.dial(address, signal),
         alone: () => !others().some(isLive),
-        knows: (id) => this.core.get(id) !== undefined,
-        whoHas: (address) => others().find((m) => m.address === address)?.id,
+        isLive: (id) => others().some((m) => m.id === id && isLive(m)),
+        whoHas: (address) => others().find((m) => m.address === address && isLive(m))?.id,
       },
     )
   }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { chooseFounders, mayFound, type Seed } from '../../consensus/founders.ts'
+import { chooseFounders, mayFound, overlooksBetter, type Seed } from '../../consensus/founders.ts'
 import { Random } from '../sim/random.ts'
 
 const seeds = (...ids: (string | null)[]): Seed[] =>
@@ -84,9 +84,20 @@ t.test('what a node proposes it accepts, and if all see all, one attempt comes o
       return choice.founders[0] === id ? [choice.founders] : []
     })
     const good = proposals.filter((founders) =>
-      founders.every((id) => mayFound(founders, id, expect, seeds(...list.filter((other) => other !== id)))),
+      founders.every((id) => {
+        const named = seeds(...list.filter((other) => other !== id))
+        const others = ids.filter((other) => other !== id)
+        return mayFound(founders, id, expect, named) && !overlooksBetter(founders, id, others, named)
+      }),
     )
     if (good.length === 0) t.fail(`nobody proposes anything that all accept: ${list} for ${expect}`)
   }
   t.pass('300 lists')
+})
+
+t.test('without addresses a better founder is not overlooked', async (t) => {
+  t.ok(overlooksBetter(['d', 'e', 'f'], 'f', ['a', 'd', 'e'], []))
+  t.notOk(overlooksBetter(['d', 'e', 'f'], 'f', ['d', 'e', 'g'], []))
+  t.notOk(overlooksBetter(['a', 'b', 'x'], 'x', ['a', 'b', 'c'], []), 'x belongs to all of its own choices')
+  t.notOk(overlooksBetter(['d', 'e', 'f'], 'f', ['a', 'd', 'e'], seeds('d')), 'the addresses say who founds')
 })
