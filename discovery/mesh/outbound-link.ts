@@ -261,7 +261,9 @@ export class OutboundLink {
         const name = error instanceof Error ? error.name : ''
         if (name === 'ConnectionClosedError' || name === 'MuxerClosedError') connection.abort(new Error(name))
         // A peer that has just restarted leaves a connection behind that is found closed only when it is used.
-        if (attempt >= OPEN_ATTEMPTS_MAX || connection.status === 'open') throw error
+        // So does one that became surplus meanwhile, and that the other end has closed.
+        const isUsed = connection.status === 'open' && !this.#connections.isSurplus(connection)
+        if (attempt >= OPEN_ATTEMPTS_MAX || isUsed) throw error
       }
     }
   }

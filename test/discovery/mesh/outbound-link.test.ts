@@ -44,10 +44,13 @@ class FakeStream extends EventTarget {
 function link() {
   const clock = { now: 0 }
   const streams: FakeStream[] = []
+  /** What the next streams that are opened wait for. */
+  let opened = Promise.resolve()
   const make = () =>
     ({
       status: 'open',
       newStream: async () => {
+        await opened
         const stream = new FakeStream()
         streams.push(stream)
         return stream
@@ -73,7 +76,10 @@ function link() {
     if (found === undefined) throw new Error(`there are ${streams.length} streams`)
     return found
   }
-  return { clock, link: made, switchOver, stream, streams }
+  const openAfter = (promise: Promise<void>) => {
+    opened = promise
+  }
+  return { clock, link: made, switchOver, stream, streams, openAfter }
 }
 
 /** Lets what waits for nothing but its turn happen. */
@@ -149,4 +155,30 @@ t.test('an answer to the question that is lost is asked for again', async (t) =>
   stream(0).answer(FRAME.pong, stream(0).last.id)
   await turn()
   t.same(stream(1).texts(), ['2'])
+})
+
+t.test(
+  'a stream that a surplus connection does not open any more is opened on the one that is kept',
+  async (t) => {
+    const { link: made, openAfter, switchOver, stream } = link()
+    const first = Promise.withResolvers<void>()
+    openAfter(first.promise)
+    t.ok(made.send(bytes('1')))
+    const asked = made.request(bytes('a'), { timeoutMs: 60_000 })
+    await turn()
+    openAfter(Promise.resolve())
+    switchOver()
+    first.reject(new Error('Unexpected EOF'))
+    await turn()
+    t.same(stream(0).texts(), ['1'])
+    stream(0).answer(FRAME.response, stream(0).last.id, 'A')
+    t.equal(text(await asked), 'A')
+  },
+)
+
+t.test('a connection that opens no stream and is not surplus fails what waits for it', async (t) => {
+  const { link: made, openAfter } = link()
+  openAfter(Promise.reject(new Error('no')))
+  await t.rejects(made.request(bytes('a'), { timeoutMs: 60_000 }), { code: 'MSH_UNREACHABLE', message: 'no' })
+  t.notOk(made.send(bytes('1')), 'there is a pause')
 })
