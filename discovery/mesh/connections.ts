@@ -104,6 +104,12 @@ export class Connections {
     return this.#usable(peer).filter((connection) => this.isSurplus(connection))
   }
 
+  /** The other open connections to its peer, those included that both ends have agreed to close. */
+  others(connection: Connection): readonly Connection[] {
+    const open = this.#open.get(connection.remotePeer.toString()) ?? []
+    return open.filter(({ id, status }) => id !== connection.id && status === 'open')
+  }
+
   /** Whether this connection is not to be used because there is another one. */
   isSurplus(connection: Connection): boolean {
     return (

@@ -226,7 +226,8 @@ export class Settling {
       this.#arm()
       return undefined
     }
-    const others = all.filter(({ id }) => id !== connection.id)
+    // One that this end has agreed to close counts as well: the other end may use it still, and would take it for dead.
+    const others = connections.others(connection)
     const question = this.#asking.get(peer)
     if (question !== undefined) question.overruled = true
     connections.settle(connection, others)

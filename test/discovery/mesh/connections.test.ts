@@ -64,6 +64,20 @@ t.test(
   },
 )
 
+t.test('one that both ends have agreed to close is there until it is closed, but not used', async (t) => {
+  const { clock, connections, open } = book()
+  const first = open('a')
+  connections.retire('a')
+  const [second] = [open('a'), open('b')]
+  t.same([connections.unsettled('a'), connections.others(second)], [[second], [first]])
+  connections.settle(second, [first])
+  clock.now += 5_000
+  t.equal(connections.current('a'), second, 'nor later, as there is another one')
+  t.same([connections.unsettled('a'), connections.surplus('a')], [[second], [first]])
+  connections.closed(first)
+  t.same(connections.others(second), [])
+})
+
 t.test('of several the agreed one is used; another one as soon as it is the only one', async (t) => {
   const { connections, events, open } = book()
   const [first, second] = [open('a'), open('a')]

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { SwimMembership } from '../../../discovery/membership/swim-membership.ts'
+import { PARTING_CHANNEL } from '../../../discovery/mesh/parting.ts'
 import { tempDir } from '../temp-dir.ts'
 import { bytes, capturedLog, makeNode, metric, type TestScope, text, until } from './cluster.ts'
 
@@ -208,4 +209,61 @@ t.test('an agreed end is told as such, the next one without agreement is not', a
     () => events,
   )
   t.notMatch(events[3], { parted: true })
+})
+
+t.test('what came up while the other end agreed to part is not lost when that one dials', async (t) => {
+  const idleMs = 2_400
+  const base = tempDir(t)
+  const nodes = [
+    await makeNode(t, base, { limits: { idleMs } }),
+    await makeNode(t, base, { limits: { idleMs } }),
+  ]
+  const [a, b] = nodes
+  if (a === undefined || b === undefined) throw new Error('unreachable')
+  const answer = Promise.withResolvers<Uint8Array>()
+  b.mesh.onRequest('slow', () => answer.promise)
+  const received: string[] = []
+  a.mesh.onMessage('news', (_from, payload) => received.push(text(payload)))
+  for (const { mesh } of nodes) {
+    mesh.keep([])
+    await mesh.start()
+  }
+  a.mesh.setAddress(b.mesh.id, b.mesh.advertise)
+  b.mesh.setAddress(a.mesh.id, a.mesh.advertise)
+  await a.mesh.dial(b.mesh.advertise)
+  const mayPart = () =>
+    a.mesh.request(b.mesh.id, PARTING_CHANNEL, new Uint8Array(0), { timeoutMs: 3_000 }).then(([yes]) => yes)
+  await until(async () => (await mayPart()) === 1)
+
+  let failure: unknown
+  const slow = a.mesh.request(b.mesh.id, 'slow', bytes('x'), { timeoutMs: 20_000 })
+  slow.catch((error: unknown) => {
+    failure = error
+  })
+  t.ok(b.mesh.send(a.mesh.id, 'news', bytes('hello')))
+  const counts = (name: string) =>
+    Promise.all(nodes.map(({ metrics }) => metric(metrics, `constellation_mesh_${name}`)))
+  let last: unknown
+  await until(
+    async () => {
+      last = await counts('surplus_connections')
+      return failure !== undefined || (last as number[])[0] === 1
+    },
+    () => last,
+  )
+  t.equal(failure, undefined)
+  answer.resolve(bytes('ok'))
+  t.equal(text(await slow), 'ok')
+  await until(
+    async () => {
+      last = await counts('connections')
+      return (last as number[]).every((count) => count === 1)
+    },
+    () => last,
+  )
+  t.same(received, ['hello'])
+  t.same(
+    nodes.flatMap(({ events }) => events.map(({ type }) => type)),
+    ['connected', 'connected'],
+  )
 })
