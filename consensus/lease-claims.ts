@@ -42,8 +42,8 @@ const CLAIM_TTL_MS = 10_000
 const CLAIM_LOCK_DELAY_MS = 15_000
 const SETTLE_MS = 2_000
 const RETRY_MS = 500
-/** An attempt that was refused, as the lease is delayed or was taken, is made again after this time. */
-const REFUSED_MS = 1_000
+/** An attempt that was refused, as the lease is delayed or was taken, is made again after this time; not later than the next look. */
+const AGAIN_MS = 1_000
 /** Who may hold what is looked at again after this time: others may have come and gone. */
 const LOOK_MS = 1_000
 /** Nothing is to be done before something is claimed. */
@@ -113,6 +113,8 @@ export class LeaseClaims {
     this.#wakeUp()
     await this.#running
     this.#running = null
+    // The step that was under way may have set it again.
+    clearTimeout(this.#expiry)
     const { size } = this.#held
     this.#held = new Set()
     this.#known = false
@@ -222,14 +224,23 @@ export class LeaseClaims {
     this.#tell()
     await this.#giveBack(signal)
     await this.#claim(claimed, signal)
+    for (const names of [this.#freeSince, this.#notBefore])
+      for (const name of names.keys()) if (!this.#wanted.has(name)) names.delete(name)
     let nextMs = Math.min(this.#session.renewInMs, LOOK_MS)
     for (const name of this.#wanted) {
-      if (signal.aborted) break
+      if (signal.aborted || this.#mustRenew()) break
       const leftMs = this.#takenInMs(name)
       if (leftMs <= 0) await this.#acquire(name, signal)
       else nextMs = Math.min(nextMs, leftMs)
     }
     return nextMs
+  }
+
+  /** Many proposals one after the other take longer than the session lasts: the step is left, and the next one renews first. */
+  #mustRenew(): boolean {
+    if (this.#running === null || this.#session.renewInMs > 0) return false
+    this.#changed = true
+    return true
   }
 
   /** A call that takes long does not delay the end of what this node may do. */
@@ -293,12 +304,14 @@ export class LeaseClaims {
     for (const name of claimed) {
       if (!this.#claimedAt.has(name)) this.#claimedAt.set(name, now)
       if (this.#wanted.has(name)) continue
+      if (this.#mustRenew()) return
       const key = this.#claimKey(name, session)
       await this.#client.propose({ type: 'kv.delete', key }, this.#session.callOptions(signal))
     }
     for (const name of this.#claimedAt.keys()) if (!claimed.has(name)) this.#claimedAt.delete(name)
     for (const name of this.#wanted) {
       if (claimed.has(name)) continue
+      if (this.#mustRenew()) return
       const key = this.#claimKey(name, session)
       const command = { type: 'kv.acquire' as const, key, value, flags: 0n, session }
       await this.#client.propose(command, this.#session.callOptions(signal))
@@ -309,6 +322,7 @@ export class LeaseClaims {
     const session = this.#session.id
     if (session === null) return
     for (const name of this.#releasing.keys()) {
+      if (this.#mustRenew()) return
       const key = this.#leaseKey(name)
       const operations = [
         { verb: 'check-session' as const, key, session },
@@ -326,6 +340,7 @@ export class LeaseClaims {
     const now = this.#clock.now()
     if (lease === undefined || claimedAt === undefined || lease.holder !== null) {
       this.#freeSince.delete(name)
+      this.#notBefore.delete(name)
       return Number.POSITIVE_INFINITY
     }
     const since = this.#freeSince.get(name) ?? now
@@ -339,7 +354,7 @@ export class LeaseClaims {
   async #acquire(name: string, signal: AbortSignal): Promise<void> {
     const session = this.#session.id
     if (session === null) return
-    const { ok } = await this.#client.propose(
+    await this.#client.propose(
       {
         type: 'kv.acquire',
         key: this.#leaseKey(name),
@@ -349,9 +364,8 @@ export class LeaseClaims {
       },
       this.#session.callOptions(signal),
     )
-    if (ok) this.#notBefore.delete(name)
-    else this.#notBefore.set(name, this.#clock.now() + REFUSED_MS)
-    this.#changed = true
+    // Also if it was granted: the own copy of the state may be late to say so.
+    this.#notBefore.set(name, this.#clock.now() + AGAIN_MS)
   }
 
   #leaseKey(name: string): string {

@@ -26,7 +26,10 @@ export interface RunOnceSituation {
   readonly othersCan: boolean
   /** The agent ends. */
   readonly leaving: boolean
-  /** Why the copy could not be started; null if that was not tried since the lease is held, or went well. */
+  /**
+   * Why the copy could not be started, or had to be stopped; null if that was not tried since the lease is held, or went well. A
+   * candidate that is up all the same has to be stopped.
+   */
   readonly failure: string | null
   /** A copy has been running here since the lease is held. */
   readonly hasRun: boolean
@@ -76,7 +79,11 @@ export function decideRunOnce(situation: RunOnceSituation): RunOnceDecision {
   const [first] = up
   if (first !== undefined) {
     if (situation.isNew) return decision({ kind: 'none' }, claims, 'it is not known yet who may run it')
-    const why = holder === null ? 'nobody is known to hold the lease' : `${holder} holds the lease`
+    const why = leaving
+      ? 'the agent ends'
+      : holder === null
+        ? 'nobody is known to hold the lease'
+        : `${holder} holds the lease`
     return decision({ kind: 'stop', id: first.id, fenced: true, failed: false }, claims, `stopped, as ${why}`)
   }
   if (restsForMs > 0 && canRun) {
@@ -100,6 +107,8 @@ function held(situation: RunOnceSituation, up: readonly Candidate[]): RunOnceDec
   }
   if (second !== undefined) return stop(second, 'stopped, as another container of this host runs')
   if (first !== undefined) {
+    // Whether it was started is not known: the engine may start it yet, so it is stopped before another host has its turn.
+    if (failure !== null) return stop(first, failure, true)
     const { sick } = first
     if (sick === null) return decision({ kind: 'none' }, true, 'this node holds the lease')
     if (!othersCan) return decision({ kind: 'none' }, true, `${sick}; no other host could run it`)

@@ -1,5 +1,7 @@
 import type { Logger } from 'pino'
 import type { Timer, Timers } from '../../discovery/health/timers.ts'
+import type { Container } from './container.ts'
+import { DockerError, type DockerErrorCode } from './errors.ts'
 import type { DockerMetrics } from './metrics.ts'
 import { type Candidate, decideRunOnce, type RunOnceDecision, type RunOnceStep } from './run-once-decision.ts'
 import type { ContainerFate, DockerSource } from './source.ts'
@@ -71,6 +73,10 @@ const STOP_RETRY_MS = 1_000
 const STOP_RETRY_MS_MAX = 30_000
 /** An agent that ends waits no longer than this for its containers to end; the engine goes on with it. */
 const LEAVE_MS_MAX = 6_000
+/** What has not ended by then is told to end as without the lease; waited for that long, so that the engine has heard of it. */
+const FENCE_MS_MAX = 1_000
+/** After these errors the engine may have done, or do yet, what it was asked for. */
+const UNKNOWN_OUTCOMES: ReadonlySet<DockerErrorCode> = new Set(['DKR_TIMEOUT', 'DKR_UNREACHABLE'])
 /** The engine restarts a container that often before another host is tried. */
 const ENGINE_RESTARTS_MAX = 3
 
@@ -84,9 +90,11 @@ export class DockerRunOnce {
   readonly #standings = new Map<string, Standing>()
   /** Start times of containers as of which they were stopped: what is seen of them may be older. */
   readonly #stopped = new Map<string, string>()
+  /** Start times before they were started, of containers that were, or may have been. The same holds for these. */
+  readonly #started = new Map<string, string>()
   readonly #work = new Set<Promise<void>>()
   #running = false
-  #leaving: { readonly done: () => void } | null = null
+  #leaving: { readonly done: () => void; readonly isLate: boolean } | null = null
   #stopping: Promise<void> | null = null
   #startedMs = 0
   #timer: Timer | null = null
@@ -107,7 +115,10 @@ export class DockerRunOnce {
     this.#consider()
   }
 
-  /** Stops what runs here and gives its lease back. What has not ended in six seconds keeps its lease, until that expires. */
+  /**
+   * Stops what runs here and gives its lease back. What has not ended in six seconds keeps its lease, until that expires, and is
+   * given no more time than there is until then.
+   */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop().finally(() => {
       this.#stopping = null
@@ -122,12 +133,8 @@ export class DockerRunOnce {
 
   async #stop(): Promise<void> {
     if (!this.#running) return
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const late = this.#with.timers.after(LEAVE_MS_MAX, resolve)
-    this.#leaving = { done: resolve }
-    this.#consider()
-    await promise
-    late.cancel()
+    const isDone = await this.#leave(LEAVE_MS_MAX, false)
+    if (!isDone) await this.#leave(FENCE_MS_MAX, true)
     this.#running = false
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
     this.#timer?.cancel()
@@ -135,6 +142,22 @@ export class DockerRunOnce {
     await Promise.all(this.#work)
     this.#standings.clear()
     this.#leaving = null
+  }
+
+  /** Has everything stopped. False if that took too long. */
+  async #leave(msMax: number, isLate: boolean): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>()
+    const timeout = this.#with.timers.after(msMax, () => resolve(false))
+    this.#leaving = { done: () => resolve(true), isLate }
+    this.#consider()
+    const isDone = await promise
+    timeout.cancel()
+    return isDone
+  }
+
+  /** Whether what is done about the service may rely on its lease. */
+  #holds(service: string): boolean {
+    return this.#leaving?.isLate !== true && this.#with.leases.held().includes(service)
   }
 
   #consider(): void {
@@ -211,9 +234,11 @@ export class DockerRunOnce {
     now: number,
   ): RunOnceDecision {
     const { leases, source } = this.#with
-    const holds = leases.held().includes(service)
+    const holds = this.#holds(service)
     if (holds !== standing.isHolder) {
       Object.assign(standing, { isHolder: holds, hasRun: false, failure: null, current: null })
+      // There is only so much time to stop it now: no pause after what failed while there was more.
+      if (!holds) Object.assign(standing, { stopFailures: 0, retryAtMs: Number.NEGATIVE_INFINITY })
     }
     const candidates = this.#candidates(fates, standing)
     const up = candidates.find(({ state }) => state === 'up')
@@ -251,12 +276,7 @@ export class DockerRunOnce {
       .map(({ translation: { container, restart } }) => {
         const { id, name, health, restartCount } = container
         const isOwn = this.#ownContainer !== '' && id.startsWith(this.#ownContainer)
-        const isStopped = this.#stopped.get(id) === container.startedAt
-        const state = isOwn
-          ? 'gone'
-          : isStopped && STATES[container.state] === 'up'
-            ? 'down'
-            : STATES[container.state]
+        const state = isOwn ? 'gone' : this.#stateOf(container)
         const isLooping = container.state === 'restarting' && restartCount >= ENGINE_RESTARTS_MAX
         const sick = isLooping
           ? `the engine restarted it ${restartCount} times`
@@ -267,10 +287,18 @@ export class DockerRunOnce {
       })
   }
 
+  /** What is seen of it, unless that is older than what was done with it. */
+  #stateOf({ id, state, startedAt }: Container): Candidate['state'] {
+    const seen = STATES[state]
+    if (seen === 'up' && this.#stopped.get(id) === startedAt) return 'down'
+    if (seen === 'down' && this.#started.get(id) === startedAt) return 'up'
+    return seen
+  }
+
   /** A stop that takes the time it wants, and a start, end with the lease. */
   #cutShort({ step, abort }: NonNullable<Standing['busy']>, service: string): void {
     const needsLease = step.kind === 'start' || (step.kind === 'stop' && !step.fenced)
-    if (needsLease && !this.#with.leases.held().includes(service)) abort.abort()
+    if (needsLease && !this.#holds(service)) abort.abort()
   }
 
   #release(service: string, standing: Standing, failed: boolean, note: string): void {
@@ -323,6 +351,7 @@ export class DockerRunOnce {
       if (step.kind === 'start') {
         this.#stopped.delete(container.id)
         await engine.start(container.id, signal)
+        this.#started.set(container.id, container.startedAt)
         Object.assign(standing, { hasRun: true, current: container.id, downSinceMs: timers.now() })
       } else {
         await engine.stop(
@@ -330,6 +359,7 @@ export class DockerRunOnce {
           step.fenced ? fencedGrace(container.stopTimeoutSeconds) : null,
           signal,
         )
+        this.#started.delete(container.id)
         this.#stopped.set(container.id, container.startedAt)
         Object.assign(standing, { stopFailures: 0, retryAtMs: Number.NEGATIVE_INFINITY })
         // What was stopped on purpose has not failed, and may be started again.
@@ -340,6 +370,8 @@ export class DockerRunOnce {
       log.info(data, `container ${container.name}: ${note}`)
       onEvent(step.kind === 'start' ? 'run-once-started' : 'run-once-stopped', data)
     } catch (error) {
+      const isUnknown = signal.aborted || (error instanceof DockerError && UNKNOWN_OUTCOMES.has(error.code))
+      if (step.kind === 'start' && isUnknown) this.#started.set(container.id, container.startedAt)
       if (signal.aborted) return
       const reason = error instanceof Error ? error.message : String(error)
       metrics.ranOnce(step.kind, 'failed')
@@ -363,7 +395,8 @@ export class DockerRunOnce {
       if (!services.has(service) && restUntilMs <= now) this.#standings.delete(service)
     }
     const there = new Set(this.#with.source.fates().map(({ translation }) => translation.container.id))
-    for (const id of this.#stopped.keys()) if (!there.has(id)) this.#stopped.delete(id)
+    for (const times of [this.#stopped, this.#started])
+      for (const id of times.keys()) if (!there.has(id)) times.delete(id)
   }
 }
 

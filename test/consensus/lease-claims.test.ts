@@ -1,4 +1,6 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
+import type { ConsensusClient } from '../../consensus/client.ts'
 import { systemClock } from '../../consensus/clock.ts'
 import { LeaseClaims } from '../../consensus/lease-claims.ts'
 import { eventually, silent, TestCluster } from './cluster.ts'
@@ -187,4 +189,103 @@ t.test('what nobody claims costs no session', async (t) => {
   await eventually('claimed', () => claims.get('y')?.claimants.length === 1)
   t.notOk(claims.get('y')?.heldBySelf, 'not before others had time to say that they want it')
   t.equal((await cluster.client('a').read('consistent')).view.sessions().length, 1)
+})
+
+/** A client one of whose calls is another. */
+function withCall<K extends keyof ConsensusClient>(
+  client: ConsensusClient,
+  name: K,
+  call: ConsensusClient[K],
+): ConsensusClient {
+  return new Proxy(client, {
+    get(target, key) {
+      const value: unknown = key === name ? call : Reflect.get(target, key)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+}
+
+t.test('many leases whose commits together take longer than the session lasts are all got', async (t) => {
+  const cluster = new TestCluster()
+  await cluster.found(1)
+  const options = { node: 'a', nodeId: 'a', prefix: 'x/', rank: () => 0, mayHold: () => true }
+  const client = cluster.client('a')
+  const slow = withCall(client, 'propose', async (command, callOptions) => {
+    const result = await client.propose(command, callOptions)
+    await delay(30)
+    return result
+  })
+  const claims = new LeaseClaims(
+    { ...options, ttlMs: TTL_MS, settleMs: 0 },
+    { client: slow, clock: systemClock, log: silent },
+  )
+  t.teardown(async () => {
+    await claims.stop()
+    await cluster.close()
+  })
+  await claims.start()
+  const names = Array.from({ length: 40 }, (_, i) => `job-${i}`)
+  claims.claim(new Set(names))
+  await eventually('all are held', () => names.every((name) => claims.holds(name)), 20_000)
+})
+
+t.test('a lease that was granted is not asked for again before the own state may say so', async (t) => {
+  const cluster = new TestCluster()
+  await cluster.found(1)
+  const options = { node: 'a', nodeId: 'a', prefix: 'x/', rank: () => 0, mayHold: () => true }
+  const client = cluster.client('a')
+  const asked: number[] = []
+  const late = withCall(client, 'propose', async (command, callOptions) => {
+    const isLease = command.type === 'kv.acquire' && !command.key.includes('claim')
+    if (isLease) asked.push(performance.now())
+    // As a state that is behind: granted, and not to be seen.
+    if (isLease && asked.length === 1) return { ok: true } as Awaited<ReturnType<typeof client.propose>>
+    return client.propose(command, callOptions)
+  })
+  const claims = new LeaseClaims(
+    { ...options, ttlMs: 10 * TTL_MS, settleMs: 0 },
+    { client: late, clock: systemClock, log: silent },
+  )
+  t.teardown(async () => {
+    await claims.stop()
+    await cluster.close()
+  })
+  await claims.start()
+  claims.claim(new Set(['y']))
+  await eventually('it holds', () => claims.holds('y'))
+  const [first = 0, second = 0] = asked
+  t.equal(asked.length, 2)
+  t.ok(second - first >= 990, `again after ${Math.round(second - first)} ms`)
+})
+
+t.test('nothing is told any more after it was stopped in the middle of a step', async (t) => {
+  const cluster = new TestCluster()
+  await cluster.found(1)
+  const options = { node: 'a', nodeId: 'a', prefix: 'x/', rank: () => 0, mayHold: () => true }
+  const client = cluster.client('a')
+  let stopped: Promise<void> | null = null
+  const ttlMs = 300
+  const stopping = withCall(client, 'propose', async (command, callOptions) => {
+    if (command.type === 'session.create') {
+      stopped = claims.stop()
+      return client.propose(command)
+    }
+    return client.propose(command, callOptions)
+  })
+  const claims = new LeaseClaims(
+    { ...options, ttlMs, settleMs: 0 },
+    { client: stopping, clock: systemClock, log: silent },
+  )
+  t.teardown(() => cluster.close())
+  await claims.start()
+  claims.claim(new Set(['y']))
+  await eventually('it stops', () => stopped !== null)
+  await stopped
+  let told = 0
+  claims.onChange(() => {
+    told += 1
+  })
+  const end = performance.now() + ttlMs
+  await eventually('its session would be over', () => performance.now() > end)
+  t.equal(told, 0)
 })

@@ -74,6 +74,13 @@ const TABLE: readonly (readonly [
     /no container/,
   ],
   ['it could not be started', { ...HOLDS, failure: 'no' }, 'release failed', false, /^no$/],
+  [
+    'it may have been started',
+    { ...HOLDS, candidates: [up()], failure: 'no', othersCan: false },
+    'stop a failed',
+    true,
+    /^no$/,
+  ],
   ['it ended just now', { ...RAN, downForMs: 10 }, 'none', true, /may come back/],
   ['it has ended', { ...RAN, downForMs: DOWN_MS }, 'release failed', false, /^it has ended$/],
   [

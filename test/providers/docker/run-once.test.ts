@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { DockerError } from '../../../providers/docker/errors.ts'
 import { DockerRunOnce, fencedGrace, type RunOnceLeases } from '../../../providers/docker/run-once.ts'
 import { FakeTimers, memoryLog } from '../../discovery/health/fixtures.ts'
 import { RunOnceHost } from './run-once-host.ts'
@@ -82,6 +83,8 @@ async function runner(
   t.teardown(async () => {
     const stopped = made.stop()
     timers.advance(6_000)
+    await settle()
+    timers.advance(1_000)
     await stopped
   })
   return {
@@ -131,6 +134,22 @@ t.test('a start that is not seen yet is not made again, and a stop neither', asy
   await lease(false)
   await pass(60_000)
   t.same(host.calls, ['start a', 'stop a 10'])
+})
+
+t.test('what was started runs, however late that is seen', async (t) => {
+  const { host, leases, lease, pass } = await runner(t, (host) => host.put({ id: 'a' }))
+  host.isBlind = true
+  await lease(true)
+  await pass(60_000)
+  t.same([host.calls, leases.released], [['start a'], []])
+  await lease(false)
+  t.same(host.calls, ['start a', 'stop a 10'], 'and is stopped without the lease')
+  await lease(true)
+  t.same(host.running(), ['a'])
+  host.isBlind = false
+  host.put({ id: 'a', status: 'exited' })
+  await pass(5_000)
+  t.same(leases.released, ['job'], 'what is seen after the start counts')
 })
 
 t.test(
@@ -277,6 +296,47 @@ t.test('a start that the engine refuses gives the lease back', async (t) => {
   t.same(host.running(), ['a'])
 })
 
+t.test('a start that may be made yet is stopped before the lease is given back', async (t) => {
+  for (const code of ['DKR_TIMEOUT', 'DKR_UNREACHABLE'] as const) {
+    const { host, leases, lease, pass, events } = await runner(t, (host) => host.put({ id: 'a' }))
+    host.startError = new DockerError(code, 'it does not answer')
+    host.stopError = new Error('not now')
+    await lease(true)
+    t.same([host.calls, leases.released], [['start a', 'stop a own'], []])
+    host.put({ id: 'a', status: 'running' })
+    await pass(999)
+    t.same(leases.released, [], 'the engine has started it meanwhile')
+    host.stopError = null
+    await pass(1)
+    t.same([host.running(), leases.released], [[], ['job']])
+    t.equal(events.at(-1), 'run-once-failed all: a could not be started: it does not answer')
+  }
+})
+
+t.test('a start that is cut short as the lease goes is undone', async (t) => {
+  const { host, lease } = await runner(t, (host) => host.put({ id: 'a' }))
+  host.hold = new Promise(() => {})
+  await lease(true)
+  await lease(false)
+  t.same(host.calls, ['start a', 'stop a 10'])
+})
+
+t.test('the stop when the lease goes does not wait for earlier ones that failed', async (t) => {
+  const { host, leases, lease, pass } = await runner(t, (host, leases) => {
+    leases.own.add('job')
+    host.put({ id: 'a', status: 'running' })
+  })
+  host.stopError = new Error('not now')
+  leases.keep = false
+  await lease(true)
+  for (const ms of [1_000, 2_000, 4_000, 8_000, 16_000]) await pass(ms)
+  host.calls.length = 0
+  await lease(false)
+  t.same(host.calls, ['stop a 10'])
+  await pass(1_000)
+  t.same(host.calls, ['stop a 10', 'stop a 10'], 'and is made again soon')
+})
+
 t.test('a stop that fails is made again, ever more rarely, and told once', async (t) => {
   const { host, lease, events, pass } = await runner(t, (host, leases) => {
     leases.own.add('job')
@@ -386,7 +446,13 @@ t.test('an agent that ends does not wait for ever, and keeps the lease of what m
   host.hold = new Promise(() => {})
   const stopped = made.stop()
   await settle()
-  timers.advance(6_000)
+  timers.advance(5_999)
+  await settle()
+  t.same(host.calls, ['stop a own'])
+  timers.advance(1)
+  await settle()
+  t.same(host.calls, ['stop a own', 'stop a 10'], 'it has ended before the lease is free')
+  timers.advance(1_000)
   await stopped
   t.same(leases.released, [])
 })
