@@ -244,6 +244,9 @@ export class MemberTable {
     const known = this.get(update.id)
     if (!known || update.incarnation < known.incarnation) return
     if (this.#suspicions.has(update.id)) {
+      // It refuted what is suspected here, and is suspected again: nothing older than that is to clear it.
+      if (update.incarnation > known.incarnation)
+        this.#set({ ...known, incarnation: update.incarnation }, now)
       if (this.#suspicions.confirm(update.id, update.from)) this.#queue.push(update)
       return
     }

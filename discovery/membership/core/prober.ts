@@ -4,6 +4,7 @@ import type { MemberTable } from './member-table.ts'
 import { ProbeList } from './probe-list.ts'
 import { sample } from './random.ts'
 import { isLive } from './roster.ts'
+import { STALLS_FORGIVEN_MAX } from './suspicion.ts'
 import type { Tally } from './tally.ts'
 import type { CoreContext, MemberRecord, NodeId } from './types.ts'
 
@@ -25,6 +26,8 @@ interface Probe {
   asked: boolean
   askAt: number
   deadline: number
+  /** How often this process stood still meanwhile. */
+  stalls: number
 }
 
 interface Relay {
@@ -211,6 +214,7 @@ export class Prober {
   shift(ms: number): void {
     for (const probe of this.#probes.values()) {
       probe.sentAt = null
+      if (probe.stalls++ >= STALLS_FORGIVEN_MAX) continue
       probe.askAt += ms
       probe.deadline += ms
     }
@@ -238,6 +242,7 @@ export class Prober {
       asked: false,
       askAt: times.askAt,
       deadline: times.deadline,
+      stalls: 0,
     }
     this.#probes.set(seq, probe)
     this.#send.ping(target, seq)

@@ -20,6 +20,9 @@ export function suspicionMinMs(timings: SwimTimings, n: number): number {
   return timings.suspicionMult * Math.max(1, Math.log10(Math.max(1, n))) * timings.probeIntervalMs
 }
 
+/** How often one deadline moves because this process stood still. One that is late all the time still comes to a verdict. */
+export const STALLS_FORGIVEN_MAX = 8
+
 /** An open suspicion: who confirmed it, and when it ends. */
 export class Suspicion {
   readonly #k: number
@@ -29,6 +32,7 @@ export class Suspicion {
   readonly #accusers: Set<NodeId>
   #concludedAt: number | null = null
   #looked = false
+  #shifts = 0
   #startedAt: number
 
   /**
@@ -87,8 +91,10 @@ export class Suspicion {
     return true
   }
 
-  /** This process stood still for `ms`: the suspect gets that time back. */
+  /** This process stood still for `ms`: the suspect gets that time back, but not for ever if the process is always late. */
   shift(ms: number): void {
+    if (this.#shifts >= STALLS_FORGIVEN_MAX) return
+    this.#shifts++
     this.#startedAt += ms
     if (this.#concludedAt !== null) this.#concludedAt += ms
   }

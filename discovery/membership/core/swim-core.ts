@@ -143,8 +143,7 @@ export class SwimCore {
 
   /** Time passed. A call much later than `deadline` means that this process stood still, and blames nobody for it. */
   tick(now: number): SwimAction[] {
-    this.#forgiveStall(now)
-    this.#now = now
+    this.#arriveAt(now)
     if (!this.#left) {
       this.#prober.tick(now)
       for (const id of this.#table.suspectsToLookAt(now)) this.#prober.probe(id, now)
@@ -159,8 +158,7 @@ export class SwimCore {
 
   /** A message from a peer. */
   message(from: NodeId, message: SwimMessage, now: number): SwimAction[] {
-    this.#forgiveStall(now)
-    this.#now = now
+    this.#arriveAt(now)
     const outdated = this.#applyAll(message.updates, now)
     if (outdated && message.type !== 'ping') {
       this.#send(from, { type: 'gossip', updates: [this.#table.selfUpdate()] })
@@ -185,7 +183,7 @@ export class SwimCore {
    * just come, or one of the two was cut off. Of what goes on between the living, gossip tells and now and then an exchange.
    */
   peerConnected(id: NodeId, now: number): SwimAction[] {
-    this.#now = now
+    this.#arriveAt(now)
     this.#links.connected(id)
     if (this.#left) return this.#drain()
     this.#prober.cancelJudgement(id)
@@ -200,7 +198,7 @@ export class SwimCore {
    * given up loses all its connections at once, and would have everybody refute.
    */
   peerDisconnected(id: NodeId, now: number): SwimAction[] {
-    this.#now = now
+    this.#arriveAt(now)
     const member = this.#table.get(id)
     const judged = member !== undefined && isLive(member) && !this.#left
     this.#links.disconnected(id, judged, now)
@@ -213,14 +211,14 @@ export class SwimCore {
 
   /** The connection to `id` was closed because neither side needed it, as both had agreed: it says nothing about it. */
   peerParted(id: NodeId, now: number): SwimAction[] {
-    this.#now = now
+    this.#arriveAt(now)
     this.#links.disconnected(id, false, now)
     return this.#drain()
   }
 
   /** An attempt asked for with a `dial` action ended. */
   dialed(id: NodeId, outcome: DialOutcome, now: number): SwimAction[] {
-    this.#now = now
+    this.#arriveAt(now)
     this.#links.dialed(id, outcome, now)
     if (outcome !== 'connected' && this.#links.hasEvidence(id)) this.#accuse('suspect', id, now)
     return this.#drain()
@@ -228,7 +226,7 @@ export class SwimCore {
 
   /** Learns of a member from outside the protocol, as if it had been gossiped. */
   join(member: Omit<MemberRecord, 'status'>, now: number): SwimAction[] {
-    this.#now = now
+    this.#arriveAt(now)
     const { id, incarnation, name, address, meta } = member
     this.#applyAll([{ status: 'alive', id, incarnation, name, address, meta }], now)
     return this.#drain()
@@ -260,7 +258,7 @@ export class SwimCore {
 
   /** What a peer knows. */
   merge(from: NodeId, entries: readonly SyncEntry[], now: number): SwimAction[] {
-    this.#now = now
+    this.#arriveAt(now)
     if (this.#table.merge(from, entries, now)) this.#refuted()
     for (const { member, place } of entries) {
       if (place) this.#exchange.hear([{ id: member.id, ...place }], now)
@@ -275,7 +273,7 @@ export class SwimCore {
 
   /** Leaves on purpose: tells every living member directly; each answers with an ack (`leave-acked`). Probing ends. */
   leave(now: number): SwimAction[] {
-    this.#now = now
+    this.#arriveAt(now)
     if (this.#left) return this.#drain()
     const seq = this.#prober.nextSeq()
     this.#leaveSeq = seq
@@ -296,20 +294,20 @@ export class SwimCore {
     prune: boolean,
     now: number,
   ): { refused: ForceLeaveRefusal | null; actions: SwimAction[] } {
-    this.#now = now
+    this.#arriveAt(now)
     const refused = this.#table.forceLeave(id, prune, now)
     return { refused, actions: this.#drain() }
   }
 
   setMeta(meta: Readonly<Record<string, string>>, now: number): SwimAction[] {
-    this.#now = now
+    this.#arriveAt(now)
     if (!this.#left) this.#table.setMeta(meta, now)
     return this.#drain()
   }
 
   /** The event loop was held up for `delayMs`: a slow node trusts itself less. */
   localHealth(delayMs: number, now: number): SwimAction[] {
-    this.#now = now
+    this.#arriveAt(now)
     if (delayMs >= this.#timings.probeTimeoutMs) this.#awareness.apply(2)
     else if (delayMs >= this.#timings.probeTimeoutMs / 4) this.#awareness.apply(1)
     return this.#drain()
@@ -380,8 +378,14 @@ export class SwimCore {
     return this.#links.isConnected(id) || this.#table.isJustBack(from, now)
   }
 
+  /** Every input begins here: whichever comes first after a stall has to forgive it, or the next tick would not notice. */
+  #arriveAt(now: number): void {
+    this.#forgiveStall(now)
+    this.#now = now
+  }
+
   /**
-   * A tick that comes late means that this process stood still (a long collection, SIGSTOP): the answers it waits for
+   * An input that comes late means that this process stood still (a long collection, SIGSTOP): the answers it waits for
    * are probably in its own socket buffers. All deadlines move, and a little further, so that they are read first.
    */
   #forgiveStall(now: number): void {

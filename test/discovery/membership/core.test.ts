@@ -513,6 +513,54 @@ t.test('evidence is no proof: an ack, a new connection, an unclear dial or silen
   t.equal(silent.b.status('a'), 'suspect', 'helpers that say nothing')
 })
 
+t.test('a suspicion of a later life is not cleared by what was said in between', async (t) => {
+  const b = new Bench(['a', 'c'])
+  b.hear('c', suspect('a', 1))
+  b.hear('c', failed('a', 2))
+  b.hear('c', alive('a', 2))
+  t.match(b.core.get('a'), { status: 'suspect', incarnation: 2 })
+  b.hear('c', alive('a', 3))
+  t.match(b.core.get('a'), { status: 'alive', incarnation: 3 })
+})
+
+for (const [input, use] of [
+  ['the measure of its delay', (b: Bench, at: number) => b.core.localHealth(30_000, at)],
+  ['the end of a connection', (b: Bench, at: number) => b.core.peerDisconnected('e', at)],
+  ['a connection', (b: Bench, at: number) => b.core.peerConnected('e', at)],
+  ['the end of an attempt to connect', (b: Bench, at: number) => b.core.dialed('e', 'failed', at)],
+  ['the state of another', (b: Bench, at: number) => b.core.merge('e', [], at)],
+] as const) {
+  t.test(`a process that stood still blames nobody, also if ${input} comes first`, async (t) => {
+    const b = new Bench(['a', 'b', 'c', 'd', 'e'])
+    b.hear('c', suspect('a', 1))
+    b.tick(1000)
+    use(b, 31_000)
+    b.do((core) => core.tick(31_001))
+    t.equal(b.status('a'), 'suspect')
+    t.equal(b.core.members().filter((m) => m.status === 'failed').length, 0)
+  })
+}
+
+t.test('a process that is late all the time still gives up who is silent', async (t) => {
+  for (const turnMs of [300, 600, 1000, 2000]) {
+    const b = new Bench(['a', 'b', 'c', 'd', 'e'])
+    b.hear('c', suspect('a', 1))
+    let now = 0
+    while (b.status('a') !== 'failed' && now < 900_000) {
+      now += turnMs
+      b.now = now
+      const acks = b
+        .do((core) => core.tick(now))
+        .flatMap((x) => (x.type === 'send' && x.to !== 'a' && x.message.type === 'ping' ? [x] : []))
+      for (const { to, message } of acks) {
+        const reply = ack(message)
+        if (reply) b.do((core) => core.message(to, reply, now))
+      }
+    }
+    t.ok(now < 60_000, `turns of ${turnMs} ms: after ${now} ms`)
+  }
+})
+
 t.test('a process that stood still blames nobody for it', async (t) => {
   const b = new Bench(['a', 'c', 'd'])
   b.tick(1200)
