@@ -45,6 +45,8 @@ interface Dirty {
   dueMs: number
   /** Look once more afterwards: Podman tells of a HEALTHCHECK before it has written the result down. */
   again: boolean
+  /** It could not be inspected. Tried once more; then it waits for the look at everything, as what hangs delays the others. */
+  readonly isRetry: boolean
 }
 
 const RESYNC_MS = 60_000
@@ -221,7 +223,7 @@ export class DockerWatcher {
     const isDue = known !== undefined && known.dueMs <= now
     const dueMs = isDue ? known.dueMs : Math.min(now + delayMs, firstMs + this.#options.debounceMsMax)
     const again = (known?.again ?? false) || (product === 'podman' && action === 'health_status')
-    this.#dirty.set(id, { firstMs, dueMs, again })
+    this.#dirty.set(id, { firstMs, dueMs, again, isRetry: false })
     if (this.#dirty.size > DIRTY_MAX) {
       this.#dirty.clear()
       this.#resyncAtMs = now
@@ -231,10 +233,12 @@ export class DockerWatcher {
 
   async #lookAtAll(signal: AbortSignal): Promise<void> {
     const { engine, timers, random, metrics } = this.#with
+    const heard = idsHeard(this.#dirty)
     // What is heard from now on is newer than the list.
     this.#dirty.clear()
     const ids = await engine.list(signal)
-    await this.#look(ids, signal)
+    const error = await this.#look(ids, heard, signal)
+    if (error !== null) throw error
     const listed = new Set(ids)
     for (const id of [...this.#containers.keys()]) if (!listed.has(id)) this.#containers.delete(id)
     this.#resyncAtMs = timers.now() + this.#options.resyncMs * (0.9 + 0.2 * random())
@@ -247,19 +251,22 @@ export class DockerWatcher {
     const due = [...this.#dirty].filter(([, { dueMs }]) => dueMs <= now)
     if (due.length === 0) return
     for (const [id, { again }] of due) {
-      if (again) this.#dirty.set(id, { firstMs: now + AGAIN_MS, dueMs: now + AGAIN_MS, again: false })
+      if (again) this.#dirty.set(id, lookAgain(now, false))
       else this.#dirty.delete(id)
     }
-    await this.#look(
-      due.map(([id]) => id),
-      signal,
-    )
+    const heard = idsHeard(due)
+    const ids = due.map(([id]) => id)
+    const error = await this.#look(ids, heard, signal)
+    if (error !== null && heard.size > 0) throw error
     this.#with.onChange()
   }
 
-  /** @throws the error of the last one if no inspection at all could be made: one container that is stuck is not the engine. */
-  async #look(ids: readonly string[], signal: AbortSignal): Promise<void> {
-    const { engine, log } = this.#with
+  /**
+   * Answers the error of the last one if no inspection at all could be made: one container that is stuck is not the engine.
+   * @param heard of these something was heard, so they are looked at once more where it fails
+   */
+  async #look(ids: readonly string[], heard: ReadonlySet<string>, signal: AbortSignal): Promise<unknown> {
+    const { engine, log, timers } = this.#with
     const queue = [...ids]
     let failed = 0
     let lastError: unknown = null
@@ -274,12 +281,13 @@ export class DockerWatcher {
           signal.throwIfAborted()
           failed += 1
           lastError = error
+          if (heard.has(id) && !this.#dirty.has(id)) this.#dirty.set(id, lookAgain(timers.now(), true))
           log.debug({ err: error, container: id }, 'a container could not be inspected')
         }
       }
     }
     await Promise.all(Array.from({ length: INSPECTIONS_AT_ONCE }, work))
-    if (failed > 0 && failed === ids.length) throw lastError
+    return failed > 0 && failed === ids.length ? lastError : null
   }
 
   /** When there is something to do next if nothing is heard. */
@@ -305,4 +313,12 @@ export class DockerWatcher {
       }
     })
   }
+}
+
+function lookAgain(now: number, isRetry: boolean): Dirty {
+  return { firstMs: now + AGAIN_MS, dueMs: now + AGAIN_MS, again: false, isRetry }
+}
+
+function idsHeard(dirty: Iterable<readonly [string, Dirty]>): ReadonlySet<string> {
+  return new Set([...dirty].flatMap(([id, { isRetry }]) => (isRetry ? [] : [id])))
 }

@@ -189,6 +189,48 @@ t.test('one container that cannot be inspected stops nothing', async (t) => {
   t.same(names(), ['b'])
 })
 
+t.test('what was heard of a container that could not be inspected is looked at once more', async (t) => {
+  const engine = new FakeEngine()
+  engine.put({ id: 'a' }, null)
+  engine.put({ id: 'b' }, null)
+  const { watcher, pass } = await watching(t, engine)
+  const end = () => {
+    engine.stuck.add('a')
+    engine.put({ id: 'a', status: 'exited' }, 'die')
+    engine.put({ id: 'b', status: 'exited' }, 'die')
+  }
+  end()
+  await pass(0)
+  t.equal(watcher.containers.get('a')?.state, 'running')
+  engine.stuck.clear()
+  await pass(1_000)
+  t.equal(watcher.containers.get('a')?.state, 'exited')
+  engine.put({ id: 'a' }, null)
+  engine.put({ id: 'b' }, null)
+  await pass(60_000)
+  t.equal(watcher.containers.get('a')?.state, 'running')
+  end()
+  await pass(0)
+  engine.calls.length = 0
+  await pass(30_000)
+  t.same(engine.calls, ['inspect a'], 'then with all the others')
+  t.ok(watcher.standing.connected)
+})
+
+t.test('what was heard before a look at everything that failed for it is not forgotten', async (t) => {
+  const engine = new FakeEngine()
+  engine.put({ id: 'a' }, null)
+  engine.put({ id: 'b' }, null)
+  const { watcher, pass } = await watching(t, engine)
+  engine.stuck.add('a')
+  await pass(59_900)
+  engine.put({ id: 'a', status: 'paused' }, 'pause')
+  await pass(100)
+  engine.stuck.clear()
+  await pass(1_000)
+  t.equal(watcher.containers.get('a')?.state, 'paused')
+})
+
 t.test('knows which containers are asked to end, until they end or do not', async (t) => {
   const { engine, pass, watcher, changes } = await watching(t)
   engine.put({ id: 'a' })
