@@ -81,22 +81,24 @@ t.test('a feeder that dies is left for another one, which goes on where it ended
   t.equal(follower.restarts, 1)
 })
 
+/** From now on the member answers nobody; resolves when the client waits for it. What it asked before may still be answered. */
+async function hang(fleet: Fleet, id: string): Promise<void> {
+  const feed = fleet.members.get(id)?.feed
+  if (feed === undefined) throw new Error(`nobody is called ${id}`)
+  let waits = false
+  feed.answer = () => {
+    waits = true
+    return new Promise<never>(() => {})
+  }
+  await eventually('it waits for the one that hangs', () => waits)
+}
+
 t.test('a feeder that hangs is given up at the word of the failure detector', async (t) => {
   const { fleet, grow, follower } = started(t)
   follower.start(MEMBERS, 'a')
   await fleet.reaches(5)
   const hung = follower.feeder ?? ''
-  const answer = fleet.members.get(hung)?.feed
-  t.ok(answer)
-  let hangs = false
-  if (answer !== undefined) {
-    answer.answer = () => {
-      hangs = true
-      return new Promise<never>(() => {})
-    }
-  }
-  // What it asked before may still be answered.
-  await eventually('it waits for the one that hangs', () => hangs)
+  await hang(fleet, hung)
   grow(1)
   follower.peerLost('nobody')
   follower.peerLost(hung)
@@ -110,11 +112,7 @@ t.test('a feeder that hangs is left as soon as somebody has waited for an entry'
   follower.start(MEMBERS, 'a')
   await fleet.reaches(5)
   const hung = follower.feeder ?? ''
-  const feed = fleet.members.get(hung)?.feed
-  t.ok(feed)
-  if (feed !== undefined) feed.answer = () => new Promise<never>(() => {})
-  const asked = fleet.asked.length
-  await eventually('it asks the one that hangs', () => fleet.asked.length > asked)
+  await hang(fleet, hung)
   grow(1)
   const began = performance.now()
   await follower.waitApplied(6).promise
