@@ -3,7 +3,7 @@ import type { Mutant } from './mutant.ts'
 const RAFT = 'consensus/raft/raft.ts'
 const STATE = 'consensus/state/state-machine.ts'
 const APPLIER = 'consensus/applier.ts'
-const LEASES = 'consensus/leases.ts'
+const LEASE_SESSION = 'consensus/lease-session.ts'
 
 /** The replicated state, its snapshots and who waits for it. */
 export const stateMutants: readonly Mutant[] = [
@@ -66,9 +66,9 @@ export const stateMutants: readonly Mutant[] = [
     sentence: 'the holder of a lease trusts a clock that can be set',
     edits: [
       {
-        file: LEASES,
-        from: 'const inTime = this.#clock.now() < this.#validUntil && this.#clock.wall() < this.#validUntilWall',
-        to: 'const inTime = this.#clock.wall() < this.#validUntilWall',
+        file: LEASE_SESSION,
+        from: 'const leftMs = Math.min(this.#validUntil - this.#clock.now(), this.#validUntilWall - this.#clock.wall())',
+        to: 'const leftMs = this.#validUntilWall - this.#clock.wall()',
       },
     ],
     foundBy: { test: 'test/consensus/leases.test.ts', slow: true },
