@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import { CORDONS, type ConsensusClient, type StateView } from './client.ts'
 import type { Clock } from './clock.ts'
 import { LeaseSession } from './lease-session.ts'
+import { Rounds } from './rounds.ts'
 import { CLAIM_PREFIX, keyToText, LEASE_PREFIX, textToKey } from './state/keys.ts'
 
 /** A lease that nodes claim, as this node sees it. */
@@ -76,10 +77,7 @@ export class LeaseClaims {
   #held = new Set<string>()
   #known = false
   #expiry: NodeJS.Timeout | undefined
-  #wakeUp = () => {}
-  #changed = true
-  #running: Promise<void> | null = null
-  #abort = new AbortController()
+  readonly #rounds: Rounds
 
   constructor(
     options: LeaseClaimsOptions,
@@ -94,12 +92,24 @@ export class LeaseClaims {
     const name = `constellation ${prefix.replace(/\/$/, '')} ${nodeId}`
     const behavior = 'delete'
     this.#session = new LeaseSession({ node, name, ttlMs, behavior, lockDelayMs, adopt: true }, collaborators)
+    this.#rounds = new Rounds(
+      { retryMs: RETRY_MS },
+      {
+        watch: (notice) => [
+          this.#client.watch({ kind: 'prefix', prefix: textToKey(LEASE_PREFIX + prefix) }, notice),
+          this.#client.watch({ kind: 'prefix', prefix: textToKey(CLAIM_PREFIX + prefix) }, notice),
+          this.#client.watch({ kind: 'sessions' }, notice),
+          this.#client.watch(CORDONS, notice),
+        ],
+        step: (signal) => this.#step(signal),
+        failed: (error) =>
+          this.#log.debug({ err: error }, 'the leases could not be looked after; trying again'),
+      },
+    )
   }
 
   async start(): Promise<void> {
-    if (this.#running !== null) return
-    this.#abort = new AbortController()
-    this.#running = this.#run(this.#abort.signal)
+    this.#rounds.start()
   }
 
   /**
@@ -107,13 +117,9 @@ export class LeaseClaims {
    * be given back.
    */
   async stop(): Promise<void> {
-    if (this.#running === null) return
-    this.#abort.abort()
-    clearTimeout(this.#expiry)
-    this.#wakeUp()
-    await this.#running
-    this.#running = null
-    // The step that was under way may have set it again.
+    if (!this.#rounds.isRunning) return
+    await this.#rounds.stop()
+    // Not before: the step that was under way may have set it.
     clearTimeout(this.#expiry)
     const { size } = this.#held
     this.#held = new Set()
@@ -137,7 +143,7 @@ export class LeaseClaims {
   claim(names: ReadonlySet<string>): void {
     if (isDeepStrictEqual(names, this.#wanted)) return
     this.#wanted = new Set(names)
-    this.#wake()
+    this.#rounds.ask()
   }
 
   /** Every lease that is held or claimed, sorted by name, as this node's state has it. */
@@ -162,7 +168,7 @@ export class LeaseClaims {
     if (!this.#held.delete(name) || typeof token !== 'number') return
     this.#log.info({ lease: this.#options.prefix + name }, 'this node gives a lease back')
     this.#releasing.set(name, token)
-    this.#wake()
+    this.#rounds.ask()
   }
 
   /** Fires when anything of what is asked here may have another answer. Returns the way to stop. */
@@ -171,50 +177,12 @@ export class LeaseClaims {
     return () => this.#listeners.delete(listener)
   }
 
-  #wake(): void {
-    this.#changed = true
-    this.#wakeUp()
-  }
-
-  async #run(signal: AbortSignal): Promise<void> {
-    const notice = () => this.#wake()
-    const { prefix } = this.#options
-    const stops = [
-      this.#client.watch({ kind: 'prefix', prefix: textToKey(LEASE_PREFIX + prefix) }, notice),
-      this.#client.watch({ kind: 'prefix', prefix: textToKey(CLAIM_PREFIX + prefix) }, notice),
-      this.#client.watch({ kind: 'sessions' }, notice),
-      this.#client.watch(CORDONS, notice),
-    ]
-    while (!signal.aborted) {
-      let waitMs = RETRY_MS
-      try {
-        waitMs = await this.#step(signal)
-      } catch (error) {
-        if (!signal.aborted)
-          this.#log.debug({ err: error }, 'the leases could not be looked after; trying again')
-      }
-      if (!this.#changed && !signal.aborted) await this.#sleep(waitMs)
-    }
-    for (const stop of stops) stop()
-  }
-
-  #sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms)
-      this.#wakeUp = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
-  }
-
   /** One look at everything. Answers how long nothing needs to be done, in milliseconds. */
   async #step(signal: AbortSignal): Promise<number> {
-    this.#changed = false
     if (this.#wanted.size === 0 && this.#session.id === null) return IDLE_MS
     if (!(await this.#session.keep(signal))) {
       this.#held = new Set()
-      this.#changed = true
+      this.#rounds.ask()
       return 0
     }
     this.#tellExpiry()
@@ -238,8 +206,8 @@ export class LeaseClaims {
 
   /** Many proposals one after the other take longer than the session lasts: the step is left, and the next one renews first. */
   #mustRenew(): boolean {
-    if (this.#running === null || this.#session.renewInMs > 0) return false
-    this.#changed = true
+    if (!this.#rounds.isRunning || this.#session.renewInMs > 0) return false
+    this.#rounds.ask()
     return true
   }
 

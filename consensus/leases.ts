@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import { CORDONS, type ConsensusClient } from './client.ts'
 import type { Clock } from './clock.ts'
 import { LeaseSession } from './lease-session.ts'
+import { Rounds } from './rounds.ts'
 import { keyToText, LEASE_PREFIX, textToKey } from './state/keys.ts'
 
 /** A lease as every node sees it. */
@@ -58,10 +59,7 @@ export class LeaseKeeper {
   readonly #freeSince = new Map<string, number>()
   readonly #listeners = new Set<() => void>()
   #leases: readonly Omit<LeaseInfo, 'heldBySelf'>[]
-  #wakeUp = () => {}
-  #changed = true
-  #running: Promise<void> | null = null
-  #abort = new AbortController()
+  readonly #rounds: Rounds
 
   constructor(
     options: LeaseKeeperOptions,
@@ -80,21 +78,30 @@ export class LeaseKeeper {
     this.#clock = collaborators.clock
     this.#log = collaborators.log
     this.#leases = this.#names.map((name) => ({ name, holder: null, fencingToken: null, session: null }))
+    this.#rounds = new Rounds(
+      { retryMs: RETRY_MS },
+      {
+        watch: (notice) => [
+          this.#client.watch({ kind: 'prefix', prefix: textToKey(LEASE_PREFIX) }, notice),
+          this.#client.watch({ kind: 'sessions' }, notice),
+          // Whoever may not hold leases is told by what is cordoned.
+          this.#client.watch(CORDONS, notice),
+        ],
+        step: (signal) => this.#step(signal),
+        failed: (error) =>
+          this.#log.debug({ err: error }, 'the lease session could not be kept; trying again'),
+      },
+    )
   }
 
   async start(): Promise<void> {
-    if (this.#running !== null) return
-    this.#abort = new AbortController()
-    this.#running = this.#run(this.#abort.signal)
+    this.#rounds.start()
   }
 
   /** Gives every lease back at once by ending the session, so that another node takes over without waiting. */
   async stop(): Promise<void> {
-    if (this.#running === null) return
-    this.#abort.abort()
-    this.#wakeUp()
-    await this.#running
-    this.#running = null
+    if (!this.#rounds.isRunning) return
+    await this.#rounds.stop()
     this.#held.clear()
     await this.#session.end()
   }
@@ -115,47 +122,12 @@ export class LeaseKeeper {
     return this.#session.validForMs > 0 && this.#held.has(name)
   }
 
-  async #run(signal: AbortSignal): Promise<void> {
-    const prefix = textToKey(LEASE_PREFIX)
-    const notice = () => {
-      this.#changed = true
-      this.#wakeUp()
-    }
-    const stops = [
-      this.#client.watch({ kind: 'prefix', prefix }, notice),
-      this.#client.watch({ kind: 'sessions' }, notice),
-      // Whoever may not hold leases is told by what is cordoned.
-      this.#client.watch(CORDONS, notice),
-    ]
-    while (!signal.aborted) {
-      let waitMs = RETRY_MS
-      try {
-        waitMs = await this.#step(signal)
-      } catch (error) {
-        if (!signal.aborted)
-          this.#log.debug({ err: error }, 'the lease session could not be kept; trying again')
-      }
-      if (!this.#changed && !signal.aborted) await this.#sleep(waitMs)
-    }
-    for (const stop of stops) stop()
-  }
-
-  #sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms)
-      this.#wakeUp = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
-  }
-
   /** One look at session and locks. Answers how long nothing needs to be done, in milliseconds. */
   async #step(signal: AbortSignal): Promise<number> {
     await this.#refresh()
     if (!(await this.#session.keep(signal))) {
       this.#held.clear()
-      this.#changed = true
+      this.#rounds.ask()
     }
     if (!this.#mayHold()) {
       await this.#giveBack(signal)
@@ -186,7 +158,6 @@ export class LeaseKeeper {
   }
 
   async #refresh(): Promise<void> {
-    this.#changed = false
     const { view } = await this.#client.read('stale')
     const leases = new Map<string, Omit<LeaseInfo, 'heldBySelf'>>()
     for (const name of this.#names)

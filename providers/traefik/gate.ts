@@ -29,7 +29,8 @@ export function gate(
     }
     const bad = new Map(errors.map((issue) => [JSON.stringify(issue.path.slice(0, 3)), issue]))
     // What was given stays as it is.
-    if (quarantined.length === 0) current = copyOf(current)
+    if (quarantined.length === 0)
+      current = mapKinds(current, (objects) => Object.assign(newObject(), objects))
     for (const issue of bad.values()) {
       const path = issue.path.slice(0, 3)
       quarantined.push({ key: path.join('.'), issue })
@@ -41,6 +42,20 @@ export function gate(
 
 /** What of the document the decoder has not taken before. */
 function unknown(document: JsonObject, known: KnownObjects): JsonObject {
+  return prune(
+    mapKinds(document, (objects) => {
+      const rest = newObject()
+      for (const name in objects) {
+        const object = objects[name] as Json
+        if (!isObject(object) || !known.isAccepted(object)) rest[name] = object
+      }
+      return rest
+    }),
+  )
+}
+
+/** The document with the objects of each kind replaced. Sections and kinds are copied, what is neither is kept as it is. */
+function mapKinds(document: JsonObject, map: (objects: JsonObject) => JsonObject): JsonObject {
   const result = newObject()
   for (const [section, kinds] of Object.entries(document)) {
     result[section] = kinds
@@ -48,17 +63,10 @@ function unknown(document: JsonObject, known: KnownObjects): JsonObject {
     const copy = newObject()
     result[section] = copy
     for (const [kind, objects] of Object.entries(kinds)) {
-      copy[kind] = objects
-      if (!isObject(objects)) continue
-      const rest = newObject()
-      copy[kind] = rest
-      for (const name in objects) {
-        const object = objects[name] as Json
-        if (!isObject(object) || !known.isAccepted(object)) rest[name] = object
-      }
+      copy[kind] = isObject(objects) ? map(objects) : objects
     }
   }
-  return prune(result)
+  return result
 }
 
 function forEachObject(document: JsonObject, visit: (object: JsonObject) => void): void {
@@ -83,21 +91,6 @@ function prune(document: JsonObject): JsonObject {
       if (!isObject(objects) || !isEmpty(objects)) kept[kind] = objects
     }
     if (!isEmpty(kept)) result[section] = kept
-  }
-  return result
-}
-
-/** Sections and kinds are copied, the objects in them shared. */
-function copyOf(document: JsonObject): JsonObject {
-  const result = newObject()
-  for (const [section, kinds] of Object.entries(document)) {
-    result[section] = kinds
-    if (!isObject(kinds)) continue
-    const copy = newObject()
-    result[section] = copy
-    for (const [kind, objects] of Object.entries(kinds)) {
-      copy[kind] = isObject(objects) ? Object.assign(newObject(), objects) : objects
-    }
   }
   return result
 }
