@@ -198,8 +198,9 @@ async function main(): Promise<number> {
     process.stderr.write(`${unavailable}\n`)
     return 1
   }
-  if (!isInNamespace()) return enterNamespace()
+  // Before the namespace, in which no loopback interface is up: the build needs one.
   const program = values.executable === undefined ? await executable() : resolve(values.executable)
+  if (!isInNamespace()) return enterNamespace()
   const contenders = [constellation(program), serf].filter(
     ({ name }) => values.only === undefined || name === values.only,
   )

@@ -118,6 +118,8 @@ async function main(args: string[]): Promise<number> {
     seed: number(values.seed, '--seed', 0),
   } as const
   const soakMs = values.soak === undefined ? null : number(values.soak, '--soak', 0.1) * 60_000
+  // Before the namespace, in which no loopback interface is up: the build needs one.
+  const path = values.executable === undefined ? await executable() : resolve(values.executable)
   if (network === 'namespaces' && !isInNamespace()) return enterNamespace()
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -132,6 +134,7 @@ async function main(args: string[]): Promise<number> {
   if (soakMs !== null) {
     const result = await runSoak({
       ...options,
+      executable: path,
       ms: soakMs,
       sampleMs: Math.min(SAMPLE_MS, soakMs / 10),
       tell,
@@ -140,7 +143,6 @@ async function main(args: string[]): Promise<number> {
     process.stdout.write(values.json ? `${JSON.stringify(result, null, 2)}\n` : `${soakText(result)}\n`)
     return result.passed ? 0 : 1
   }
-  const path = values.executable === undefined ? await executable() : resolve(values.executable)
   const result = await runFleet({ ...options, program: { path, args: [] }, tell, signal })
   process.stdout.write(values.json ? `${JSON.stringify(result, null, 2)}\n` : `${resultText(result)}\n`)
   return result.passed ? 0 : 1

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { executable } from '../executable.ts'
 import { until } from '../until.ts'
 import { Fleet } from './fleet.ts'
 import { resourcesOf } from './resources.ts'
@@ -7,7 +8,7 @@ import { collecting } from './soak.ts'
 const UP_MS = 40_000
 
 t.test('what an agent holds can be measured while it runs', { timeout: 90_000 }, async (t) => {
-  const fleet = await Fleet.create({ count: 2, network: 'loopback', ...(await collecting()) })
+  const fleet = await Fleet.create({ count: 2, network: 'loopback', ...collecting(await executable()) })
   t.teardown(() => fleet.close(false))
   for (const agent of fleet.agents) fleet.start(agent)
   const [agent] = fleet.named('n1')

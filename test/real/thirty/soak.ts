@@ -1,7 +1,6 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { AgentProcess } from '../agent-process.ts'
-import { executable } from '../executable.ts'
 import { Churn, type ChurnCounts } from './churn.ts'
 import { Fleet, type FleetOptions } from './fleet.ts'
 import { type Resources, resourcesOf } from './resources.ts'
@@ -11,6 +10,7 @@ import { STEPS } from './steps.ts'
 
 /** What to watch, for how long. */
 export interface SoakOptions extends Omit<FleetOptions, 'program'> {
+  readonly executable: string
   readonly ms: number
   readonly sampleMs: number
   readonly seed: number
@@ -57,10 +57,10 @@ const LEAST: Readonly<Record<string, number>> = {
 const LOG_ENTRY_BYTES = 700
 
 /** Agents that collect their garbage when they are asked to. */
-export async function collecting(): Promise<Pick<FleetOptions, 'program' | 'env'>> {
+export function collecting(executable: string): Required<Pick<FleetOptions, 'program' | 'env'>> {
   const collect = join(import.meta.dirname, 'collect.ts')
   return {
-    program: { path: await executable(), args: [] },
+    program: { path: executable, args: [] },
     env: { NODE_OPTIONS: `--require ${JSON.stringify(collect)}` },
   }
 }
@@ -68,7 +68,7 @@ export async function collecting(): Promise<Pick<FleetOptions, 'program' | 'env'
 /** Keeps a fleet busy and measures what the agents that are not restarted hold: after a warm-up it must not rise. */
 export async function runSoak(options: SoakOptions): Promise<SoakResult> {
   const { tell, signal } = options
-  const { program, env } = await collecting()
+  const { program, env } = collecting(options.executable)
   const fleet = await Fleet.create({ ...options, program, env: { ...options.env, ...env } })
   const untrack = track({ fleet, burn: null })
   let began = performance.now()
