@@ -1,3 +1,4 @@
+import type { SwimCore } from '../../discovery/membership/core/swim-core.ts'
 import type { MemberRecord, MemberState } from '../../discovery/membership/core/types.ts'
 import type { SimMember, SwimWorld, WorldObserver } from './world.ts'
 
@@ -16,8 +17,11 @@ interface Awaited {
   readonly happening: Happening
   readonly at: number
   readonly incarnation: number
-  readonly viewers: Set<number>
+  /** Who has not learned of it, in the life it led then: whoever began anew joins with what it is told, and is late for nothing. */
+  readonly viewers: Map<SimMember, SwimCore>
+  /** When the first learned of it, and the last until now, in ms from it; negative: nobody. */
   firstMs: number
+  lastMs: number
 }
 
 /** Times in ms from something that happened: until the first learned of it, each of them, and the last one. */
@@ -58,19 +62,25 @@ export class Measurements implements WorldObserver {
   /** Something happens now to this member; everybody else that runs is to learn of it. */
   expect(happening: Happening, target: SimMember): void {
     this.populationChanged()
-    const viewers = new Set<number>()
-    for (const viewer of this.#world.running()) if (viewer !== target) viewers.add(viewer.index)
+    const others = this.#world.running().filter((member) => member !== target)
+    const viewers = new Map(others.map((viewer) => [viewer, viewer.core]))
     this.#give(target.id)
     const { incarnation } = target.core.self()
-    this.#awaited.set(target.id, { happening, at: this.#world.now, incarnation, viewers, firstMs: -1 })
+    this.#awaited.set(target.id, {
+      happening,
+      at: this.#world.now,
+      incarnation,
+      viewers,
+      firstMs: -1,
+      lastMs: -1,
+    })
   }
 
   /** How many are still to learn of something. */
   get pending(): number {
     for (const [id, awaited] of this.#awaited) {
-      for (const index of awaited.viewers) {
-        const viewer = this.#world.member(index)
-        if (viewer.process === 'dead' || viewer.left) awaited.viewers.delete(index)
+      for (const [viewer, core] of awaited.viewers) {
+        if (viewer.process === 'dead' || viewer.left || viewer.core !== core) awaited.viewers.delete(viewer)
       }
       if (awaited.viewers.size === 0) this.#finish(id, awaited)
     }
@@ -121,20 +131,26 @@ export class Measurements implements WorldObserver {
   }
 
   #learned(viewer: SimMember, id: string, awaited: Awaited): void {
-    if (!awaited.viewers.delete(viewer.index)) return
+    const core = awaited.viewers.get(viewer)
+    if (!awaited.viewers.delete(viewer)) return
+    if (viewer.core === core) this.#count(awaited)
+    if (awaited.viewers.size === 0) this.#finish(id, awaited)
+  }
+
+  #count(awaited: Awaited): void {
     const ms = this.#world.now - awaited.at
+    awaited.lastMs = ms
     const spread = this.#spread(awaited.happening)
     if (spread.each.length < SAMPLES_MAX) spread.each.push(ms)
     if (awaited.firstMs < 0) {
       awaited.firstMs = ms
       spread.first.push(ms)
     }
-    if (awaited.viewers.size === 0) this.#finish(id, awaited)
   }
 
   #finish(id: string, awaited: Awaited): void {
     this.#awaited.delete(id)
-    if (awaited.firstMs >= 0) this.#spread(awaited.happening).last.push(this.#world.now - awaited.at)
+    if (awaited.lastMs >= 0) this.#spread(awaited.happening).last.push(awaited.lastMs)
   }
 
   #give(id: string): void {

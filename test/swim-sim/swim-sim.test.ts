@@ -76,6 +76,14 @@ t.test('a kill is known to all within a second or two, a hang within seconds, a 
   t.ok(last(spreads.hang?.last) > 4000, 'not without giving it time to answer')
 })
 
+t.test('what happens while others come and go is known as soon to those that are there', async (t) => {
+  const { spreads } = play('churn', { nodes: 100, seed: 1, ms: 240_000 })
+  for (const [happening, { last }] of Object.entries(spreads)) {
+    const worst = percentile(last, 1)
+    t.ok(worst < 3000, `${happening}: ${worst} ms`)
+  }
+})
+
 t.test('where each keeps connections to some members only, the same is known as soon', async (t) => {
   for (const name of ['events', 'churn', 'partition']) {
     const { violation, spreads, falseDeaths } = play(name, { nodes: 60, seed: 6, connectionsMax: 16 })
