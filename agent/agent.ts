@@ -28,6 +28,7 @@ import { SessionInvalidation } from './session-invalidation.ts'
 import { Backups } from './snapshot/backups.ts'
 import { BackupMetrics } from './snapshot/metrics.ts'
 import { SnapshotSchedule } from './snapshot/schedule.ts'
+import { StandBack } from './stand-back.ts'
 import { setLevel } from './telemetry/log.ts'
 import type { LogFeed } from './telemetry/log-feed.ts'
 import { ReloadableTraefik } from './traefik/reloadable-traefik.ts'
@@ -80,6 +81,7 @@ export class Agent {
   #decisions: Decisions | null = null
   #surface: Surface | null = null
   #files: ServiceFiles | null = null
+  #standBack: StandBack | null = null
   #stopping: Promise<void> | null = null
 
   constructor(config: Config, collaborators: AgentCollaborators) {
@@ -288,13 +290,15 @@ export class Agent {
     const catchingUp = new AbortController()
     parts.add('catching up', () => catchingUp.abort())
     void surface.readiness.catchUp(catchingUp.signal)
+    const standBack = new StandBack(runOnce === null ? [leases] : [leases, runOnce], {
+      log: this.#log,
+      now: systemClock.now,
+    })
+    this.#standBack = standBack
     const beat = setInterval(() => {
       surface.foreign.check()
       // Two clusters, two holders: the smaller side gives its leases up.
-      if (surface.foreign.reason !== null) {
-        void leases.stop()
-        void runOnce?.stop()
-      }
+      standBack.check(surface.foreign.reason !== null)
       surface.readiness.beat()
     }, BEAT_MS)
     parts.add('beat', () => clearInterval(beat))
@@ -347,6 +351,7 @@ export class Agent {
 
   async #stopInOrder(): Promise<void> {
     const parts = this.#parts
+    await this.#standBack?.stop()
     await Promise.all([
       parts.attempt('stopping what runs once', () => this.#surface?.docker.runOnce?.stop()),
       parts.attempt('giving the leases back', () => this.#decisions?.leases.stop()),
