@@ -4,6 +4,11 @@ import type { AgentProcess } from '../agent-process.ts'
 /** What a process holds. Bytes and counts. */
 export interface Resources {
   readonly heapBytes: number
+  /**
+   * Of the heap: what V8 compiled of the program. It rises for as long as functions become hot, and is bounded by the size of the
+   * program, so it says nothing of what the program keeps.
+   */
+  readonly codeBytes: number
   /** Entries of the Raft log in memory: they grow in number until a snapshot is taken. */
   readonly logEntries: number
   readonly externalBytes: number
@@ -15,7 +20,7 @@ export interface Resources {
   readonly connections: number
 }
 
-const METRICS: Readonly<Record<keyof Resources, string>> = {
+const METRICS: Readonly<Record<Exclude<keyof Resources, 'codeBytes'>, string>> = {
   heapBytes: 'nodejs_heap_size_used_bytes',
   logEntries: 'constellation_raft_log_entries',
   externalBytes: 'nodejs_external_memory_bytes',
@@ -26,6 +31,7 @@ const METRICS: Readonly<Record<keyof Resources, string>> = {
   streams: 'constellation_mesh_streams',
   connections: 'constellation_mesh_connections',
 }
+const CODE_SPACES = ['code', 'trusted', 'code_large_object', 'trusted_large_object']
 const COLLECTED_MS = 1500
 
 /**
@@ -42,7 +48,11 @@ export async function resourcesOf(agent: AgentProcess): Promise<Resources> {
     if (line === undefined) throw new Error(`${agent.name} has no metric ${prefix}`)
     return Number(line.slice(line.lastIndexOf(' ') + 1))
   }
-  return Object.fromEntries(
-    Object.entries(METRICS).map(([name, prefix]) => [name, value(prefix)]),
-  ) as unknown as Resources
+  const spaces = CODE_SPACES.map((space) => value(`nodejs_heap_space_size_used_bytes{space="${space}"`))
+  return {
+    ...(Object.fromEntries(
+      Object.entries(METRICS).map(([name, prefix]) => [name, value(prefix)]),
+    ) as unknown as Resources),
+    codeBytes: spaces.reduce((sum, bytes) => sum + bytes),
+  }
 }
