@@ -1,7 +1,6 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Test } from 'tap'
-import { until } from '../../../real/until.ts'
+import { FakeServer } from './fake-server.ts'
 
 /** A stream that a client has open. */
 export interface OpenStream {
@@ -29,60 +28,37 @@ export function put(key: string, value: string, id?: string, more: object = {}):
 }
 
 /** An agent that answers every request with a stream, or with the status that `refuse` says. */
-export class FakeStream {
-  readonly #streams: OpenStream[] = []
-  readonly #server = createServer((request, response) => this.#answer(request, response))
+export class FakeStream extends FakeServer<OpenStream> {
   /** Status and body of every answer; null = a stream. */
   refuse: { readonly status: number; readonly body: string } | null = null
   contentType = 'text/event-stream'
   /** How often it was asked. */
-  asked = 0
+  requests = 0
 
-  static async open(test: Test): Promise<FakeStream> {
-    const fake = new FakeStream()
-    await fake.listen(0)
-    test.teardown(() => fake.close())
-    return fake
-  }
-
-  listen(port: number): Promise<void> {
-    return new Promise((resolve) => this.#server.listen(port, '127.0.0.1', resolve))
-  }
-
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port
-  }
-
-  get address(): string {
-    return `127.0.0.1:${this.port}`
+  static open(test: Test): Promise<FakeStream> {
+    return new FakeStream().open(test)
   }
 
   /** The stream with this number, from 0, once it was asked for. */
   stream(number: number): Promise<OpenStream> {
-    return until(`stream ${number} is asked for`, () => this.#streams[number])
+    return this.asked(number)
   }
 
-  /** Stops listening and breaks what is open. */
-  close(): Promise<void> {
-    this.#server.closeAllConnections()
-    return new Promise((resolve) => this.#server.close(() => resolve()))
-  }
-
-  #answer(request: IncomingMessage, response: ServerResponse): void {
-    this.asked++
+  protected override take(request: IncomingMessage, response: ServerResponse): OpenStream | null {
+    this.requests++
     if (this.refuse !== null) {
       response.writeHead(this.refuse.status).end(this.refuse.body)
-      return
+      return null
     }
     response.writeHead(200, { 'content-type': this.contentType })
     response.flushHeaders()
     const lastEventId = request.headers['last-event-id']
-    this.#streams.push({
+    return {
       url: request.url ?? '',
       lastEventId: typeof lastEventId === 'string' ? lastEventId : undefined,
       send: (text) => void response.write(text),
       cut: () => void request.socket.destroy(),
       end: () => void response.end(),
-    })
+    }
   }
 }

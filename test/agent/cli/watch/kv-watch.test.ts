@@ -52,7 +52,7 @@ t.test('goes on where it ended after the connection broke, and tells a reset', a
   await agent.close()
   agent.refuse = { status: 500, body: 'No cluster leader' }
   await agent.listen(port)
-  await until('it asked again', () => agent.asked > 4)
+  await until('it asked again', () => agent.requests > 4)
   agent.refuse = null
   const fourth = await agent.stream(3)
   t.equal(fourth.lastEventId, '102')
