@@ -140,7 +140,10 @@ function encodeRequest({ question, checkingDisabled, dnssecOk }: Asked): Buffer 
 function overUdp({ host, port }: RecursorAddress, request: Buffer, signal: AbortSignal): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const socket = dgram.createSocket(isIPv6(host) ? 'udp6' : 'udp4')
+    let ended = false
     const end = (finish: () => void): void => {
+      if (ended) return
+      ended = true
       signal.removeEventListener('abort', onAbort)
       socket.removeAllListeners('message')
       socket.close()
@@ -149,13 +152,15 @@ function overUdp({ host, port }: RecursorAddress, request: Buffer, signal: Abort
     const onAbort = () => end(() => reject(signal.reason))
     if (signal.aborted) return onAbort()
     signal.addEventListener('abort', onAbort)
-    socket.once('error', (error) => end(() => reject(error)))
+    socket.on('error', (error) => end(() => reject(error)))
     socket.on('message', (response) => {
       if (isResponseTo(request, response)) end(() => resolve(response))
     })
-    socket.connect(port, host, () => {
-      if (!signal.aborted) socket.send(request)
+    // A callback given to `connect` would be called with the error as well, and the error not be emitted.
+    socket.once('connect', () => {
+      if (!ended) socket.send(request)
     })
+    socket.connect(port, host)
   })
 }
 

@@ -190,7 +190,12 @@ export class DnsServer {
 
   /** A lost answer is asked for again. */
   #send(udp: dgram.Socket, response: Buffer | null, peer: dgram.RemoteInfo): void {
-    if (response !== null && udp === this.#udp) udp.send(response, peer.port, peer.address, () => undefined)
+    if (response === null || udp !== this.#udp) return
+    try {
+      udp.send(response, peer.port, peer.address, () => undefined)
+    } catch (error) {
+      this.#log.warn({ err: error, peer: peer.address }, 'DNS over UDP')
+    }
   }
 
   #accept(socket: net.Socket): void {
@@ -225,7 +230,28 @@ export class DnsServer {
     ])
   }
 
+  /** Answers SERVFAIL if anything at all goes wrong: whatever one question does, it must not end the agent. Never throws or rejects. */
   #respond(request: Buffer, transport: Transport, peer: string): Buffer | null | Promise<Buffer | null> {
+    const failed = (error: unknown): Buffer | null => this.#failed(request, transport, error)
+    try {
+      const response = this.#compose(request, transport, peer)
+      return response instanceof Promise ? response.catch(failed) : response
+    } catch (error) {
+      return failed(error)
+    }
+  }
+
+  #failed(request: Buffer, transport: Transport, error: unknown): Buffer | null {
+    const query = readQuery(request)
+    if (query === null || 'refused' in query) return null
+    const { name, type } = query
+    this.#log.error({ err: error, name, type: typeName(type) }, 'DNS query failed')
+    this.#metrics.answered(transport, 'SERVFAIL')
+    const bytesMax = answerBytesMax(query, transport, false)
+    return encodeAnswer(query, empty('SERVFAIL'), { bytesMax, recursion: false })
+  }
+
+  #compose(request: Buffer, transport: Transport, peer: string): Buffer | null | Promise<Buffer | null> {
     const query = readQuery(request)
     if (query === null) return null
     if ('refused' in query) {
@@ -235,13 +261,14 @@ export class DnsServer {
     const recursor = this.#recursor !== null && isAskedFor(peer) ? this.#recursor : null
     const bytesMax = answerBytesMax(query, transport, isLoopback(peer))
     const finish = (answer: DnsAnswer): Buffer => {
-      this.#metrics.answered(transport, answer.rcode)
       const limit = transport === 'udp' && query.edns === null ? this.#udpAnswersMax : undefined
-      return encodeAnswer(query, answer, {
+      const response = encodeAnswer(query, answer, {
         bytesMax,
         recursion: recursor !== null,
         ...(limit === undefined ? {} : { answersMax: limit }),
       })
+      this.#metrics.answered(transport, answer.rcode)
+      return response
     }
     const answer = this.#answer(query)
     if (recursor === null || (query.flags & RD) === 0) return finish(answer)
@@ -265,14 +292,7 @@ export class DnsServer {
 
   #answer(query: Query): DnsAnswer {
     if (query.edns !== null && query.edns.version !== 0) return empty('BADVERS')
-    const { name } = query
-    const type = typeName(query.type)
-    try {
-      return this.#view.answer({ name, type, class: query.class })
-    } catch (error) {
-      this.#log.error({ err: error, name, type }, 'DNS query failed')
-      return empty('SERVFAIL')
-    }
+    return this.#view.answer({ name: query.name, type: typeName(query.type), class: query.class })
   }
 }
 

@@ -6,7 +6,7 @@ import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { isAskedFor } from '../../../discovery/dns/recursion.ts'
 import { isResponseTo, Recursor } from '../../../discovery/dns/recursor.ts'
-import { DnsServer, type DnsSettings } from '../../../discovery/dns/server.ts'
+import { DnsServer, type DnsServerCollaborators, type DnsSettings } from '../../../discovery/dns/server.ts'
 import { FakeCatalog } from './fixtures.ts'
 import { optQuery } from './wire.ts'
 
@@ -60,9 +60,9 @@ async function resolver(t: Test, answer: Answer) {
   return { asked, address: { host: '127.0.0.1', port: udp.address().port } }
 }
 
-async function start(t: Test, settings: DnsSettings) {
+async function start(t: Test, settings: DnsSettings, others: Partial<DnsServerCollaborators> = {}) {
   const options = { listen: { host: '127.0.0.1', port: 0 }, domain: 'constellation', datacenter: 'dc1' }
-  const server = new DnsServer({ ...options, ...settings }, { catalog, log })
+  const server = new DnsServer({ ...options, ...settings }, { catalog, log, ...others })
   await server.start()
   t.teardown(() => server.stop())
   const { port } = server.address()
@@ -196,6 +196,44 @@ t.test(
     t.equal(silent.asked.length, 1)
   },
 )
+
+t.test('a recursor that cannot even be sent to is passed over', async (t) => {
+  const works = await resolver(t, (request) => [response(request, { answers: [address('example.com')] })])
+  // Connecting a socket to it fails with EACCES everywhere, as it does to an address no route leads to.
+  const nowhere = { host: '255.255.255.255', port: 53 }
+  const { ask, server } = await start(t, { recursors: [nowhere, works.address] })
+  t.match((await ask(optQuery('example.com', 'A'))).message.answers, [{ data: '192.0.2.1' }])
+  server.configure({ recursors: [nowhere, nowhere] })
+  t.match((await ask(optQuery('example.com', 'A'))).message, { rcode: 'SERVFAIL', flag_ra: true })
+  t.match((await ask(optQuery('out.service.consul', 'A'))).message, {
+    rcode: 'NOERROR',
+    answers: [{ type: 'CNAME' }],
+  })
+})
+
+t.test('a question that fails while recursors are asked costs its own answer only', async (t) => {
+  const refuses = await resolver(t, () => [])
+  const lines: string[] = []
+  const failing = pino(
+    {
+      level: 'debug',
+      hooks: {
+        logMethod(args, method, level) {
+          if (level === 20) throw new Error('a fault')
+          method.apply(this, args)
+        },
+      },
+    },
+    { write: (line: string) => void lines.push(line) },
+  )
+  const { ask } = await start(t, { recursors: [refuses.address], recursorTimeoutMs: 50 }, { log: failing })
+  t.match((await ask(optQuery('example.com', 'A', {}))).message, {
+    rcode: 'SERVFAIL',
+    questions: [{ name: 'example.com' }],
+  })
+  t.match(lines.join(''), /a fault/)
+  t.match((await ask(optQuery('web.service.consul', 'A'))).message, { rcode: 'NOERROR' })
+})
 
 t.test('no recursor answers: SERVFAIL, or what one of them said', async (t) => {
   const silent = await resolver(t, () => [])

@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import net from 'node:net'
 import { promisify } from 'node:util'
 import packet, { type DecodedPacket, type Packet, type RecordType } from 'dns-packet'
-import { pino } from 'pino'
+import { type Logger, pino } from 'pino'
 import { Registry } from 'prom-client'
 import t, { type Test } from 'tap'
 import { DnsServer, type DnsServerOptions } from '../../../discovery/dns/server.ts'
@@ -13,6 +13,8 @@ import { FakeCatalog } from './fixtures.ts'
 
 const catalog = new FakeCatalog([
   { name: 'n1', address: '10.0.0.1', services: [{ name: 'web' }] },
+  // No message has room for it.
+  { name: 'huge', address: '10.0.0.2', meta: { text: 'x'.repeat(400_000) } },
   ...Array.from({ length: 150 }, (_, i) => ({
     name: `m${i}`,
     address: `10.1.0.${i}`,
@@ -21,11 +23,11 @@ const catalog = new FakeCatalog([
 ])
 const log = pino({ level: 'silent' })
 
-async function start(t: Test, options: Partial<DnsServerOptions> = {}) {
+async function start(t: Test, options: Partial<DnsServerOptions> = {}, own: Logger = log) {
   const metrics = new Registry()
   const server = new DnsServer(
     { listen: { host: '127.0.0.1', port: 0 }, domain: 'constellation', datacenter: 'dc1', ...options },
-    { catalog, log, metrics },
+    { catalog, log: own, metrics },
   )
   await server.start()
   t.teardown(() => server.stop())
@@ -172,6 +174,20 @@ t.test('the wire: what is not a query this server serves', async (t) => {
   await once(mine, 'message', { signal: AbortSignal.timeout(5_000) })
   t.equal(got.length, 1, 'neither an answer nor a stub is answered')
   t.match(packet.decode(got[0] ?? Buffer.alloc(0)), { rcode: 'NOERROR' })
+})
+
+t.test('a question whose answer cannot be written costs its own answer only', async (t) => {
+  const lines: string[] = []
+  const loud = pino({ level: 'error' }, { write: (line: string) => void lines.push(line) })
+  const { port } = await start(t, {}, loud)
+  const failed = { id: 4711, rcode: 'SERVFAIL', questions: [{ name: 'huge.node.consul' }], answers: [] }
+  t.match((await udp(port, query('huge.node.consul', 'TXT', 1232))).message, failed)
+  t.match(await tcp(port, [query('huge.node.consul', 'TXT'), query('web.service.consul', 'A')]), [
+    failed,
+    { rcode: 'NOERROR' },
+  ])
+  t.equal(lines.length, 2)
+  t.match(lines[0], /huge\.node\.consul/)
 })
 
 t.test('TCP connections are bounded and closed when idle', async (t) => {
