@@ -1,26 +1,5 @@
 import type { Logger } from 'pino'
-
-/** What can happen in the cluster, as this node sees it. */
-export type ClusterEventType =
-  | 'node-joined'
-  | 'node-suspected'
-  | 'node-recovered'
-  | 'node-failed'
-  | 'node-left'
-  | 'node-cordoned'
-  | 'node-draining'
-  | 'node-uncordoned'
-  | 'service-up'
-  | 'service-down'
-  | 'leader-changed'
-  | 'lease-moved'
-  | 'container-restarted'
-  | 'container-restart-failed'
-  | 'container-restart-held'
-  | 'run-once-started'
-  | 'run-once-stopped'
-  | 'run-once-failed'
-  | 'user-event'
+import type { ClusterEventType } from './event-types.ts'
 
 /** Something that happened. */
 export interface ClusterEvent {

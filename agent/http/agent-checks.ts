@@ -121,7 +121,7 @@ export function addAgentCheckRoutes(routes: RouteTable, context: HttpContext): v
       const text = fields.string('Status')
       const status = parseStatus(text)
       if (status === null) throw badRequest(`Invalid check status: '${text}'`)
-      return report(context, reply, checkId(request), status, fields.string('Output'))
+      return report(context, reply, checkId(request), status, fields.prose('Output'))
     },
   })
 }

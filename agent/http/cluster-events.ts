@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import type { ClusterEvent } from '../cluster-events/event-log.ts'
+import { type ClusterEvent, EVENTS_KEPT } from '../cluster-events/event-log.ts'
+import { CLUSTER_EVENT_TYPES, isClusterEventType } from '../cluster-events/event-types.ts'
 import { FAILURES, Failure } from './api-failures.ts'
 import type { HttpContext } from './collaborators.ts'
 import { badRequest, ClientGoneError } from './errors.ts'
@@ -14,7 +15,9 @@ const BATCH = 64
 
 const EventsQuery = Type.Object({
   recent: Type.Optional(
-    Type.String({ description: 'Begin with so many of the events that are remembered (up to 1,024)' }),
+    Type.String({
+      description: 'Begin with so many of the events that are remembered (up to 1,024) and asked for',
+    }),
   ),
   type: Type.Optional(
     Type.Union([Type.String(), Type.Array(Type.String())], {
@@ -54,7 +57,7 @@ async function stream(
   const client = clientSignal(reply)
   const signal = AbortSignal.any([client, parking.closing])
   const recent = recentOf(request)
-  const types = new Set(allParams(request.query, 'type'))
+  const types = typesOf(request)
   if (request.method === 'HEAD') return reply.header('content-type', 'text/event-stream').send()
   if (client.aborted) throw new ClientGoneError()
   reply.raw.once('close', parking.enter())
@@ -94,14 +97,17 @@ export async function* clusterEventTexts(
       data: { time: event.time, ...event.data },
     })
   try {
-    let position = typeof options.position === 'number' ? options.position : clusterEvents.sequence
+    const start = clusterEvents.sequence
+    let position = typeof options.position === 'number' ? options.position : start
+    let isReady = false
     if (options.position === 'unknown') yield reset()
     else if (options.position === null && options.recent > 0) {
-      for (const event of clusterEvents.latest(options.recent)) if (accepts(event)) yield show(event)
+      const remembered = clusterEvents.latest(EVENTS_KEPT).filter(accepts)
+      for (const event of remembered.slice(-options.recent)) yield show(event)
     }
-    yield eventText({ event: 'ready', id: `${run}-${position}`, data: {} })
     while (!signal.aborted) {
-      const step = clusterEvents.after(position, BATCH)
+      const limit = isReady ? BATCH : Math.min(BATCH, Math.max(0, start - position))
+      const step = clusterEvents.after(position, limit)
       if (step === null) {
         position = clusterEvents.sequence
         yield reset()
@@ -112,6 +118,12 @@ export async function* clusterEventTexts(
         if (!accepts(event)) continue
         yield show(event)
         toldAtMs = performance.now()
+      }
+      if (!isReady && position >= start) {
+        yield eventText({ event: 'ready', id: `${run}-${position}`, data: {} })
+        isReady = true
+        toldAtMs = performance.now()
+        continue
       }
       if (performance.now() - toldAtMs >= keepAliveMs) {
         // With the id: of many events that were not asked for, the client has seen none.
@@ -137,6 +149,14 @@ function recentOf(request: FastifyRequest): number {
   const text = firstParam(request.query, 'recent') ?? '0'
   if (!/^\d{1,6}$/.test(text)) throw badRequest('recent must be a whole number')
   return Number(text)
+}
+
+function typesOf(request: FastifyRequest): ReadonlySet<string> {
+  const types = allParams(request.query, 'type')
+  const unknown = types.find((type) => !isClusterEventType(type))
+  if (unknown === undefined) return new Set(types)
+  const known = CLUSTER_EVENT_TYPES.join(', ')
+  throw badRequest(`${JSON.stringify(unknown)} is no type of event: there are ${known}`)
 }
 
 function positionOf(id: string | undefined, run: string): ClusterStreamOptions['position'] {

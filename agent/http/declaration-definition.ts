@@ -34,8 +34,8 @@ export function parseDeclaration(fields: Fields): Declaration {
 export function parseRetraction(fields: Fields): Retraction {
   return {
     node: requireNode(fields.string('Node')),
-    serviceId: wellFormed(fields.string('ServiceID')),
-    checkId: wellFormed(fields.string('CheckID')),
+    serviceId: fields.string('ServiceID'),
+    checkId: fields.string('CheckID'),
   }
 }
 
@@ -60,13 +60,12 @@ export function parseDeclaredService(fields: Fields): ServiceInstance {
   if (name === '') {
     throw refused('Must provide service name (Service.Service) when service ID is provided')
   }
-  wellFormed(fields.string('ID'))
   return inBounds(() => readService(asRefusal(() => parseInstance(fields, name))))
 }
 
 /** A check that is declared, about `node`; of the service `serviceId` unless it says another. @throws HttpError 400, 500 */
 export function parseDeclaredCheck(fields: Fields, node: string, serviceId: string): HealthCheck {
-  const id = wellFormed(fields.string('CheckID', 'ID') || fields.string('Name'))
+  const id = fields.string('CheckID', 'ID') || fields.string('Name')
   const about = fields.string('Node') || node
   if (about !== node) {
     throw refused(`Node '${about}' for check '${id}' doesn't match register request node '${node}'`)
@@ -80,7 +79,7 @@ export function parseDeclaredCheck(fields: Fields, node: string, serviceId: stri
       name: fields.string('Name') || id,
       status,
       notes: fields.string('Notes'),
-      output: fields.string('Output'),
+      output: fields.prose('Output'),
       serviceId: fields.isPresent('ServiceID') ? fields.string('ServiceID') : serviceId,
       type: fields.string('Type'),
       interval: definition?.string('Interval') ?? '',
@@ -92,13 +91,7 @@ export function parseDeclaredCheck(fields: Fields, node: string, serviceId: stri
 
 function requireNode(name: string): string {
   if (name === '') throw refused('Must provide node')
-  return wellFormed(name)
-}
-
-/** Names become parts of keys, which are UTF-8. */
-function wellFormed(text: string): string {
-  if (!text.isWellFormed()) throw badRequest('Request decode failed: a name is not valid Unicode')
-  return text
+  return name
 }
 
 function inBounds<T>(read: () => T): T {

@@ -6,7 +6,8 @@ const NANOSECONDS_PER_MS = 1e6
 /**
  * The fields of a JSON object as Consul reads them: names in any case and with or without underscores (an exact match
  * wins, of several others the last), null the same as absent, unknown names ignored.
- * Every reader throws HttpError 400 `Request decode failed: …` for a value of the wrong type.
+ * Every reader throws HttpError 400 `Request decode failed: …` for a value of the wrong type, and for text that is not valid
+ * Unicode: it has no UTF-8, so no request could name it again.
  */
 export class Fields {
   readonly #exact: ReadonlyMap<string, unknown>
@@ -47,9 +48,16 @@ export class Fields {
       const value = this.#get(name)
       if (value === undefined || value === '') continue
       if (typeof value !== 'string') throw decodeFailed(`${name} must be a string`)
-      return value
+      return unicode(value, name)
     }
     return ''
+  }
+
+  /** As `string`, for what a program says to people: what is not valid Unicode in it becomes U+FFFD. */
+  prose(name: string): string {
+    const value = this.#get(name) ?? ''
+    if (typeof value !== 'string') throw decodeFailed(`${name} must be a string`)
+    return value.toWellFormed()
   }
 
   integer(name: string): number | undefined {
@@ -70,6 +78,7 @@ export class Fields {
     if (!Array.isArray(value) || !value.every((item) => typeof item === 'string')) {
       throw decodeFailed(`${name} must be a list of strings`)
     }
+    for (const item of value) unicode(item, name)
     return value
   }
 
@@ -78,6 +87,7 @@ export class Fields {
     const map = this.#entries(name)
     for (const [key, value] of map) {
       if (typeof value !== 'string') throw decodeFailed(`${name}.${key} must be a string`)
+      unicode(value, `${name}.${key}`)
     }
     return Object.fromEntries(map) as Record<string, string>
   }
@@ -90,6 +100,7 @@ export class Fields {
         if (!list.every((item) => typeof item === 'string')) {
           throw decodeFailed(`${name}.${key} must be a list of strings`)
         }
+        for (const item of list) unicode(item, `${name}.${key}`)
         return [key, list]
       }),
     )
@@ -133,8 +144,15 @@ export class Fields {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       throw decodeFailed(`${name} must be an object`)
     }
-    return Object.entries(value).filter(([, field]) => field !== null)
+    const entries = Object.entries(value).filter(([, field]) => field !== null)
+    for (const [key] of entries) unicode(key, name)
+    return entries
   }
+}
+
+function unicode(text: string, name: string): string {
+  if (text.isWellFormed()) return text
+  throw decodeFailed(`${name} is not valid Unicode: it holds half of a surrogate pair`)
 }
 
 function decodeFailed(reason: string): Error {

@@ -1,5 +1,6 @@
-import type { Command } from 'commander'
-import { repeated } from '../argument-values.ts'
+import { type Command, InvalidArgumentError } from 'commander'
+import { CLUSTER_EVENT_TYPES, isClusterEventType } from '../../cluster-events/event-types.ts'
+import { suggest } from '../../config/suggest.ts'
 import { type ClientOptions, clientCommand, connect, record } from '../client-command.ts'
 import type { CliIo } from '../io.ts'
 import { cell, printable } from '../table.ts'
@@ -20,11 +21,21 @@ export function eventsCommand(io: CliIo): Command {
     ],
   )
     .option('--recent <n>', 'begin with so many events that are remembered', RECENT)
-    .option('--type <type>', 'only events of this type; repeatable', repeated, [])
+    .option('--type <type>', 'only events of this type; repeatable', eventType, [])
     .option('--json', 'print each event as one line of JSON')
     .action((options: ClientOptions & { readonly recent: string; readonly type: readonly string[] }) =>
       followEvents(io, options),
     )
+}
+
+/** One more type of event. @throws InvalidArgumentError for one that never comes */
+function eventType(value: string, previous: readonly string[]): readonly string[] {
+  if (isClusterEventType(value)) return [...previous, value]
+  const better = suggest(value, CLUSTER_EVENT_TYPES)
+  const hint = better === null ? '' : ` Did you mean ${better}?`
+  throw new InvalidArgumentError(
+    `There is no such event.${hint} There are ${CLUSTER_EVENT_TYPES.join(', ')}.`,
+  )
 }
 
 async function followEvents(

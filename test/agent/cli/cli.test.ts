@@ -106,6 +106,10 @@ t.test('wrong usage is 64, one line and a hint', async (t) => {
       ['dev', '--nodes', '0'],
       /argument '0' is invalid\. It must be a whole number 1-100\.\nSee: constellation dev --help\n$/,
     ],
+    [
+      ['events', '--type', 'node-faild'],
+      /no such event\. Did you mean node-failed\? There are node-joined, .*\nSee: constellation events --help\n$/,
+    ],
     [['dev', '--log-level', 'x'], /Allowed choices are fatal, .*\nSee: constellation dev --help\n$/],
   ] as const) {
     const finished = await inProcess(...args)

@@ -45,14 +45,43 @@ t.test('a client that comes back goes on where it was, and is told if that is no
   clusterEvents.add('node-failed', { n: 2 })
   const again = await open('', first.lastId)
   await until('two', () => again.events.length === 2)
-  t.same(shown(again), ['ready', 'node-failed 2'])
+  t.same(shown(again), ['node-failed 2', 'ready'], 'first what is remembered')
   const foreign = await open('', '00000000-1')
   await until('reset', () => foreign.events.length === 2)
   t.same(shown(foreign), ['reset', 'ready'])
   for (let i = 0; i < 2 * EVENTS_KEPT; i++) clusterEvents.add('node-failed', {})
   const late = await open('', again.lastId)
   await until('reset', () => late.events.length === 2)
-  t.same(shown(late), ['ready', 'reset'])
+  t.same(shown(late), ['reset', 'ready'])
+  const run = again.lastId.slice(0, 8)
+  const ahead = await open('', `${run}-999999`)
+  await until('reset', () => ahead.events.length === 2)
+  t.same(shown(ahead), ['reset', 'ready'])
+})
+
+t.test('ready parts what is remembered from what is new, however much it is', async (t) => {
+  const clusterEvents = new ClusterEventLog({ wall: () => 0, log: pino({ level: 'silent' }) })
+  for (let n = 1; n <= 200; n++) clusterEvents.add(n % 2 === 0 ? 'node-failed' : 'service-up', { n })
+  const end = new AbortController()
+  t.teardown(() => end.abort())
+  const texts = clusterEventTexts(clusterEvents, {
+    run: 'r',
+    recent: 0,
+    position: 44,
+    accepts: ({ type }) => type === 'node-failed',
+    signal: AbortSignal.any([end.signal, AbortSignal.timeout(20_000)]),
+    keepAliveMs: 60_000,
+  })
+  const told: string[] = []
+  for await (const text of texts) {
+    const [, event, id] = /^event: (.*)\nid: r-(\d+)\n/.exec(text) ?? []
+    told.push(`${event} ${id}`)
+    // It happens while the stream still sends what was.
+    if (told.length === 1) clusterEvents.add('node-failed', { n: 201 })
+    if (event === 'node-failed' && id === '201') break
+  }
+  const before = Array.from({ length: 78 }, (_, i) => `node-failed ${46 + 2 * i}`)
+  t.same(told, [...before, 'ready 200', 'node-failed 201'])
 })
 
 t.test('only the types that are asked for', async (t) => {
@@ -64,6 +93,15 @@ t.test('only the types that are asked for', async (t) => {
   await until('two', () => reader.events.length === 3)
   t.same(shown(reader), ['ready', 'node-failed', 'lease-moved'])
   t.equal((await app.inject('/api/v1/events?recent=x')).statusCode, 400)
+  const latest = await open('?type=node-failed&recent=1')
+  await until('ready', () => shown(latest).includes('ready'))
+  t.same(shown(latest), ['node-failed', 'ready'], 'recent counts those that are asked for')
+  const mistyped = await app.inject('/api/v1/events?type=node-failed&type=node-faild')
+  t.equal(mistyped.statusCode, 400)
+  t.match(
+    mistyped.json().error.message,
+    /^"node-faild" is no type of event: there are node-joined, .*user-event$/,
+  )
 })
 
 t.test('a stream that is sent nothing of what happens stays alive, and knows where it is', async (t) => {
