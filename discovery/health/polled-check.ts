@@ -1,7 +1,8 @@
+import type { Logger } from 'pino'
 import type { CheckStatus } from '../catalog/types.ts'
 import type { CheckState } from './check-state.ts'
 import { countdown } from './countdown.ts'
-import { ProbeTimeoutError } from './probe.ts'
+import { type ProbeLimits, type ProbeResult, ProbeTimeoutError, reason } from './probe.ts'
 import type { ProbeJob, ProbeQueue } from './probe-queue.ts'
 import { type Probe, probeTarget } from './prober.ts'
 import { ThresholdCounter } from './thresholds.ts'
@@ -14,6 +15,7 @@ export interface PolledCheckCollaborators {
   readonly random: () => number
   readonly queue: ProbeQueue
   readonly probe: Probe
+  readonly log: Logger
   /** A run has ended. */
   readonly onRun: (type: PolledKind['type'], status: CheckStatus) => void
 }
@@ -36,6 +38,8 @@ export class PolledCheck implements ProbeJob {
   #nextRun: Timer | null = null
   #probe: AbortController | null = null
   #stopped = false
+  /** What the probe threw last: it is told once, not with every run. */
+  #thrown: string | null = null
 
   constructor(kind: PolledKind, state: CheckState, collaborators: PolledCheckCollaborators) {
     this.target = probeTarget(kind)
@@ -58,7 +62,7 @@ export class PolledCheck implements ProbeJob {
   }
 
   async run(): Promise<void> {
-    const { timers, probe } = this.#shared
+    const { timers } = this.#shared
     const { intervalMs, timeoutMs, outputMax } = this.#state.definition
     const startedAtMs = timers.now()
     const limitMs = timeoutMs > 0 ? timeoutMs : defaultTimeoutMs(this.#kind)
@@ -67,7 +71,7 @@ export class PolledCheck implements ProbeJob {
     const timeout = countdown(timers, limitMs, TIMEOUT_SLICE_MS, () =>
       controller.abort(new ProbeTimeoutError(limitMs)),
     )
-    const result = await probe(this.#kind, { signal: controller.signal, outputMax })
+    const result = await this.#ask({ signal: controller.signal, outputMax })
     timeout.cancel()
     this.#probe = null
     if (this.#stopped) return
@@ -80,6 +84,22 @@ export class PolledCheck implements ProbeJob {
     const periodMs = Math.max(intervalMs, INTERVAL_MS_MIN) * spread
     const restMs = Math.max(periodMs - (timers.now() - startedAtMs), 0)
     this.#nextRun = timers.after(restMs, () => this.#shared.queue.add(this))
+  }
+
+  /** One probe. It does not throw; if one does all the same, that costs this run and not the agent. */
+  async #ask(limits: ProbeLimits): Promise<ProbeResult> {
+    try {
+      const result = await this.#shared.probe(this.#kind, limits)
+      this.#thrown = null
+      return result
+    } catch (error) {
+      const text = reason(error)
+      if (text !== this.#thrown) {
+        this.#thrown = text
+        this.#shared.log.error({ err: error, check: this.#state.definition.id }, 'a check could not be run')
+      }
+      return { status: 'critical', output: `the check could not be run: ${text}` }
+    }
   }
 }
 

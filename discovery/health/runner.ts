@@ -207,6 +207,7 @@ export class CheckRunner implements HealthRunner {
           random: this.#random,
           queue: this.#queue,
           probe: this.#probe,
+          log: this.#log,
           onRun: (type, status) => this.#metrics.ran(type, status),
         })
     }

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { formatGoDuration } from './duration.ts'
 import { OutputTail } from './output-tail.ts'
 import { exitStatus, type ProbeLimits, type ProbeResult, ProbeTimeoutError, reason } from './probe.ts'
@@ -11,7 +11,7 @@ const DRAIN_MS = 200
 
 /**
  * Runs a program: exit code 0 passing, 1 warning, anything else critical (Consul's script check). Its output is captured while
- * it runs. It leads a process group of its own, and an aborted signal kills that group at once, children included.
+ * it runs. It leads a process group of its own, which is killed when it has ended, and at once when the signal is aborted.
  * Never rejects.
  */
 export function probeScript(args: readonly string[], limits: ProbeLimits): Promise<ProbeResult> {
@@ -21,13 +21,14 @@ export function probeScript(args: readonly string[], limits: ProbeLimits): Promi
   const { promise, resolve } = Promise.withResolvers<ProbeResult>()
   const critical = (text: string): ProbeResult => ({ status: 'critical', output: text })
   if (signal.aborted) return Promise.resolve(critical(reason(signal.reason)))
-  let child: ReturnType<typeof start>
+  let child: ChildProcess
   try {
     child = start(program, rest)
   } catch (error) {
     return Promise.resolve(critical(`cannot run ${program}: ${reason(error)}`))
   }
   let drain: NodeJS.Timeout | null = null
+  let finished = false
   const killGroup = () => {
     if (child.pid === undefined) return
     try {
@@ -37,14 +38,18 @@ export function probeScript(args: readonly string[], limits: ProbeLimits): Promi
     }
   }
   const finish = (result: ProbeResult) => {
+    // Once: later its process id may be that of another program.
+    if (finished) return
+    finished = true
     signal.removeEventListener('abort', onAbort)
     if (drain !== null) clearTimeout(drain)
-    child.stdout.destroy()
-    child.stderr.destroy()
+    child.stdout?.destroy()
+    child.stderr?.destroy()
+    // What it left behind goes with it, whether or not that still holds its output.
+    killGroup()
     resolve(result)
   }
   const onAbort = () => {
-    killGroup()
     const why =
       signal.reason instanceof ProbeTimeoutError
         ? `Timed out (${formatGoDuration(signal.reason.limitMs)}) running check`
@@ -56,22 +61,20 @@ export function probeScript(args: readonly string[], limits: ProbeLimits): Promi
     const status = exitStatus(code)
     finish({ status, output: killedBy === null ? text : `ended by ${killedBy}\n${text}`.trimEnd() })
   }
-  child.stdout.on('data', (chunk: Buffer) => output.write(chunk))
-  child.stderr.on('data', (chunk: Buffer) => output.write(chunk))
+  // Without a file descriptor to spare for them there are no streams, and the error comes right after.
+  child.stdout?.on('data', (chunk: Buffer) => output.write(chunk))
+  child.stderr?.on('data', (chunk: Buffer) => output.write(chunk))
   child.once('error', (error) => finish(critical(`cannot run ${program}: ${reason(error)}`)))
   child.once('close', ended)
   child.once('exit', (code, killedBy) => {
     // Children it left behind still hold its output, so "close" does not come; the verdict is there.
-    drain = setTimeout(() => {
-      killGroup()
-      ended(code, killedBy)
-    }, DRAIN_MS)
+    drain = setTimeout(() => ended(code, killedBy), DRAIN_MS)
   })
   signal.addEventListener('abort', onAbort, { once: true })
   return promise
 }
 
-function start(program: string, args: readonly string[]) {
+function start(program: string, args: readonly string[]): ChildProcess {
   return spawn(program, args, {
     cwd: '/',
     // A new session, and with it a process group: what a kill reaches as a whole.

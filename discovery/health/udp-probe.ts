@@ -37,12 +37,15 @@ export async function probeUdp(
     socket.once('message', () => resolve(success))
     const connected = socket
     // Connected, as only then the kernel reports a refused port to the socket.
-    connected.connect(target.port, ip, () => {
+    connected.once('connect', () => {
+      if (signal.aborted) return
       connected.send('', (error) => {
         sent = true
         if (error) resolve(critical(error))
       })
     })
+    // Without a callback, which would be called with an error too, that is an event.
+    connected.connect(target.port, ip)
   }
   send().catch((error: unknown) => resolve(critical(error)))
   const result = await promise

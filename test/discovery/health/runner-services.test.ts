@@ -88,6 +88,33 @@ t.test('thresholds hold a polled check where it is until enough results speak', 
   t.same(seen, ['critical', 'passing', 'passing', 'passing', 'passing', 'warning', 'critical'])
 })
 
+t.test('a probe that throws costs its run, and is told once', async (t) => {
+  const local = new FakeLocal()
+  let runs = 0
+  const probe: Probe = () => {
+    runs += 1
+    if (runs === 1) throw new TypeError('thrown at once')
+    if (runs < 4) return Promise.reject(new TypeError('thrown later'))
+    return Promise.resolve({ status: 'passing', output: 'well' })
+  }
+  const { runner, timers, lines } = runnerOn(t, local, { probe })
+  await runner.start()
+  runner.put(definition({ id: 'web', kind: tcpKind('127.0.0.1:1') }))
+  const outputs: (string | undefined)[] = []
+  for (let i = 1; i <= 4; i++) {
+    await until(() => runs === i && timers.pending().some((ms) => ms === 10_000))
+    outputs.push(`${local.status('web')} ${runner.output('web')}`)
+    timers.advance(10_000)
+  }
+  t.same(outputs, [
+    'critical the check could not be run: thrown at once',
+    'critical the check could not be run: thrown later',
+    'critical the check could not be run: thrown later',
+    'passing well',
+  ])
+  t.equal(lines.filter((line) => line.includes('a check could not be run')).length, 2)
+})
+
 t.test('scripts kept from before do not run when they are off', async (t) => {
   const local = new FakeLocal()
   const { runner } = runnerOn(t, local)

@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import t from 'tap'
 import { ProbeTimeoutError } from '../../../discovery/health/probe.ts'
 import { probeScript } from '../../../discovery/health/script-probe.ts'
@@ -91,6 +93,42 @@ t.test('children left behind neither hold the result up nor stay', async (t) => 
   t.ok(performance.now() - before < 10_000)
   const pid = Number(readFileSync(join(folder, 'pid'), 'utf8'))
   await until(() => !isAlive(pid))
+})
+
+t.test('children left behind go too when they hold no output', async (t) => {
+  const folder = t.testdir()
+  const script = `sleep 1000 >/dev/null 2>&1 & echo $! > ${folder}/pid; echo done`
+  t.match(await probeScript(sh(script), limit()), { status: 'passing', output: 'done\n' })
+  const pid = Number(readFileSync(join(folder, 'pid'), 'utf8'))
+  await until(() => !isAlive(pid))
+})
+
+t.test('without a file descriptor to spare a run is critical, and the next one is not', async (t) => {
+  const program = join(t.testdir(), 'starved.ts')
+  const probe = new URL('../../../discovery/health/script-probe.ts', import.meta.url)
+  writeFileSync(
+    program,
+    `import { closeSync, openSync } from 'node:fs'
+     import { probeScript } from ${JSON.stringify(probe.href)}
+     const limits = { signal: new AbortController().signal, outputMax: 100 }
+     await probeScript(['/bin/true'], limits)
+     const held: number[] = []
+     try { for (;;) held.push(openSync('/dev/null')) } catch {}
+     const starved = await probeScript(['/bin/true'], limits)
+     for (const fd of held) closeSync(fd)
+     const after = await probeScript(['/bin/echo', 'well'], limits)
+     console.log(JSON.stringify([starved, after]))`,
+  )
+  const { stdout } = await promisify(execFile)('/bin/sh', [
+    '-c',
+    'ulimit -n 100 && exec "$0" "$1"',
+    process.execPath,
+    program,
+  ])
+  t.match(JSON.parse(stdout), [
+    { status: 'critical', output: /^cannot run \/bin\/true: .*EMFILE/ },
+    { status: 'passing', output: 'well\n' },
+  ])
 })
 
 /** False for a process that is gone or only waits for somebody to read its exit code. */

@@ -57,3 +57,8 @@ t.test('a refused port is critical', async (t) => {
   t.match(await probeUdp(`127.0.0.1:${port}`, limit()), { status: 'critical', output: /ECONNREFUSED/ })
   t.match(await probeUdp('nonsense', limit()), { status: 'critical', output: /want "host:port"/ })
 })
+
+t.test('an address that no route leads to is critical', async (t) => {
+  // The kernel refuses a broadcast address to a socket that did not ask for it, as it does an address without a route.
+  t.match(await probeUdp('255.255.255.255:53', limit()), { status: 'critical', output: /EACCES|ENETUNREACH/ })
+})
