@@ -76,7 +76,7 @@ export class PolledCheck implements ProbeJob {
     this.#probe = null
     if (this.#stopped) return
     this.#shared.onRun(this.#kind.type, result.status)
-    const status = this.#thresholds.judge(result.status)
+    const status = this.#thresholds.judge(result.status, this.#state.status)
     if (status !== null) this.#state.apply({ status, output: result.output })
     // Applying it may have ended this check: its service was critical for too long.
     if (this.#stopped) return

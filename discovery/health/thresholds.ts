@@ -13,9 +13,10 @@ export class ThresholdCounter {
 
   /**
    * Takes the result of a run (passing and warning are successes) and answers the status to show for it; null if the
-   * shown one stays because too few results in a row speak against it.
+   * shown one stays because too few results in a row speak against it. A failure never makes the status better.
+   * @param shown the status that is shown now
    */
-  judge(status: CheckStatus): CheckStatus | null {
+  judge(status: CheckStatus, shown: CheckStatus): CheckStatus | null {
     const { successBeforePassing, failuresBeforeCritical } = this.#thresholds
     if (status !== 'critical') {
       this.#failures = 0
@@ -24,7 +25,7 @@ export class ThresholdCounter {
     }
     this.#successes = 0
     this.#failures += 1
-    if (this.#failures >= failuresBeforeCritical) return 'critical'
+    if (this.#failures >= failuresBeforeCritical || shown === 'critical') return 'critical'
     const beforeWarning = this.#thresholds.failuresBeforeWarning || failuresBeforeCritical
     return this.#failures >= beforeWarning ? 'warning' : null
   }

@@ -2,10 +2,11 @@ import t from 'tap'
 import type { CheckStatus } from '../../../discovery/catalog/types.ts'
 import { ThresholdCounter } from '../../../discovery/health/thresholds.ts'
 
-/** The statuses shown for results given by their first letters; "-" = the shown one stays. */
+/** The statuses shown for results given by their first letters; "-" = the one of before, at first passing, stays. */
 function shown(
   [successBeforePassing, failuresBeforeWarning, failuresBeforeCritical]: [number, number, number],
   results: string,
+  before: CheckStatus = 'passing',
 ): string {
   const counter = new ThresholdCounter({
     successBeforePassing,
@@ -13,7 +14,14 @@ function shown(
     failuresBeforeCritical,
   })
   const statuses: Record<string, CheckStatus> = { p: 'passing', w: 'warning', c: 'critical' }
-  return [...results].map((letter) => counter.judge(statuses[letter] ?? 'critical')?.[0] ?? '-').join('')
+  let showing = before
+  return [...results]
+    .map((letter) => {
+      const next = counter.judge(statuses[letter] ?? 'critical', showing)
+      showing = next ?? showing
+      return next?.[0] ?? '-'
+    })
+    .join('')
 }
 
 t.test('without thresholds every result counts', async (t) => {
@@ -35,4 +43,10 @@ t.test('failures before critical are counted in a row and do not warn by themsel
 t.test('failures before warning come first', async (t) => {
   t.equal(shown([0, 1, 3], 'cccc'), 'wwcc')
   t.equal(shown([2, 2, 4], 'ccccpp'), '-wwc-p')
+})
+
+t.test('a failure makes no status better', async (t) => {
+  t.equal(shown([0, 1, 3], 'ccccpc', 'critical'), 'ccccpw')
+  t.equal(shown([2, 1, 3], 'cpcpp', 'critical'), 'c-c-p')
+  t.equal(shown([0, 0, 3], 'cw', 'critical'), 'cw', 'a result that is no failure does')
 })
