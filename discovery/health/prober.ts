@@ -59,8 +59,9 @@ export function probeTarget(kind: PolledKind): string {
     case 'grpc':
       return splitGrpcTarget(kind.target).address
     case 'script':
-      return `script ${kind.args[0] ?? ''}`
+      // All of it: what an interpreter runs is in its arguments.
+      return `script ${JSON.stringify(kind.args)}`
     case 'docker':
-      return 'docker'
+      return `docker ${kind.container}`
   }
 }

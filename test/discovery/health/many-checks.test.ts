@@ -3,7 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import type { ProbeLimits, ProbeResult } from '../../../discovery/health/probe.ts'
-import type { Probe } from '../../../discovery/health/prober.ts'
+import { type Probe, probeTarget } from '../../../discovery/health/prober.ts'
 import { CheckRunner } from '../../../discovery/health/runner.ts'
 import { tempDir } from '../temp-dir.ts'
 import {
@@ -175,4 +175,13 @@ t.test('a stalled event loop turns no check critical', async (t) => {
   await until(() => runs >= 40 && statuses().every((status) => status === 'passing'), statuses)
   const turned = local.writes.slice(before).filter(({ status }) => status === 'critical')
   t.same(turned, [])
+})
+
+t.test('what many run by one program, or in one engine, is not one target', async (t) => {
+  const sh = (line: string) => probeTarget({ type: 'script', args: ['/bin/sh', '-c', line] })
+  t.not(sh('sleep 301'), sh('date'))
+  t.equal(sh('date'), sh('date'))
+  const inside = (container: string) => probeTarget({ type: 'docker', container, shell: '', args: ['date'] })
+  t.not(inside('a'), inside('b'))
+  t.equal(inside('a'), inside('a'))
 })

@@ -157,6 +157,17 @@ t.test('a gRPC health check against a real server', async (t) => {
   t.match(await probeGrpc(grpc(server, { useTls: true }), limit()), { status: 'critical' })
 })
 
+t.test('the same failure of a gRPC check has the same output each time', async (t) => {
+  const server = `127.0.0.1:${await listen(
+    t,
+    createNetServer((socket) => socket.end('no HTTP/2 here\n')),
+  )}`
+  const { status, output } = await probeGrpc(grpc(server), limit())
+  t.equal(status, 'critical')
+  t.match(output, /Last error: \S/)
+  t.notMatch(output, /\d{4}-\d\d-\d\dT/)
+})
+
 t.test('a gRPC health check with TLS', async (t) => {
   const files = tlsFiles(t)
   if (files === null) return
