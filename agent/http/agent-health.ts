@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import { NODE_CORDON } from '../../discovery/catalog/shapes.ts'
 import type { HealthCheck, NodeRecord, ServiceInstance } from '../../discovery/catalog/types.ts'
 import { isMaintenance } from '../../discovery/health/maintenance.ts'
 import type { HttpContext } from './collaborators.ts'
@@ -33,14 +34,23 @@ const InfoSchema = Type.Object({
 const FORMAT = query({ format: 'text for the status alone; default json, unless Accept asks for text/plain' })
 
 /** The health of this node's services: /v1/agent/health/service/id|name (Consul agent service API). */
-export function addAgentHealthRoutes(routes: RouteTable, { local }: HttpContext): void {
+export function addAgentHealthRoutes(routes: RouteTable, { local, catalog }: HttpContext): void {
+  /** The decision that this node gets no new traffic, as every view shows it: it is no part of the node's own record. */
+  const cordon = (): readonly HealthCheck[] => {
+    const { id, name } = local.record()
+    return catalog
+      .checksOn(name)
+      .filter(({ node, check }) => node.record.id === id && check.id === NODE_CORDON)
+      .map(({ check }) => check)
+  }
   routes.add({
     method: 'GET',
     url: '/v1/agent/health/service/id/*',
     wildcard: 'id',
     permission: 'service:read',
     tag: 'agent',
-    summary: 'How one service of this node is: 200 passing, 429 warning, 503 critical or in maintenance.',
+    summary:
+      'How one service of this node is: 200 passing, 429 warning, 503 critical, in maintenance or on a cordoned node.',
     query: FORMAT,
     responses: { ...responses(InfoSchema), ...ERRORS },
     handler: (request, reply) => {
@@ -51,7 +61,7 @@ export function addAgentHealthRoutes(routes: RouteTable, { local }: HttpContext)
         const none = { AggregatedStatus: 'critical', Service: null, Checks: null }
         return answer(request, reply, { code: 404, reason: `ServiceId ${id} not found`, json: none })
       }
-      const health = healthOf(record, service)
+      const health = healthOf(record, service, cordon())
       const { status } = health
       return answer(request, reply, {
         code: STATUS_CODES[status],
@@ -72,9 +82,10 @@ export function addAgentHealthRoutes(routes: RouteTable, { local }: HttpContext)
     handler: (request, reply) => {
       const name = namedTail(request, 'service Name')
       const record = local.record()
+      const cordoned = cordon()
       const all = [...record.services.values()]
         .filter((service) => service.name === name)
-        .map((service) => healthOf(record, service))
+        .map((service) => healthOf(record, service, cordoned))
       if (all.length === 0) {
         return answer(request, reply, { code: 404, reason: `ServiceName ${name} Not Found`, json: [] })
       }
@@ -89,7 +100,7 @@ function responses(json: typeof InfoSchema | ReturnType<typeof Type.Array<typeof
   return {
     200: { description: 'Passing', json },
     429: { description: 'Warning', json },
-    503: { description: 'Critical, or in maintenance', json },
+    503: { description: 'Critical, in maintenance, or its node is cordoned', json },
     404: { description: 'Unknown', json },
   }
 }
@@ -100,11 +111,16 @@ interface ServiceHealth {
   readonly checks: readonly HealthCheck[]
 }
 
-/** An instance with its checks and those of the node. */
-function healthOf(record: NodeRecord, service: ServiceInstance): ServiceHealth {
-  const checks = [...record.checks.values()].filter(
+/** An instance with its checks, those of the node, and the cordon if there is one. */
+function healthOf(
+  record: NodeRecord,
+  service: ServiceInstance,
+  cordon: readonly HealthCheck[],
+): ServiceHealth {
+  const own = [...record.checks.values()].filter(
     ({ serviceId }) => serviceId === '' || serviceId === service.id,
   )
+  const checks = [...cordon, ...own]
   return {
     service,
     checks,

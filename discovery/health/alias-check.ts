@@ -7,7 +7,7 @@ import type { CheckKind } from './types.ts'
 export type AliasKind = Extract<CheckKind, { type: 'alias' }>
 
 /** What an alias reads of the catalogue. */
-export type AliasSource = Pick<Catalog, 'node' | 'instancesOn' | 'synced' | 'onChange'>
+export type AliasSource = Pick<Catalog, 'node' | 'instancesOn' | 'checksOn' | 'synced' | 'onChange'>
 
 /** Follows the health of another service or node, as this node's catalogue has it, with every change of the catalogue. */
 export class AliasCheck {
@@ -56,20 +56,20 @@ export class AliasCheck {
 }
 
 /**
- * The health of what an alias follows: the worst of its checks, those of its node included (Consul's alias check); critical if it
- * is not there. Null while the catalogue is not complete and it may still turn up. Pure.
+ * The health of what an alias follows: the worst of its checks, those of its node and a cordon included (Consul's alias check);
+ * critical if it is not there. Null while the catalogue is not complete and it may still turn up. Pure.
  * @param self the alias itself, which does not count: one that follows its own service would stay critical for ever
  */
 export function aliasResult(
   kind: AliasKind,
-  catalog: Pick<Catalog, 'node' | 'instancesOn' | 'synced'>,
+  catalog: Omit<AliasSource, 'onChange'>,
   self: { readonly node: string; readonly check: string },
 ): ProbeResult | null {
   const name = kind.node || self.node
   const node = catalog.node(name)
   const checks: readonly HealthCheck[] | undefined =
     kind.service === ''
-      ? node && [...node.record.checks.values()].filter(({ serviceId }) => serviceId === '')
+      ? node && nodeChecks(catalog, name)
       : catalog.instancesOn(name).find(({ service }) => service.id === kind.service)?.checks
   if (node === undefined || checks === undefined) {
     if (!catalog.synced) return null
@@ -84,4 +84,12 @@ export function aliasResult(
   const worst = failing.find(({ status }) => status === 'critical') ?? failing[0]
   if (worst === undefined) return { status: 'passing', output: 'All checks passing.' }
   return { status: worst.status, output: `Aliased check "${worst.name}" failing: ${worst.output}` }
+}
+
+/** The checks of a node itself, with what others say about it: that it lives, and its cordon. */
+function nodeChecks(catalog: Pick<Catalog, 'checksOn'>, node: string): readonly HealthCheck[] {
+  return catalog
+    .checksOn(node)
+    .map(({ check }) => check)
+    .filter(({ serviceId }) => serviceId === '')
 }

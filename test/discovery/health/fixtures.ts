@@ -60,6 +60,7 @@ export const EMPTY_CATALOG: AliasSource = {
   synced: true,
   node: () => undefined,
   instancesOn: () => [],
+  checksOn: () => [],
   onChange: () => () => {},
 }
 
