@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ConsensusClient } from '../consensus/client.ts'
 import { isConsensusError } from '../consensus/errors.ts'
 import type { Catalog } from '../discovery/catalog/types.ts'
@@ -7,6 +8,13 @@ import type { ForeignCluster } from './foreign-cluster.ts'
 const CATCH_UP_MS = 2000
 /** An event loop that was not seen to turn for this long is hung. Milliseconds. */
 const STALL_MS_MAX = 10_000
+/**
+ * How long after its start a node that finds no leader keeps back what it knows, since it may not know everything that was decided. Then
+ * it is better than nothing: a host that comes back alone still has to find its own services. Milliseconds.
+ */
+const ALONE_MS = 10_000
+/** How often somebody who waits looks again. Milliseconds. */
+const LOOK_MS = 20
 
 /**
  * Whether this node may be sent traffic, and why not. `synced` is a latch: once the catalogue was complete its views go on
@@ -15,24 +23,31 @@ const STALL_MS_MAX = 10_000
 export class AgentReadiness {
   readonly #consensus: ConsensusClient
   readonly #catalog: Catalog
+  readonly #declared: { settled(): Promise<void> }
   readonly #foreign: ForeignCluster
   readonly #now: () => number
+  readonly #startedAt: number
   #lastBeat: number
   #synced = false
   #caughtUpIndex: number | null = null
+  #complete = false
   #stopping = false
 
   constructor(collaborators: {
     consensus: ConsensusClient
     catalog: Catalog
+    /** Brings what is declared into the catalogue. */
+    declared: { settled(): Promise<void> }
     foreign: ForeignCluster
     now: () => number
   }) {
     this.#consensus = collaborators.consensus
     this.#catalog = collaborators.catalog
+    this.#declared = collaborators.declared
     this.#foreign = collaborators.foreign
     this.#now = collaborators.now
-    this.#lastBeat = this.#now()
+    this.#startedAt = this.#now()
+    this.#lastBeat = this.#startedAt
   }
 
   /** To be called regularly by the main loop; its absence is what `alive` detects. */
@@ -49,6 +64,7 @@ export class AgentReadiness {
     while (this.#caughtUpIndex === null && !signal.aborted) {
       try {
         await this.#consensus.read('default', { timeoutMs: CATCH_UP_MS, signal })
+        await this.#declared.settled()
         this.#caughtUpIndex = this.#consensus.status().appliedIndex
       } catch (error) {
         // It has waited for a leader inside; any other failure ends the agent elsewhere.
@@ -81,6 +97,20 @@ export class AgentReadiness {
     if (this.#foreign.reason !== null) reasons.push(this.#foreign.reason)
     if (!this.#catalog.synced) reasons.push('the catalogue has not been exchanged with another node yet')
     return reasons
+  }
+
+  /** True once this node knows the catalogue, and what was declared, as far as it can: until then a service it does not know may be there. */
+  get complete(): boolean {
+    if (this.#complete || !this.#catalog.synced) return this.#complete
+    this.#complete = this.#caughtUpIndex !== null || this.#now() - this.#startedAt >= ALONE_MS
+    return this.#complete
+  }
+
+  /** Waits until `complete`, at most `ms`. False if it is not by then. Ends with the signal. */
+  async whenComplete(ms: number, signal: AbortSignal): Promise<boolean> {
+    const until = this.#now() + ms
+    while (!this.complete && this.#now() < until && !signal.aborted) await sleep(LOOK_MS)
+    return this.complete
   }
 
   ready(): boolean {

@@ -1,3 +1,4 @@
+import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
 import { reasonOf } from '../cluster-events/event-source.ts'
 import { FAILURES, Failure } from './api-failures.ts'
@@ -11,6 +12,7 @@ import { nodeName } from './peers.ts'
 import { addRaftOperations } from './raft-operations.ts'
 import { sendJson } from './replies.ts'
 import type { RouteTable } from './routes.ts'
+import { catalogKnown } from './store-reads.ts'
 import { addTraefikRoutes, TraefikExplainSchema, TraefikStatusSchema, traefikStatus } from './traefik.ts'
 
 /** Schemas of the answers below /api/v1. */
@@ -85,7 +87,7 @@ export function addApiRoutes(routes: RouteTable, context: HttpContext): void {
     path: string,
     spec: { permission: 'agent:read' | 'node:read' | 'service:read' | 'operator:read'; summary: string },
     json: (typeof ApiSchemas)[keyof typeof ApiSchemas],
-    value: () => unknown,
+    value: (reply: FastifyReply) => unknown,
   ): void =>
     routes.add({
       method: 'GET',
@@ -93,7 +95,7 @@ export function addApiRoutes(routes: RouteTable, context: HttpContext): void {
       tag: 'api',
       ...spec,
       responses: { 200: { description: 'OK', json }, ...FAILURES },
-      handler: (request, reply) => sendJson(request, reply, value()),
+      handler: async (request, reply) => sendJson(request, reply, await value(reply)),
     })
 
   get('status', { permission: 'agent:read', summary: 'This node at a glance.' }, ApiSchemas.status, () => {
@@ -122,21 +124,27 @@ export function addApiRoutes(routes: RouteTable, context: HttpContext): void {
     ApiSchemas.nodes,
     () => nodesJson(context),
   )
-  get('services', { permission: 'service:read', summary: 'Every service.' }, ApiSchemas.services, () =>
-    [...catalog.services()].map(([name, tags]) => ({
-      name,
-      tags,
-      instances: catalog.instances(name).map(({ node, service, status, checks }) => ({
-        id: service.id,
-        node: node.record.name,
-        address: service.address === '' ? node.record.address : service.address,
-        port: service.port,
-        status,
-        problem: reasonOf({ checks }),
-        tags: service.tags,
-        meta: service.meta,
-      })),
-    })),
+  get(
+    'services',
+    { permission: 'service:read', summary: 'Every service.' },
+    ApiSchemas.services,
+    async (reply) => {
+      await catalogKnown(context, reply)
+      return [...catalog.services()].map(([name, tags]) => ({
+        name,
+        tags,
+        instances: catalog.instances(name).map(({ node, service, status, checks }) => ({
+          id: service.id,
+          node: node.record.name,
+          address: service.address === '' ? node.record.address : service.address,
+          port: service.port,
+          status,
+          problem: reasonOf({ checks }),
+          tags: service.tags,
+          meta: service.meta,
+        })),
+      }))
+    },
   )
   get(
     'leases',

@@ -54,6 +54,10 @@ export interface Readiness {
   ready(): boolean
   /** One short sentence for each reason not to be ready; empty when ready. */
   reasons(): readonly string[]
+  /** True once this node knows the catalogue as far as it can. */
+  readonly complete: boolean
+  /** Waits until `complete`, at most `ms`. False if it is not by then. */
+  whenComplete(ms: number, signal: AbortSignal): Promise<boolean>
   /** False when only a restart can help. */
   alive(): boolean
 }

@@ -36,6 +36,10 @@ export class ConsulCatalog implements Catalog {
     return this.#catalog.index
   }
 
+  isOwnIndex(index: number): boolean {
+    return this.#catalog.isOwnIndex(index)
+  }
+
   get synced(): boolean {
     return this.#catalog.synced
   }

@@ -4,7 +4,7 @@ import type { CatalogSelector } from '../../discovery/catalog/types.ts'
 import { parseGoDuration } from '../../discovery/health/duration.ts'
 import { DEFAULT_WAIT_MS, MAX_WAIT_MS } from './blocking.ts'
 import type { CatalogContext } from './collaborators.ts'
-import { badRequest } from './errors.ts'
+import { badRequest, HttpError } from './errors.ts'
 import { firstParam, hasParam } from './query.ts'
 import { clientSignal, renderJson, sendJsonBytes } from './replies.ts'
 
@@ -116,8 +116,23 @@ export function setContactHeaders(reply: FastifyReply, state: ContactState): voi
 }
 
 /**
- * A blocking read of the catalogue. It is this node's own view and needs no leader, so it always answers, and says
- * `stale` whatever was asked. A change that leaves the body as it was does not wake the client.
+ * Waits a moment for the catalogue of a node that has just started, or is alone since: an empty list of what it does not know would
+ * take services from their clients.
+ * @throws HttpError 500 if it is not known by then, so that clients ask again
+ */
+export async function catalogKnown(
+  { readiness }: Pick<CatalogContext, 'readiness'>,
+  reply: FastifyReply,
+): Promise<void> {
+  if (readiness.complete || (await readiness.whenComplete(LEADER_WAIT_MS, clientSignal(reply)))) return
+  const why = 'this node has just started, and has heard of no other yet what there is'
+  throw new HttpError('HTTP_UNAVAILABLE', 500, `No catalogue: ${why}`)
+}
+
+/**
+ * A blocking read of the catalogue. It is this node's own view and needs no leader, so it answers once it is known, and says
+ * `stale` whatever was asked. A change that leaves the body as it was does not wake the client. An index of another agent, or of
+ * an earlier run of this one, waits for nothing.
  */
 export async function sendCatalogRead(
   context: CatalogContext,
@@ -130,11 +145,15 @@ export async function sendCatalogRead(
 ): Promise<FastifyReply> {
   const options = readOptions(request)
   const { catalog, consensus } = context
+  // Of a service that is known here, some is better than nothing.
+  const isKnown = read.selector.kind === 'service' && catalog.instances(read.selector.name).length > 0
+  if (!isKnown) await catalogKnown(context, reply)
+  const index = catalog.isOwnIndex(options.index) ? options.index : 0
   const render = (): string => renderJson(request, read.value())
   // The order of a list sorted by distance changes while nothing in the catalogue does.
   const isShared = !hasParam(request.query, 'near')
   const answer = await context.parking.answer(
-    options,
+    { index, waitMs: options.waitMs },
     {
       async read() {
         const storeIndex = catalog.index

@@ -6,6 +6,7 @@ import { digestNumber } from './digest.ts'
 import { type LastResult, LocalRecord, type LocalRecordOptions } from './local-record.ts'
 import { CatalogMetrics } from './metrics.ts'
 import { hostOf } from './node-view.ts'
+import { runIndexes } from './run-indexes.ts'
 import { readMeta } from './shapes.ts'
 import { CatalogStore } from './store.ts'
 import { CatalogSync, type CatalogSyncOptions } from './sync.ts'
@@ -34,6 +35,8 @@ export interface GossipCatalogCollaborators {
   /** What a check of this node found last in the run before; without it every check is critical until it has run. */
   readonly lastResult?: LastResult
   readonly now?: () => number
+  /** Time of day, in ms. */
+  readonly wall?: () => number
   readonly random?: () => number
 }
 
@@ -58,7 +61,9 @@ export class GossipCatalog {
     this.#now = collaborators.now ?? (() => performance.now())
     const { lastResult } = collaborators
     this.local = new LocalRecord(options, { log, ...(lastResult === undefined ? {} : { lastResult }) })
-    this.store = new CatalogStore({ membership, log })
+    const random = collaborators.random ?? Math.random
+    const indexes = runIndexes((collaborators.wall ?? Date.now)(), random())
+    this.store = new CatalogStore({ membership, log, indexes })
     const metrics = new CatalogMetrics(collaborators.metrics, {
       nodes: () => this.store.nodes().length,
       services: () => this.store.services().size,
@@ -72,7 +77,7 @@ export class GossipCatalog {
       log,
       metrics,
       now: this.#now,
-      random: collaborators.random ?? Math.random,
+      random,
     })
   }
 

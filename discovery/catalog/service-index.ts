@@ -18,12 +18,18 @@ const NONE: readonly CatalogInstance[] = Object.freeze([])
 export class ServiceIndex {
   readonly #views: ReadonlyMap<PeerId, NodeView>
   readonly #groups = new Map<string, Group>()
-  #extinctionIndex = 1
+  readonly #firstIndex: number
+  #extinctionIndex: number
   #all: ReadonlyMap<string, readonly string[]> | null = null
 
-  /** @param views the views of the shown nodes, kept up to date by the owner of this index */
-  constructor(views: ReadonlyMap<PeerId, NodeView>) {
+  /**
+   * @param views the views of the shown nodes, kept up to date by the owner of this index
+   * @param firstIndex of what has not changed yet
+   */
+  constructor(views: ReadonlyMap<PeerId, NodeView>, firstIndex: number) {
     this.#views = views
+    this.#firstIndex = firstIndex
+    this.#extinctionIndex = firstIndex
   }
 
   /** Follows a node from one view to the next; only the services in `touched` are different. */
@@ -97,7 +103,7 @@ export class ServiceIndex {
 
   #add(nodeId: PeerId, service: ServiceInstance): void {
     const group = this.#groups.get(service.name) ?? {
-      index: 1,
+      index: this.#firstIndex,
       byNode: new Map<PeerId, Set<string>>(),
       instances: null,
       tags: null,

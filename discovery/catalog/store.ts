@@ -15,6 +15,7 @@ import {
   type ViewChange,
   withDeclared,
 } from './node-view.ts'
+import { COUNTED, isOfRun, type RunIndexes } from './run-indexes.ts'
 import { ServiceIndex } from './service-index.ts'
 import { Subscriptions } from './subscriptions.ts'
 import type {
@@ -36,6 +37,8 @@ const UNKNOWN_MAX = 256
 export interface CatalogStoreCollaborators {
   readonly membership: Pick<Membership, 'members' | 'get' | 'onChange'>
   readonly log: Logger
+  /** Counted from 1 if not given. */
+  readonly indexes?: RunIndexes
 }
 
 /**
@@ -49,7 +52,7 @@ export class CatalogStore implements Catalog, DigestedCatalog {
   readonly #unknownSince = new Map<PeerId, number>()
   readonly #views = new Map<PeerId, NodeView>()
   readonly #idByName = new Map<string, PeerId>()
-  readonly #services = new ServiceIndex(this.#views)
+  readonly #services: ServiceIndex
   readonly #checks = new CheckIndex(() =>
     this.nodes().flatMap((node) => this.#viewOf(node.record.name) ?? []),
   )
@@ -57,17 +60,23 @@ export class CatalogStore implements Catalog, DigestedCatalog {
   readonly #declared = new Map<string, DeclaredNode>()
   /** Index of the last change of each shown node, by name. */
   readonly #nodeIndexes = new Map<string, number>()
-  readonly #indexes = { nodes: 1, services: 1, checks: 1, lost: 1 }
+  readonly #run: RunIndexes
+  readonly #indexes: { nodes: number; services: number; checks: number; lost: number }
   readonly #subscriptions: Subscriptions
   #cordoned: ReadonlySet<PeerId> = new Set()
   #stopFollowing: (() => void) | null = null
   #nodes: readonly CatalogNode[] | null = null
-  #index = 1
+  #index: number
   #synced = false
 
   constructor(collaborators: CatalogStoreCollaborators) {
     this.#membership = collaborators.membership
     this.#subscriptions = new Subscriptions(collaborators.log)
+    this.#run = collaborators.indexes ?? COUNTED
+    const { first } = this.#run
+    this.#services = new ServiceIndex(this.#views, first)
+    this.#indexes = { nodes: first, services: first, checks: first, lost: first }
+    this.#index = first
   }
 
   /** Follows the membership. */
@@ -84,6 +93,10 @@ export class CatalogStore implements Catalog, DigestedCatalog {
 
   get index(): number {
     return this.#index
+  }
+
+  isOwnIndex(index: number): boolean {
+    return isOfRun(this.#run, index)
   }
 
   get synced(): boolean {
@@ -280,7 +293,7 @@ export class CatalogStore implements Catalog, DigestedCatalog {
   #show(id: PeerId, shown: ShownNode | null): void {
     const before = this.#views.get(id) ?? null
     if (!before && !shown) return
-    const index = this.#index + 1
+    const index = this.#index + this.#run.step
     const change = nextView(before, shown, index)
     this.#replace(id, before, change)
     if (change.visible) this.#stamp(before, change, index)

@@ -150,8 +150,10 @@ export interface NodeCheck {
 
 /** The read model of services: a function of every node's record and of who is alive. Lists are sorted by node name, then id. */
 export interface Catalog {
-  /** Counts every change this node has seen. At least 1. */
+  /** Rises with every change this node sees, and with every start of its agent. At least 1. */
   readonly index: number
+  /** False for an index that another agent gave, or this one before it was started. */
+  isOwnIndex(index: number): boolean
   nodes(): readonly CatalogNode[]
   node(name: string): CatalogNode | undefined
   /** Service name → union of tags, both sorted. */

@@ -21,7 +21,13 @@ function bench() {
     read: () => new Promise<void>((resolve, reject) => reads.push({ resolve, reject })),
   } as unknown as ConsensusClient
   const foreign = { reason: null } as unknown as ForeignCluster
-  const readiness = new AgentReadiness({ consensus, catalog: catalog as Catalog, foreign, now: () => now })
+  const readiness = new AgentReadiness({
+    consensus,
+    catalog: catalog as Catalog,
+    declared: { settled: async () => {} },
+    foreign,
+    now: () => now,
+  })
   const passMs = (ms: number) => {
     now += ms
   }
@@ -54,6 +60,33 @@ t.test('without a leader it is not ready, but its views go on once they were com
   t.match(readiness.reasons()[0], /no leader is known/)
   t.equal(readiness.synced(), true)
 })
+
+t.test(
+  'what it knows is complete with the catalogue of another and what was decided, or with the catalogue after ten seconds alone',
+  async (t) => {
+    const signal = new AbortController().signal
+    const one = bench()
+    one.catalog.synced = false
+    const caughtUp = one.readiness.catchUp(signal)
+    one.reads.shift()?.resolve()
+    await caughtUp
+    t.equal(one.readiness.complete, false)
+    const waiting = one.readiness.whenComplete(2000, signal)
+    one.catalog.synced = true
+    t.equal(await waiting, true)
+
+    const alone = bench()
+    const refused = alone.readiness.whenComplete(2000, signal)
+    alone.passMs(2000)
+    t.equal(await refused, false)
+    alone.passMs(7999)
+    t.equal(alone.readiness.complete, false)
+    alone.passMs(1)
+    t.equal(alone.readiness.complete, true)
+    alone.catalog.synced = false
+    t.equal(alone.readiness.complete, true, 'for good')
+  },
+)
 
 t.test('it names what is missing, and says when only a restart can help', async (t) => {
   const { readiness, status, catalog, passMs } = bench()

@@ -70,13 +70,13 @@ clusterTest('nodes with another key or cluster name get nothing', { nodes: 3 }, 
       const [read, write, services, traefik, ready] = await Promise.all([
         agent.ask('/v1/kv/secret'),
         agent.ask('/v1/kv/secret', { method: 'PUT', body: 'overwritten' }),
-        agent.json('/v1/catalog/services'),
+        agent.ask('/v1/catalog/services'),
         agent.ask('/api/v1/traefik'),
         agent.ask('/readyz'),
       ])
       t.match(read, { status: 500, text: 'No cluster leader' })
       t.match(write, { status: 500, text: 'No cluster leader' })
-      t.strictSame(services, { consul: [] }, 'no service of the others')
+      t.match(services.text, /^(No catalogue: .*|\{"consul":\[\]\})$/, 'no service of the others')
       t.equal(traefik.status, 503, 'Traefik keeps what it has')
       t.equal(ready.status, 503)
     }),

@@ -248,7 +248,13 @@ t.test('probes, metrics, front page', async (t) => {
   let alive = true
   let reasons: string[] = []
   const { app } = harness({
-    readiness: { alive: () => alive, ready: () => reasons.length === 0, reasons: () => reasons },
+    readiness: {
+      alive: () => alive,
+      ready: () => reasons.length === 0,
+      reasons: () => reasons,
+      complete: true,
+      whenComplete: async () => true,
+    },
   })
   t.teardown(() => app.close())
   t.equal((await app.inject('/healthz')).body, 'ok\n')

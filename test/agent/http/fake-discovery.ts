@@ -22,6 +22,11 @@ const SEVERITY: Readonly<Record<CheckStatus, number>> = { passing: 0, warning: 1
 /** A catalogue of this node (`n1`, writable) and one other (`n2`). */
 export class FakeCatalog extends DerivedCatalog implements Catalog, DigestedCatalog, LocalCatalog {
   index = 20
+
+  isOwnIndex(): boolean {
+    return true
+  }
+
   synced = true
   otherAlive = true
   /** Id of a check that does not fit. */

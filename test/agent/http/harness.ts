@@ -107,7 +107,13 @@ export function harness(
       clusterEvents: new ClusterEventLog({ wall: () => 0, log: pino({ level: 'silent' }) }),
       leases: { list: () => [] },
       traefik: null,
-      readiness: { ready: () => true, reasons: () => [], alive: () => true },
+      readiness: {
+        ready: () => true,
+        reasons: () => [],
+        alive: () => true,
+        complete: true,
+        whenComplete: async () => true,
+      },
       log: pino({ level: 'silent' }),
       metrics,
       operations: {

@@ -73,6 +73,10 @@ export class FakeCatalog extends DerivedCatalog implements Catalog {
     return this.#nodes
   }
 
+  isOwnIndex(): boolean {
+    return true
+  }
+
   node(name: string): CatalogNode | undefined {
     return this.#nodes.find(({ record }) => record.name === name)
   }

@@ -95,6 +95,10 @@ export class FakeCatalog extends DerivedCatalog implements Catalog {
     return this.#instances.map(({ node }) => node)
   }
 
+  isOwnIndex(): boolean {
+    return true
+  }
+
   node(name: string): CatalogNode | undefined {
     return this.nodes().find(({ record }) => record.name === name)
   }
