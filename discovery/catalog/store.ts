@@ -103,7 +103,7 @@ export class CatalogStore implements Catalog, DigestedCatalog {
     return this.#synced
   }
 
-  /** This node has exchanged records with a peer, or has none to exchange with. */
+  /** This node has exchanged records with a peer, or there is none to exchange with. */
   markSynced(): void {
     this.#synced = true
   }

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import type { Membership } from '../membership/types.ts'
+import type { MemberStatus, Membership } from '../membership/types.ts'
 import type { Mesh, PeerId } from '../mesh/types.ts'
 import {
   type CatalogMessage,
@@ -36,7 +36,7 @@ export interface CatalogSyncOptions {
 /** What {@link CatalogSync} works with. `now` is a monotonic clock in ms, `random` answers in [0, 1). */
 export interface CatalogSyncCollaborators {
   readonly mesh: Mesh
-  readonly membership: Pick<Membership, 'get' | 'onChange'>
+  readonly membership: Pick<Membership, 'get' | 'members' | 'onChange'>
   readonly local: LocalRecord
   readonly store: CatalogStore
   readonly log: Logger
@@ -53,6 +53,8 @@ const ROUNDS_MAX = 64
 const FETCHES_MAX = 64
 /** Comparisons under way; more connections at once are left to the timer. */
 const EXCHANGES_MAX = 8
+/** So many looks in a row that find nobody who lives, about a second each, and there is nobody to wait for. */
+const LONELY_LOOKS = 10
 /** From news of a member whose record is not here to the next comparison: others are likely to follow it. */
 const NEWCOMER_MS = 100
 /** A peer may say that this node was forgotten, and be wrong: that raises the incarnation no more often than this. */
@@ -82,6 +84,7 @@ export class CatalogSync {
   #published: SealedRecord | null = null
   #flush: NodeJS.Immediate | null = null
   #rebornAt = Number.NEGATIVE_INFINITY
+  #lonelyLooks = 0
 
   constructor(options: CatalogSyncOptions, collaborators: CatalogSyncCollaborators) {
     this.#intervalMs = options.intervalMs ?? INTERVAL_MS
@@ -313,8 +316,22 @@ export class CatalogSync {
     this.#timer = setTimeout(() => {
       this.#intake.prune()
       this.#exchangeWithAnyone()
+      if (!store.synced) this.#lookForOthers()
       this.#schedule()
     }, delayMs)
+  }
+
+  /**
+   * The last one alive knows what there is to know, or it could never say that something does not exist. Looks are counted instead of
+   * time, so that a process that stood still has not looked.
+   */
+  #lookForOthers(): void {
+    const { membership, mesh, store, log } = this.#with
+    const isLonely = membership.members().every(({ id, status }) => id === mesh.id || !isLive(status))
+    this.#lonelyLooks = isLonely ? this.#lonelyLooks + 1 : 0
+    if (this.#lonelyLooks < LONELY_LOOKS) return
+    log.info('no other member was found: what this node knows is taken for all there is')
+    store.markSynced()
   }
 
   /** A joiner is connected before it has heard who is there, and everybody hears of a joiner: its record is not far. */
@@ -329,7 +346,7 @@ export class CatalogSync {
     const { mesh, membership, random } = this.#with
     const peers = mesh.neighbours().filter((id) => {
       const status = membership.get(id)?.status
-      return status === 'alive' || status === 'suspect'
+      return status !== undefined && isLive(status)
     })
     const peer = peers[Math.floor(random() * peers.length)]
     if (peer !== undefined) this.#background(this.#exchange(peer))
@@ -348,4 +365,8 @@ export class CatalogSync {
   #background(work: Promise<unknown>): void {
     work.catch((error: unknown) => this.#with.log.warn({ err: error }, 'exchanging the catalogue failed'))
   }
+}
+
+function isLive(status: MemberStatus): boolean {
+  return status === 'alive' || status === 'suspect'
 }

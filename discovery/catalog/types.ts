@@ -174,7 +174,7 @@ export interface Catalog {
   indexOf(selector: CatalogSelector): number
   /** Fires once per change that matches. Returns the way to stop. */
   onChange(selector: CatalogSelector, listener: () => void): () => void
-  /** True once this node has exchanged records with a peer, or has none to exchange with. */
+  /** True once this node has exchanged records with a peer, or there is none: it knows of no addresses, or found nobody for ten seconds. */
   readonly synced: boolean
 }
 

@@ -304,7 +304,7 @@ t.test('synced: alone without seeds at once, otherwise after the first exchange'
   const dir = tempDir(t)
   const alone = await node(t, net, dir, 'a')
   t.ok(alone.catalog.store.synced)
-  const seeking = await node(t, net, dir, 'b', { hasSeeds: true })
+  const seeking = await node(t, net, dir, 'b', { hasSeeds: true, intervalMs: 60_000 })
   t.notOk(seeking.catalog.store.synced)
   await new Promise((resolve) => setTimeout(resolve, 30))
   t.notOk(seeking.catalog.store.synced)
@@ -312,6 +312,18 @@ t.test('synced: alone without seeds at once, otherwise after the first exchange'
   await until('synced', () => seeking.catalog.store.synced)
   const knows = await node(t, net, dir, 'c', { others: ['a'] })
   t.notOk(knows.catalog.store.synced, 'a member is known, so there is something to learn')
+})
+
+t.test('synced: also when nobody was found for a while, or who was there has failed', async (t) => {
+  const net = new FakeNetwork()
+  const dir = tempDir(t)
+  const waits = await node(t, net, dir, 'b', { hasSeeds: true, others: ['a'], intervalMs: 50 })
+  const survivor = await node(t, net, dir, 'c', { hasSeeds: true, intervalMs: 150 })
+  t.notOk(survivor.catalog.store.synced)
+  await until('synced', () => survivor.catalog.store.synced)
+  t.notOk(waits.catalog.store.synced, 'in more looks than that, as somebody lives who knows more')
+  waits.membership.set('a', { status: 'failed' })
+  await until('synced', () => waits.catalog.store.synced)
 })
 
 t.test(
