@@ -11,6 +11,7 @@ import { Fields } from './fields.ts'
 import { requestFilter } from './filter/request-filter.ts'
 import { CHECK } from './filter/shapes.ts'
 import { refuseBrowserGet } from './legacy-get.ts'
+import { ownRecord } from './own-record.ts'
 import { firstParam } from './query.ts'
 import { namedTail } from './raw-path.ts'
 import { keepRegistrations } from './registrations.ts'
@@ -52,7 +53,7 @@ export function addAgentCheckRoutes(routes: RouteTable, context: HttpContext): v
     },
     handler: (request, reply) => {
       const matches = requestFilter(request, CHECK)
-      const record = local.record()
+      const record = ownRecord(context)
       const checks = [...record.checks].map(
         ([id, check]) => [id, checkJson(record, check, NO_HISTORY)] as const,
       )

@@ -6,6 +6,7 @@ import { isMaintenance } from '../../discovery/health/maintenance.ts'
 import type { HttpContext } from './collaborators.ts'
 import { agentServiceJson, checkJson } from './consul-shapes.ts'
 import { nullable } from './nullable.ts'
+import { ownRecord } from './own-record.ts'
 import { firstParam } from './query.ts'
 import { namedTail } from './raw-path.ts'
 import { renderJson, sendJsonText, sendText } from './replies.ts'
@@ -34,7 +35,8 @@ const InfoSchema = Type.Object({
 const FORMAT = query({ format: 'text for the status alone; default json, unless Accept asks for text/plain' })
 
 /** The health of this node's services: /v1/agent/health/service/id|name (Consul agent service API). */
-export function addAgentHealthRoutes(routes: RouteTable, { local, catalog }: HttpContext): void {
+export function addAgentHealthRoutes(routes: RouteTable, context: HttpContext): void {
+  const { local, catalog } = context
   /** The decision that this node gets no new traffic, as every view shows it: it is no part of the node's own record. */
   const cordon = (): readonly HealthCheck[] => {
     const { id, name } = local.record()
@@ -55,7 +57,7 @@ export function addAgentHealthRoutes(routes: RouteTable, { local, catalog }: Htt
     responses: { ...responses(InfoSchema), ...ERRORS },
     handler: (request, reply) => {
       const id = namedTail(request, 'serviceID')
-      const record = local.record()
+      const record = ownRecord(context)
       const service = record.services.get(id)
       if (service === undefined) {
         const none = { AggregatedStatus: 'critical', Service: null, Checks: null }
@@ -81,7 +83,7 @@ export function addAgentHealthRoutes(routes: RouteTable, { local, catalog }: Htt
     responses: { ...responses(Type.Array(InfoSchema)), ...ERRORS },
     handler: (request, reply) => {
       const name = namedTail(request, 'service Name')
-      const record = local.record()
+      const record = ownRecord(context)
       const cordoned = cordon()
       const all = [...record.services.values()]
         .filter((service) => service.name === name)

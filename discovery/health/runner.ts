@@ -139,7 +139,6 @@ export class CheckRunner implements HealthRunner {
     return 'ok'
   }
 
-  /** The newest output of a check; the catalogue may show an older one for up to a minute. Undefined if unknown. */
   output(id: string): string | undefined {
     return this.#entries.get(id)?.state.output
   }

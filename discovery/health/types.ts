@@ -78,6 +78,8 @@ export interface HealthRunner {
   definitions(): readonly CheckDefinition[]
   /** Result of a ttl check, reported by the program it watches. */
   report(id: string, status: CheckStatus, output: string): 'ok' | 'unknown' | 'not-ttl'
+  /** The newest output of a check; the catalogue may show an older one for up to a minute. Undefined if unknown. */
+  output(id: string): string | undefined
   /** Resolves when every definition so far is on disk. @throws HealthError `HLT_FILE_FAILED` */
   flush(): Promise<void>
 }

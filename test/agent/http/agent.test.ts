@@ -331,7 +331,7 @@ t.test('checks of their own', async (t) => {
     for (const method of ['PUT', 'GET'] as const) {
       const url = `/v1/agent/check/${verb}/mem%20id?note=${method}`
       t.equal((await send(app, url, undefined, method)).statusCode, 200)
-      t.match(catalog.record().checks.get('mem id'), { status, output: method })
+      t.match((await app.inject('/v1/agent/checks')).json()['mem id'], { Status: status, Output: method })
     }
   }
   const update = (id: string, body: unknown) => send(app, `/v1/agent/check/update/${id}`, body)
@@ -539,3 +539,23 @@ t.test('a registration is answered once it is kept on disk', async (t) => {
   t.equal(unkept.statusCode, 500)
   t.match(unkept.body, /cannot be kept over a restart: no space left on device/)
 })
+
+t.test(
+  'the agent of a check shows its newest output, also one that the others are not told yet',
+  async (t) => {
+    const { app, catalog } = harness()
+    t.teardown(() => app.close())
+    await send(app, '/v1/agent/service/register', {
+      Name: 'web',
+      Check: { CheckID: 'hb', TTL: '10s', Status: 'passing' },
+    })
+    await send(app, '/v1/agent/check/pass/hb?note=first')
+    await send(app, '/v1/agent/check/update/hb', { Status: 'passing', Output: 'second' })
+    t.equal(catalog.record().checks.get('hb')?.output, '', 'what the others are told')
+    t.match((await app.inject('/v1/agent/checks')).json(), { hb: { Status: 'passing', Output: 'second' } })
+    t.match((await app.inject('/v1/agent/checks?filter=Output==second')).json(), { hb: {} })
+    const byId = (await app.inject('/v1/agent/health/service/id/web')).json()
+    t.match(byId, { Checks: [{ CheckID: 'hb', Output: 'second' }] })
+    t.match((await app.inject('/v1/agent/health/service/name/web')).json(), [byId])
+  },
+)

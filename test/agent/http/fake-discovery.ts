@@ -206,6 +206,7 @@ export class FakeHealth implements HealthRunner {
   readonly puts: CheckDefinition[] = []
   readonly #local: FakeCatalog
   readonly #definitions = new Map<string, CheckDefinition>()
+  readonly #outputs = new Map<string, string>()
 
   constructor(local: FakeCatalog) {
     this.#local = local
@@ -235,12 +236,18 @@ export class FakeHealth implements HealthRunner {
     return [...this.#definitions.values()]
   }
 
+  /** As the real one: a new output without a new status is not in the record at once. */
+  output(id: string): string | undefined {
+    return this.#definitions.has(id) ? (this.#outputs.get(id) ?? '') : undefined
+  }
+
   report(id: string, status: CheckStatus, output: string): 'ok' | 'unknown' | 'not-ttl' {
     const definition = this.#definitions.get(id)
     if (definition === undefined) return 'unknown'
     if (definition.kind.type !== 'ttl') return 'not-ttl'
     const check = this.#local.record().checks.get(id)
-    if (check !== undefined) this.#local.putCheck({ ...check, status, output })
+    this.#outputs.set(id, output)
+    if (check !== undefined && check.status !== status) this.#local.putCheck({ ...check, status, output })
     return 'ok'
   }
 }
