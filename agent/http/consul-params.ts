@@ -9,6 +9,11 @@ const ENTERPRISE: readonly (readonly [name: string, feature: string])[] = [
   ['partition', 'Partitions are'],
 ]
 
+/** Refuses what is meant for another datacenter; "" is this one. @throws HttpError 500 with Consul's text */
+export function requireDatacenter(name: string): void {
+  if (name !== '' && name !== DATACENTER) throw refused('No path to datacenter')
+}
+
 /**
  * What is the same for all of /v1: the header that tells clients that there is no access control, and the refusal of parameters
  * that ask for something this cluster does not have, rather than ignore them.
@@ -20,7 +25,7 @@ export function installConsulParams(app: FastifyInstance): void {
     if (request.is404) return
     const { query } = request
     const wanted = [...allParams(query, 'dc'), ...allParams(query, 'datacenter')]
-    if (wanted.some((dc) => dc !== '' && dc !== DATACENTER)) throw refused('No path to datacenter')
+    for (const dc of wanted) requireDatacenter(dc)
     for (const [name, feature] of ENTERPRISE) {
       if (allParams(query, name).some((value) => value !== '' && value !== 'default')) {
         throw badRequest(`Invalid query parameter: "${name}" - ${feature} a Consul Enterprise feature`)

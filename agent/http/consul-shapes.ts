@@ -33,9 +33,12 @@ export function nodeUuid(peerId: string): string {
   )
 }
 
-/** The node id of a record: derived, or the one a declared node was given. */
+/**
+ * The node id of a record: the one a declared node was given, or derived. That of a declared node follows from its name, so
+ * every agent says the same: clients such as Traefik tell instances apart by it.
+ */
 export function nodeIdOf(record: NodeRecord): string {
-  return record.declared === undefined ? nodeUuid(record.id) : record.declared.uuid
+  return record.declared?.uuid || nodeUuid(record.id)
 }
 
 /** Host and port of `host:port` or `[ipv6]:port`; port 0 if there is none. */
@@ -140,12 +143,17 @@ export function checkJson(record: NodeRecord, check: HealthCheck, indexed: Index
   }
 }
 
+/** A check of a node of the catalogue, or of one of its instances. */
+export function nodeCheckJson(node: CatalogNode, check: HealthCheck) {
+  return checkJson(node.record, check, node.checkIndexes?.get(check.id) ?? node)
+}
+
 /** An instance with its node and checks, as in health/service. */
 export function serviceEntryJson(instance: CatalogInstance) {
   return {
     Node: nodeJson(instance.node),
     Service: nodeServiceJson(instance.service, instance),
-    Checks: instance.checks.map((check) => checkJson(instance.node.record, check, instance)),
+    Checks: instance.checks.map((check) => nodeCheckJson(instance.node, check)),
   }
 }
 

@@ -4,10 +4,15 @@ import type { HealthCheck, ServiceInstance } from '../../discovery/catalog/types
 import type { Declaration, Retraction } from '../declared/declaration.ts'
 import { type DeclaredHost, readDeclaredCheck, readHost } from '../declared/values.ts'
 import { parseStatus } from './check-definition.ts'
+import { requireDatacenter } from './consul-params.ts'
 import { badRequest, HttpError, refused } from './errors.ts'
-import type { Fields } from './fields.ts'
+import { type Fields, foldName } from './fields.ts'
 import { parseInstance } from './service-definition.ts'
 
+/** Fields of how to check that are durations (Consul catalog API, HealthCheckDefinition). */
+const DURATIONS: ReadonlySet<string> = new Set(
+  ['Interval', 'Timeout', 'DeregisterCriticalServiceAfter'].map(foldName),
+)
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
 /**
@@ -15,6 +20,7 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
  * @throws HttpError 400 for what cannot be decoded, 500 with Consul's texts for what may not be.
  */
 export function parseDeclaration(fields: Fields): Declaration {
+  requireDatacenter(fields.string('Datacenter'))
   const node = requireNode(fields.string('Node'))
   const skip = fields.boolean('SkipNodeUpdate')
   if (fields.string('Address') === '' && !skip) {
@@ -32,6 +38,7 @@ export function parseDeclaration(fields: Fields): Declaration {
 
 /** Reads the body of a deregistration. @throws HttpError 400, 500 as `parseDeclaration` */
 export function parseRetraction(fields: Fields): Retraction {
+  requireDatacenter(fields.string('Datacenter'))
   return {
     node: requireNode(fields.string('Node')),
     serviceId: fields.string('ServiceID'),
@@ -72,7 +79,7 @@ export function parseDeclaredCheck(fields: Fields, node: string, serviceId: stri
   }
   const status = parseStatus(fields.string('Status') || 'critical')
   if (status === null) throw refused(`Invalid check: bad status ${JSON.stringify(fields.string('Status'))}`)
-  const definition = fields.object('Definition')
+  const definition = parseDefinition(fields)
   return inBounds(() =>
     readDeclaredCheck({
       id,
@@ -82,11 +89,22 @@ export function parseDeclaredCheck(fields: Fields, node: string, serviceId: stri
       output: fields.prose('Output'),
       serviceId: fields.isPresent('ServiceID') ? fields.string('ServiceID') : serviceId,
       type: fields.string('Type'),
-      interval: definition?.string('Interval') ?? '',
-      timeout: definition?.string('Timeout') ?? '',
-      ...(definition === undefined || definition.empty ? {} : { definition: fields.value('Definition') }),
+      interval: definition?.fields.durationText('Interval') ?? '',
+      timeout: definition?.fields.durationText('Timeout') ?? '',
+      ...(definition === undefined ? {} : { definition: definition.json }),
     }),
   )
+}
+
+/** How to check, as it was given but for durations: they are kept as text. Undefined if nothing is said. */
+function parseDefinition(check: Fields): { readonly fields: Fields; readonly json: object } | undefined {
+  const fields = check.object('Definition')
+  if (fields === undefined || fields.empty) return undefined
+  const entries = Object.entries(check.value('Definition') as Readonly<Record<string, unknown>>)
+  const json = entries.map(([name, value]) =>
+    value !== null && DURATIONS.has(foldName(name)) ? [name, fields.durationText(name)] : [name, value],
+  )
+  return { fields, json: Object.fromEntries(json) }
 }
 
 function requireNode(name: string): string {

@@ -1,4 +1,4 @@
-import { parseGoDuration } from '../../discovery/health/duration.ts'
+import { formatGoDuration, parseGoDuration } from '../../discovery/health/duration.ts'
 import { badRequest } from './errors.ts'
 
 const NANOSECONDS_PER_MS = 1e6
@@ -19,7 +19,7 @@ export class Fields {
     }
     const entries = Object.entries(value).filter(([, field]) => field !== null)
     this.#exact = new Map(entries)
-    this.#folded = new Map(entries.map(([name, field]) => [fold(name), field]))
+    this.#folded = new Map(entries.map(([name, field]) => [foldName(name), field]))
   }
 
   /** True if nothing is set: every value is absent, empty, zero or false. */
@@ -135,8 +135,17 @@ export class Fields {
     return ms === 0 ? undefined : ms
   }
 
+  /** A duration as text: the one it was given as, or that of the number of nanoseconds; "" if absent. */
+  durationText(name: string): string {
+    const value = this.#get(name)
+    const ms = this.durationMs(name) ?? 0
+    if (typeof value !== 'number') return this.string(name)
+    if (Math.abs(value) > Number.MAX_SAFE_INTEGER) throw decodeFailed(`${name} is too long a duration`)
+    return formatGoDuration(ms)
+  }
+
   #get(name: string): unknown {
-    return this.#exact.has(name) ? this.#exact.get(name) : this.#folded.get(fold(name))
+    return this.#exact.has(name) ? this.#exact.get(name) : this.#folded.get(foldName(name))
   }
 
   #entries(name: string): readonly (readonly [string, unknown])[] {
@@ -159,7 +168,8 @@ function decodeFailed(reason: string): Error {
   return badRequest(`Request decode failed: ${reason}`)
 }
 
-function fold(name: string): string {
+/** The name of a field without what does not count in it: case and underscores. */
+export function foldName(name: string): string {
   return name.toLowerCase().replaceAll('_', '')
 }
 

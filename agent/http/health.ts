@@ -2,7 +2,7 @@ import { Type } from 'typebox'
 import type { Catalog, CheckStatus, NodeCheck } from '../../discovery/catalog/types.ts'
 import { instanceFilter, nodeMetaFilter } from './catalog-filters.ts'
 import type { CatalogContext } from './collaborators.ts'
-import { checkJson, serviceEntryJson } from './consul-shapes.ts'
+import { nodeCheckJson, serviceEntryJson } from './consul-shapes.ts'
 import { badRequest } from './errors.ts'
 import { requestFilter } from './filter/request-filter.ts'
 import { CHECK, SERVICE_ENTRY } from './filter/shapes.ts'
@@ -46,7 +46,7 @@ export function addHealthRoutes(routes: RouteTable, context: CatalogContext): vo
         value: () =>
           catalog
             .checksOn(name)
-            .map(({ node, check }) => checkJson(node.record, check, node))
+            .map(({ node, check }) => nodeCheckJson(node, check))
             .filter(wanted),
       })
     },
@@ -72,7 +72,7 @@ export function addHealthRoutes(routes: RouteTable, context: CatalogContext): vo
             .flatMap((instance) =>
               instance.checks
                 .filter((check) => check.serviceId !== '')
-                .map((check) => checkJson(instance.node.record, check, instance)),
+                .map((check) => nodeCheckJson(instance.node, check)),
             )
             .filter(wanted),
       })
@@ -97,7 +97,7 @@ export function addHealthRoutes(routes: RouteTable, context: CatalogContext): vo
         selector: { kind: 'checks' },
         value: () =>
           sorted(checksInState(catalog, state).filter(({ node }) => matches(node)))
-            .map(({ node, check }) => checkJson(node.record, check, node))
+            .map(({ node, check }) => nodeCheckJson(node, check))
             .filter(wanted),
       })
     },

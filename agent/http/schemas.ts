@@ -371,8 +371,11 @@ const declaredCheckFields = {
 
 /** Body of a catalogue registration. */
 export const CatalogRegistrationSchema = Type.Object({
+  Datacenter: Type.Optional(Type.String({ description: 'There is but one' })),
   Node: Type.String(),
-  ID: Type.Optional(Type.String({ description: 'UUID of the node' })),
+  ID: Type.Optional(
+    Type.String({ description: 'UUID of the node; default: one that follows from its name' }),
+  ),
   Address: Type.Optional(Type.String({ description: 'Required unless SkipNodeUpdate' })),
   TaggedAddresses: Type.Optional(Type.Record(Type.String(), Type.String())),
   NodeMeta: Type.Optional(Meta),
@@ -396,6 +399,7 @@ export const CatalogRegistrationSchema = Type.Object({
 
 /** Body of a catalogue deregistration. */
 export const CatalogDeregistrationSchema = Type.Object({
+  Datacenter: Type.Optional(Type.String({ description: 'There is but one' })),
   Node: Type.String(),
   ServiceID: Type.Optional(Type.String()),
   CheckID: Type.Optional(Type.String()),

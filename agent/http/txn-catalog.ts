@@ -162,7 +162,15 @@ function keyOf({ kind, node, id }: CatalogOperation): string {
 
 function emptyRecord(name: string) {
   const version = { incarnation: 0, sequence: 0 }
-  return { id: '', name, address: '', version, meta: {}, services: new Map(), checks: new Map() }
+  return {
+    id: `declared:${name}`,
+    name,
+    address: '',
+    version,
+    meta: {},
+    services: new Map(),
+    checks: new Map(),
+  }
 }
 
 function required(text: string, message: string): string {

@@ -116,9 +116,10 @@ export function nextView(before: NodeView | null, shown: ShownNode | null, index
   touchChangedChecks(old, record, services)
   const createIndex = before?.node.createIndex ?? index
   const modifyIndex = before && !nodeChanged ? before.node.modifyIndex : index
+  const checkIndexes = nextCheckIndexes(before, nodeChecks, record, index)
   const view: NodeView = {
-    node: Object.freeze({ record, alive, cordoned, createIndex, modifyIndex }),
-    instances: nextInstances(before, record, index),
+    node: Object.freeze({ record, alive, cordoned, checkIndexes, createIndex, modifyIndex }),
+    instances: nextIndexes(old?.services, before?.instances, record.services, index),
     nodeChecks,
   }
   const visible = nodeChanged || checksChanged || services.size > 0
@@ -198,18 +199,40 @@ function worst(checks: readonly HealthCheck[]): CheckStatus {
   return status
 }
 
-function nextInstances(
+/** The indexes of instances or checks: one that is as `old` holds it keeps its own. */
+function nextIndexes(
+  old: ReadonlyMap<string, unknown> | undefined,
+  indexes: ReadonlyMap<string, Indexed> | undefined,
+  entries: ReadonlyMap<string, unknown>,
+  index: number,
+): Map<string, Indexed> {
+  const out = new Map<string, Indexed>()
+  for (const [id, entry] of entries) {
+    const known = indexes?.get(id)
+    const same = known && sameEntry(old?.get(id), entry)
+    out.set(id, same ? known : { createIndex: known?.createIndex ?? index, modifyIndex: index })
+  }
+  return out
+}
+
+/** The indexes of the checks of a node and of its instances, those that others say included. */
+function nextCheckIndexes(
   before: NodeView | null,
+  nodeChecks: readonly HealthCheck[],
   record: NodeRecord,
   index: number,
 ): ReadonlyMap<string, Indexed> {
-  const out = new Map<string, Indexed>()
-  for (const service of record.services.values()) {
-    const old = before?.instances.get(service.id)
-    const same = old && sameEntry(before?.node.record.services.get(service.id), service)
-    out.set(service.id, same ? old : { createIndex: old?.createIndex ?? index, modifyIndex: index })
-  }
-  return out
+  const indexes = before?.node.checkIndexes
+  const saidBefore = saidByOthers(before?.nodeChecks ?? [])
+  return new Map([
+    ...nextIndexes(saidBefore, indexes, saidByOthers(nodeChecks), index),
+    ...nextIndexes(before?.node.record.checks, indexes, record.checks, index),
+  ])
+}
+
+function saidByOthers(checks: readonly HealthCheck[]): ReadonlyMap<string, HealthCheck> {
+  const said = checks.filter(({ id }) => id === SERF_HEALTH || id === NODE_CORDON)
+  return new Map(said.map((check) => [check.id, check]))
 }
 
 /** True if an instance came, went or is another. */

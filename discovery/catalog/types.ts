@@ -122,6 +122,8 @@ export interface CatalogNode extends Indexed {
   readonly alive: boolean
   /** It is to get no new traffic. */
   readonly cordoned: boolean
+  /** Of each of its checks and its instances' checks, by check id; absent = as the node. */
+  readonly checkIndexes?: ReadonlyMap<string, Indexed>
 }
 
 /** An instance joined with its node and every check that decides about it. */

@@ -83,6 +83,27 @@ t.test('what may not be registered is refused in the words of Consul, and nothin
     [{ ...PRINTER, Node: 'x'.repeat(300) }, 400, /the name of a node has 300 characters, the limit is 255/],
     ['{"Node":"\\ud800","Address":"1.2.3.4"}', 400, /not valid Unicode/],
     [{ ...PRINTER, Service: 3 }, 400, /^Request decode failed/],
+    [{ ...PRINTER, Datacenter: 'dc9' }, 500, 'No path to datacenter'],
+    [
+      { ...PRINTER, Check: { CheckID: 'c', Definition: { Interval: '10' } } },
+      400,
+      /Interval must be a duration/,
+    ],
+    [
+      { ...PRINTER, Check: { CheckID: 'c', Definition: { Timeout: true } } },
+      400,
+      /Timeout must be a duration/,
+    ],
+    [
+      '{"Node":"p","Address":"192.0.2.7","Check":{"Name":"c","Definition":{"Interval":1e999}}}',
+      400,
+      /duration/,
+    ],
+    [
+      '{"Node":"p","Address":"192.0.2.7","Check":{"Name":"c","Definition":{"Interval":1e30}}}',
+      400,
+      /duration/,
+    ],
     ['', 400, /^Request decode failed/],
   ]
   const before = consensus.state.kvList('constellation/')
@@ -269,3 +290,61 @@ t.test('what a transaction names and is not there', async (t) => {
   await txn([ping('set'), printer('delete')])
   t.equal(await get('/v1/catalog/node/printer'), null)
 })
+
+t.test('what is meant for another datacenter is not taken back here', async (t) => {
+  const { register, deregister, get } = await declaredHarness(t)
+  t.equal((await register({ ...PRINTER, Datacenter: 'dc1' })).body, 'true')
+  const refused = await deregister({ ...PRINTER, Datacenter: 'dc9' })
+  t.equal(refused.statusCode, 500)
+  t.equal(refused.body, 'No path to datacenter')
+  t.match(await get('/v1/catalog/node/printer'), { Node: { Node: 'printer' } })
+})
+
+t.test('durations of how to check are text or nanoseconds, and shown as text', async (t) => {
+  const { register, get } = await declaredHarness(t)
+  const Definition = {
+    TCP: 'a:1',
+    interval: 10e9,
+    Timeout: '1500ms',
+    deregister_critical_service_after: 90e9,
+  }
+  const done = await register({ ...PRINTER, Check: { CheckID: 'c', Definition } })
+  t.equal(done.body, 'true')
+  const [check] = await get('/v1/health/node/printer')
+  t.match(check, {
+    Interval: '10s',
+    Timeout: '1500ms',
+    Definition: {
+      TCP: 'a:1',
+      interval: '10s',
+      Timeout: '1500ms',
+      deregister_critical_service_after: '1m30s',
+    },
+  })
+})
+
+t.test(
+  'a declared node without an ID has one that follows from its name, the same on every agent',
+  async (t) => {
+    const here = await declaredHarness(t)
+    const there = await declaredHarness(t)
+    const nodes = [
+      { ...PRINTER, Service: { Service: 'ipp' } },
+      { Node: 'scanner', Address: '192.0.2.8' },
+    ]
+    for (const node of nodes) await here.register(node)
+    for (const node of [...nodes].reverse()) await there.register(node)
+    const ids = async ({ get }: typeof here): Promise<readonly string[]> =>
+      (await get('/v1/catalog/nodes'))
+        .filter(({ Node }: { Node: string }) => Node !== 'n1' && Node !== 'n2')
+        .map(({ ID }: { ID: string }) => ID)
+    const [printer, scanner] = await ids(here)
+    t.match(printer, /^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+    t.not(printer, scanner)
+    t.same(await ids(there), [printer, scanner])
+    t.match(await here.get('/v1/health/service/ipp'), [{ Node: { ID: printer } }])
+    t.match(await here.get(`/v1/catalog/node/${printer}`), { Node: { Node: 'printer' } })
+    const read = await here.txn([{ Node: { Verb: 'get', Node: { Node: 'printer' } } }])
+    t.match(read.json().Results, [{ Node: { ID: printer } }], 'also in a transaction')
+  },
+)

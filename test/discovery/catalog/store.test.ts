@@ -232,3 +232,25 @@ t.test('a lookup is not recomputed while nothing changes', async (t) => {
   t.not(store.instances('web'), before)
   t.equal(store.instances('web')[0]?.checks.length, 2)
 })
+
+t.test('a check has indexes of its own: of when it came, and of when it changed last', (t) => {
+  const { store, membership } = setup('b')
+  const put = (sequence: number, ...checks: ReturnType<typeof check>[]) =>
+    store.put(record('b', sequence, [service('web-1')], checks), 0)
+  const indexes = (id: string) => store.node('b')?.checkIndexes?.get(id)
+  put(1, check('c', 'web-1'), check('disk', ''))
+  const came = store.index
+  t.same(indexes('c'), { createIndex: came, modifyIndex: came })
+  put(2, check('c', 'web-1', { status: 'critical' }), check('disk', ''))
+  const changed = store.index
+  t.ok(changed > came)
+  t.same(indexes('c'), { createIndex: came, modifyIndex: changed })
+  t.same(indexes('disk'), { createIndex: came, modifyIndex: came }, 'the other one did not change')
+  t.equal(store.instances('web')[0]?.modifyIndex, came, 'nor did the instance')
+  membership.set('b', { status: 'failed' })
+  t.equal(indexes('serfHealth')?.modifyIndex, store.index)
+  t.equal(indexes('c')?.modifyIndex, changed)
+  put(3, check('disk', ''))
+  t.equal(indexes('c'), undefined)
+  t.end()
+})
