@@ -28,10 +28,8 @@ export class InstanceChooser {
     this.#onlyPassing = onlyPassing
   }
 
-  /** @param service and `tag` in lower case; "" is no tag. Without regard to case if nothing is called exactly so. */
+  /** @param service and `tag` in lower case; "" is no tag. Services whose names differ in case only are one: DNS cannot tell them apart. */
   choose(service: string, tag: string): Found {
-    const exact = this.#catalog.instances(service)
-    if (exact.length > 0) return this.#chosen(exact, tag)
     const found = this.#names
       .services(service)
       .map((name) => this.#chosen(this.#catalog.instances(name), tag))

@@ -258,6 +258,26 @@ t.test('a service whose name has dots', (t) => {
   t.end()
 })
 
+t.test('services whose names differ in case only are one name', (t) => {
+  const spelt = new FakeCatalog([
+    { name: 'n1', address: '10.0.0.1', services: [{ name: 'Case', tags: ['a'] }] },
+    { name: 'n2', address: '10.0.0.2', services: [{ name: 'case', tags: ['A', 'b'] }] },
+    { name: 'n3', address: '10.0.0.3', services: [{ name: 'CASE', status: 'critical' }] },
+  ])
+  const view = new DnsView(spelt, zone, () => 0.999)
+  const data = (name: string) => view.answer({ name, type: 'A', class: 1 }).answers.map(({ data }) => data)
+  for (const name of ['case.service.consul', 'Case.service.consul', 'CASE.constellation'])
+    t.same(data(name).toSorted(), ['10.0.0.1', '10.0.0.2'], name)
+  t.same(data('a.case.service.consul').toSorted(), ['10.0.0.1', '10.0.0.2'])
+  t.same(data('b.Case.service.consul'), ['10.0.0.2'])
+  t.same(data('case.service.n1.node.consul'), ['10.0.0.1'])
+  t.match(view.answer({ name: 'case.service.n3.node.consul', type: 'A', class: 1 }), {
+    rcode: 'NXDOMAIN',
+    reason: { text: /of 3$/ },
+  })
+  t.end()
+})
+
 t.test('from an address to a name', (t) => {
   t.same(data('1.0.0.10.in-addr.arpa', 'PTR'), ['n1.node.dc1.constellation'])
   t.same(data('2.0.1.10.IN-ADDR.ARPA', 'ANY'), ['web.service.dc1.constellation'], 'of a service')
