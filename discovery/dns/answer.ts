@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import type { Catalog, CatalogInstance, CatalogNode } from '../catalog/types.ts'
 import { hexToAddress } from './address.ts'
+import { followAliases, type Lookup } from './alias-chain.ts'
 import { InstanceChooser } from './instances.ts'
 import { type Domains, type ParsedName, parseName, type Reading } from './name.ts'
 import { NameIndex } from './name-index.ts'
@@ -37,8 +38,8 @@ export interface Question {
 
 /** Name servers listed for the zone. */
 const NAME_SERVERS_MAX = 3
-/** Length of a chain of aliases that is followed. */
-const ALIASES_MAX = 3
+/** Targets of SRV records that are names and whose addresses are looked up: each costs as much as two questions. */
+const TARGETS_MAX = 8
 const NOTHING: Sections = { answers: [], additionals: [] }
 /** Transfers and other questions that are no questions about one name (RFC 5936, 6895 §3.1). */
 const META_TYPES: readonly string[] = ['TYPE249', 'TYPE250', 'TYPE251', 'TYPE252', 'TYPE253', 'TYPE254']
@@ -76,7 +77,10 @@ export class DnsView {
     const found = this.#resolve(parsed, scope)
     if (found === null) return this.#noSuchName(parsed, scope)
     if (found.answers.length === 0) return this.#negative('NOERROR', scope)
-    return this.#followed({ rcode: 'NOERROR', authoritative: true, authorities: [], ...found }, question)
+    const answer: DnsAnswer = { rcode: 'NOERROR', authoritative: true, authorities: [], ...found }
+    const { name, type } = question
+    if (type !== 'A' && type !== 'AAAA') return answer
+    return { ...answer, ...followAliases(name, answer.answers, this.#lookup(type)) }
   }
 
   #scope({ name, type }: Question, domain: string): RecordScope {
@@ -158,7 +162,11 @@ export class DnsView {
     }
     const ttl = this.#ttlOf(service)
     const instances = shuffle(healthy, this.#random)
-    if (scope.type === 'SRV') return srvRecords(instances, scope, ttl)
+    if (scope.type === 'SRV') {
+      const { answers, additionals, named } = srvRecords(instances, scope, ttl)
+      if (named.length === 0) return { answers, additionals }
+      return { answers, additionals: [...additionals, ...this.#addressesOf(named)] }
+    }
     return {
       answers: addressRecords(instances, scope, ttl, this.#zone.addressesMax),
       additionals: [],
@@ -173,7 +181,8 @@ export class DnsView {
     const answers: ResourceRecord[] = []
     pushAddress(answers, scope.name, address, scope.type, ttl)
     if (answers.length === 0) answers.push(...aliases([address], scope, ttl))
-    if (wants(scope, 'TXT')) {
+    // Beside an alias there is nothing else (RFC 1034 §3.6.2), at least not in one answer.
+    if (wants(scope, 'TXT') && !answers.some(({ type }) => type === 'CNAME')) {
       for (const key of Object.keys(meta).sort()) {
         const text = key.startsWith('rfc1035-') ? (meta[key] ?? '') : `${key}=${meta[key]}`
         answers.push({ name: scope.name, type: 'TXT', ttl, data: characterStrings(text) })
@@ -202,23 +211,27 @@ export class DnsView {
     return { rcode: 'NOERROR', authoritative: true, answers, authorities: [], additionals: [] }
   }
 
-  /** Follows an alias as far as it leads to names of this zone, and says where it leaves it. */
-  #followed(answer: DnsAnswer, { type }: Question): DnsAnswer {
-    if (type !== 'A' && type !== 'AAAA') return answer
-    const answers = [...answer.answers]
-    for (let links = 1; links <= ALIASES_MAX; links++) {
-      const last = answers.at(-1)
-      if (last?.type !== 'CNAME') break
-      const parsed = parseName(last.data, this.#zone)
-      if (parsed === null) return { ...answer, answers, aliasOf: last.data }
-      const next = this.#resolve(
-        parsed,
-        this.#scope({ name: last.data, type, class: CLASS_IN }, parsed.domain),
-      )
-      if (next === null || next.answers.length === 0) break
-      answers.push(...next.answers)
+  /** The records of a name that another leads to. */
+  #lookup(type: string): Lookup {
+    return (name) => {
+      const parsed = parseName(name, this.#zone)
+      if (parsed === null) return null
+      return this.#resolve(parsed, this.#scope({ name, type, class: CLASS_IN }, parsed.domain))?.answers ?? []
     }
-    return { ...answer, answers }
+  }
+
+  /** The addresses of targets of SRV records, as far as those are names of this zone. */
+  #addressesOf(targets: readonly string[]): readonly ResourceRecord[] {
+    const records = new Map<string, ResourceRecord>()
+    for (const target of targets.slice(0, TARGETS_MAX)) {
+      for (const type of ['A', 'AAAA']) {
+        const lookup = this.#lookup(type)
+        const chain = followAliases(target, lookup(target) ?? [], lookup).answers
+        if (chain.at(-1)?.type !== type) continue
+        for (const record of chain) records.set(`${record.name} ${record.type} ${record.data}`, record)
+      }
+    }
+    return [...records.values()]
   }
 
   #noSuchName(parsed: ParsedName, scope: RecordScope): DnsAnswer {

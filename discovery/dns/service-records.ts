@@ -44,8 +44,13 @@ export function addressRecords(
   return answers.length > 0 ? answers : aliases(instances.map(addressOf), scope, ttl)
 }
 
-/** SRV records of instances, with the addresses of their targets. */
-export function srvRecords(instances: readonly CatalogInstance[], scope: RecordScope, ttl: number): Sections {
+/** SRV records of instances, with the addresses of their targets; `named`: targets that are no addresses but names of their own. */
+export function srvRecords(
+  instances: readonly CatalogInstance[],
+  scope: RecordScope,
+  ttl: number,
+): Sections & { readonly named: readonly string[] } {
+  const named = new Set<string>()
   const answers = new Map<string, ResourceRecord>()
   const additionals = new Map<string, ResourceRecord>()
   for (const instance of instances) {
@@ -60,9 +65,10 @@ export function srvRecords(instances: readonly CatalogInstance[], scope: RecordS
     const targetTtl = target === nodeName(instance.node, scope) ? scope.nodeTtl : ttl
     const records: ResourceRecord[] = []
     for (const address of addressesOf(instance)) pushAddress(records, target, address, 'ANY', targetTtl)
+    if (records.length === 0) named.add(target)
     for (const record of records) additionals.set(`${target} ${record.data}`, record)
   }
-  return { answers: [...answers.values()], additionals: [...additionals.values()] }
+  return { answers: [...answers.values()], additionals: [...additionals.values()], named: [...named] }
 }
 
 /** Records of an address of the type that was asked, or of both for ANY. */

@@ -364,6 +364,8 @@ t.test('an alias is followed while it leads to names of the zone', (t) => {
         { name: 'out', address: 'db.example.net' },
         { name: 'far', address: 'out.service.consul' },
         { name: 'loop', address: 'loop.service.consul' },
+        { name: 'ring', address: 'Ring2.service.consul' },
+        { name: 'ring2', address: 'ring.service.consul' },
         { name: 'lost', address: 'none.service.consul' },
       ],
     },
@@ -375,8 +377,66 @@ t.test('an alias is followed while it leads to names of the zone', (t) => {
     ['CNAME one.service.consul', 'CNAME web.service.consul', 'A 10.0.0.1'],
   )
   t.match(follow('far'), { aliasOf: 'db.example.net', answers: [{ type: 'CNAME' }, { type: 'CNAME' }] })
-  t.equal(follow('loop').answers.length, 4, 'a circle is left')
+  const lines = (service: string) => follow(service).answers.map(({ name, data }) => `${name} ${data}`)
+  t.same(lines('loop'), ['loop.service.consul loop.service.consul'], 'a circle is left')
+  t.same(lines('RING'), [
+    'RING.service.consul Ring2.service.consul',
+    'Ring2.service.consul ring.service.consul',
+  ])
   t.match(follow('lost'), { rcode: 'NOERROR', answers: [{ type: 'CNAME' }] })
+  t.end()
+})
+
+t.test('a node whose address is a name: an alias, and beside it nothing', (t) => {
+  const view = new DnsView(
+    new FakeCatalog([{ name: 'ext', address: 'db.example.net', meta: { zone: 'a' } }]),
+    zone,
+    () => 0,
+  )
+  const types = (type: string) =>
+    view.answer({ name: 'ext.node.consul', type, class: 1 }).answers.map((record) => record.type)
+  t.same(types('ANY'), ['CNAME'], 'RFC 1034 §3.6.2')
+  t.same(types('A'), ['CNAME'])
+  t.same(types('TXT'), ['TXT'], 'who asks for its meta gets it')
+  t.end()
+})
+
+t.test('SRV: the addresses of a target that is a name of the zone come along', (t) => {
+  const aliased = new FakeCatalog([
+    {
+      name: 'n1',
+      address: '10.0.0.1',
+      services: [
+        { name: 'web' },
+        { name: 'dual', taggedAddresses: { lan_ipv6: { address: 'fd00::1', port: 80 } } },
+        { name: 'one', address: 'Web.service.consul.' },
+        { name: 'two', address: 'one.service.constellation' },
+        { name: 'both', address: 'dual.service.consul' },
+        { name: 'out', address: 'db.example.net' },
+        { name: 'far', address: 'out.service.consul' },
+        { name: 'loop', address: 'loop.service.consul' },
+        { name: 'lost', address: 'none.service.consul' },
+      ],
+    },
+    {
+      name: 'n2',
+      address: '10.0.0.2',
+      services: [{ name: 'one', address: 'Web.service.consul.', port: 81 }],
+    },
+  ])
+  const view = new DnsView(aliased, zone, () => 0)
+  const additionals = (service: string) => {
+    const { answers, additionals } = view.answer({ name: `${service}.service.consul`, type: 'SRV', class: 1 })
+    t.ok(answers.length > 0 && answers.every(({ type }) => type === 'SRV'), service)
+    return additionals.map(({ name, type, data }) => `${name} ${type} ${data}`)
+  }
+  t.same(additionals('one'), ['Web.service.consul A 10.0.0.1'], 'once for two instances')
+  t.same(additionals('two'), [
+    'one.service.constellation CNAME Web.service.consul',
+    'Web.service.consul A 10.0.0.1',
+  ])
+  t.same(additionals('both'), ['dual.service.consul A 10.0.0.1', 'dual.service.consul AAAA fd00::1'])
+  for (const service of ['out', 'far', 'loop', 'lost']) t.same(additionals(service), [], service)
   t.end()
 })
 
