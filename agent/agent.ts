@@ -17,6 +17,7 @@ import { Parts } from './compose/parts.ts'
 import type { Config } from './config/types.ts'
 import { prepareDataDir } from './data-dir.ts'
 import { DeclaredNodes } from './declared/declared-nodes.ts'
+import { OutlivedHosts } from './declared/outlived-hosts.ts'
 import { ForeignCluster } from './foreign-cluster.ts'
 import { buildHttpServer } from './http/server.ts'
 import { listenHttp } from './listen.ts'
@@ -269,6 +270,8 @@ export class Agent {
     parts.add('cordons', client.watch(CORDONS, showCordons))
     showCordons()
     await parts.start('declared nodes', surface.declared)
+    const outlived = { client, catalog: store, now: systemClock.now, log: this.#logger('catalog') }
+    await parts.start('hosts whose agent left', new OutlivedHosts(outlived))
     if (surface.traefik !== null) await parts.start('traefik', surface.traefik.memory)
     await dropBackupOnceLeading(config.dataDir, { client, log: this.#log })
     await parts.start('leases', leases)

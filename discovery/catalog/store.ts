@@ -58,6 +58,8 @@ export class CatalogStore implements Catalog, DigestedCatalog {
   )
   /** By name of the node. */
   readonly #declared = new Map<string, DeclaredNode>()
+  /** Names of declared nodes that had an agent, which left or was forgotten: nothing said since tells that they live. */
+  readonly #outlived = new Set<string>()
   /** Index of the last change of each shown node, by name. */
   readonly #nodeIndexes = new Map<string, number>()
   readonly #run: RunIndexes
@@ -220,10 +222,16 @@ export class CatalogStore implements Catalog, DigestedCatalog {
     return true
   }
 
+  /** Names of the declared nodes whose agent left or was forgotten, and about which nothing was declared since. */
+  get outlived(): ReadonlySet<string> {
+    return this.#outlived
+  }
+
   /** Takes what is declared about the node of that name now; null: nothing any more. */
   declare(name: string, declared: DeclaredNode | null): void {
     if (declared) this.#declared.set(name, declared)
     else this.#declared.delete(name)
+    this.#outlived.delete(name)
     const holder = this.#membership
       .members()
       .find((member) => member.name === name && member.status !== 'left')
@@ -268,7 +276,10 @@ export class CatalogStore implements Catalog, DigestedCatalog {
     const name = this.#views.get(id)?.node.record.name
     this.#show(id, this.#shown(id, member))
     for (const touched of new Set([name, member?.name])) {
-      if (touched !== undefined && this.#declared.has(touched)) this.#refreshDeclared(touched)
+      if (touched === undefined || !this.#declared.has(touched)) continue
+      if (this.#views.has(id)) this.#outlived.delete(touched)
+      else if (touched === name) this.#outlived.add(touched)
+      this.#refreshDeclared(touched)
     }
   }
 
@@ -278,15 +289,18 @@ export class CatalogStore implements Catalog, DigestedCatalog {
     return { record, alive: member.status !== 'failed', cordoned: this.#cordoned.has(id), hasAgent: true }
   }
 
-  /** A declared node is shown under its name while no member has it. */
+  /** A declared node is shown under its name while no member has it; as failed if one had it until it was gone. */
   #refreshDeclared(name: string): void {
     const declared = this.#declared.get(name)
     const id = `declared:${name}`
     const holder = this.#idByName.get(name)
-    const shown = declared?.stands === true && (holder === undefined || holder === id)
+    const isShown = declared?.stands === true && (holder === undefined || holder === id)
+    const hadAgent = this.#outlived.has(name)
     this.#show(
       id,
-      shown ? { record: declaredRecord(declared), alive: true, cordoned: false, hasAgent: false } : null,
+      isShown
+        ? { record: declaredRecord(declared), alive: !hadAgent, cordoned: false, hasAgent: hadAgent }
+        : null,
     )
   }
 

@@ -65,7 +65,7 @@ t.test('what is declared under the name of a member is added to what the member 
   t.equal(store.instances('ipp')[0]?.service.port, 631, 'until the member takes its own back')
 })
 
-t.test('a declared node gives way to a member of its name, and is back when that leaves', async (t) => {
+t.test('a declared node gives way to a member of its name, and is back as failed without it', async (t) => {
   const { store, membership } = setup()
   store.declare('b', declared('b'))
   membership.set('b')
@@ -76,7 +76,7 @@ t.test('a declared node gives way to a member of its name, and is back when that
   t.equal(store.instances('ipp')[0]?.status, 'critical', 'its host is down')
   membership.set('b', { status: 'left' })
   t.equal(store.node('b')?.record.address, '192.0.2.7')
-  t.equal(store.instances('ipp')[0]?.status, 'passing')
+  t.equal(store.instances('ipp')[0]?.status, 'critical')
 })
 
 t.test('services declared for a name that nobody has are not shown', async (t) => {
@@ -170,4 +170,36 @@ t.test('instances are found by tag, in the order of all', async (t) => {
   t.same(nodes('y'), ['c'])
   t.same(nodes('z'), ['b'])
   t.same(store.instancesTagged('nobody', 'y'), [])
+})
+
+t.test('what is declared about a host whose agent left is no better than the agent was', async (t) => {
+  for (const end of ['left', 'forgotten'] as const) {
+    const { membership, store } = setup('b')
+    store.declare('b', declared('b'))
+    t.match(store.instances('ipp')[0], { status: 'passing' })
+    membership.set('b', { status: 'failed' })
+    t.match(store.instances('ipp')[0], { status: 'critical' })
+    if (end === 'left') membership.set('b', { status: 'left' })
+    else membership.reap('b')
+    store.prune(0)
+    t.match(store.node('b'), { alive: false }, end)
+    t.match(store.instances('ipp')[0], { status: 'critical', checks: [{ id: 'serfHealth' }, {}] })
+    t.same([...store.outlived], ['b'])
+
+    store.declare('b', declared('b'))
+    t.match(store.node('b'), { alive: true }, 'who declares it anew says that it lives')
+    t.match(store.instances('ipp')[0], { status: 'passing' })
+    t.equal(store.outlived.size, 0)
+  }
+})
+
+t.test('an agent that comes back takes what is declared about its host over again', async (t) => {
+  const { membership, store } = setup('b')
+  store.declare('b', declared('b'))
+  membership.set('b', { status: 'left' })
+  t.equal(store.outlived.size, 1)
+  membership.set('b', { status: 'alive', incarnation: 2 })
+  t.equal(store.outlived.size, 0)
+  t.match(store.instances('ipp'), [{ status: 'passing', node: { record: { name: 'b' } } }])
+  t.equal(store.nodes().filter(({ record }) => record.name === 'b').length, 1)
 })
