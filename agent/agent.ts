@@ -6,6 +6,7 @@ import { CORDONS } from '../consensus/client.ts'
 import { systemClock } from '../consensus/clock.ts'
 import { KeyBackup } from '../consensus/key-backup.ts'
 import { DnsServer } from '../discovery/dns/server.ts'
+import type { ClusterKeyring } from '../discovery/keyring/cluster-keyring.ts'
 import { dropFileServices, ServiceFiles } from '../providers/files/service-files.ts'
 import { VERSION } from './cli/version.ts'
 import { ClusterEventLog } from './cluster-events/event-log.ts'
@@ -13,6 +14,7 @@ import { ClusterEventSource } from './cluster-events/event-source.ts'
 import { composeDecisions, type Decisions } from './compose/decisions.ts'
 import { composeDocker, type DockerParts } from './compose/docker.ts'
 import { composeFacts, type Facts } from './compose/facts.ts'
+import { composeKeyring } from './compose/keyring.ts'
 import { Parts } from './compose/parts.ts'
 import type { Config } from './config/types.ts'
 import { prepareDataDir } from './data-dir.ts'
@@ -55,6 +57,7 @@ export interface AgentCollaborators {
 
 /** What stands on facts and decisions: everything others read, and what works on the agent itself. */
 interface Surface {
+  readonly keyring: ClusterKeyring
   readonly declared: DeclaredNodes
   readonly foreign: ForeignCluster
   readonly readiness: AgentReadiness
@@ -155,8 +158,9 @@ export class Agent {
     const config = this.#config
     const metrics = this.#metrics
     const { client } = consensus
-    const { membership, catalog, health, events, keyring } = facts
+    const { membership, catalog, health, events } = facts
     const { local, store } = catalog
+    const keyring = composeKeyring(facts, { client, log: this.#logger('keyring') })
     const { now, wall } = systemClock
     const { onLeave, onReload, logFeed } = this.#collaborators
     const declared = new DeclaredNodes({ client, catalog: store, log: this.#logger('catalog'), metrics })
@@ -218,7 +222,19 @@ export class Agent {
       { catalog: store, log: this.#logger('dns'), metrics },
     )
     const backupMetrics = new BackupMetrics(metrics)
-    return { declared, foreign, readiness, traefik, backups, backupMetrics, eventSource, docker, http, dns }
+    return {
+      keyring,
+      declared,
+      foreign,
+      readiness,
+      traefik,
+      backups,
+      backupMetrics,
+      eventSource,
+      docker,
+      http,
+      dns,
+    }
   }
 
   #composeTraefik(
@@ -254,7 +270,7 @@ export class Agent {
       client.onStatus(() => this.#announce()),
     )
     this.#announce()
-    await parts.start('keyring', facts.keyring)
+    await parts.start('keyring', surface.keyring)
     await parts.start('catalog', facts.catalog)
     await parts.start('health', facts.health)
     await parts.start('the Docker source', surface.docker.source)

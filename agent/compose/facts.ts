@@ -4,7 +4,6 @@ import { GossipCatalog } from '../../discovery/catalog/gossip-catalog.ts'
 import { GossipEvents } from '../../discovery/events/gossip-events.ts'
 import { ResultStore } from '../../discovery/health/result-store.ts'
 import { CheckRunner } from '../../discovery/health/runner.ts'
-import { ClusterKeyring } from '../../discovery/keyring/cluster-keyring.ts'
 import { RingStore } from '../../discovery/keyring/ring-store.ts'
 import { SwimMembership } from '../../discovery/membership/swim-membership.ts'
 import { readClusterKey } from '../../discovery/mesh/cluster-key.ts'
@@ -20,7 +19,6 @@ export interface Facts {
   readonly ring: RingStore
   readonly mesh: Libp2pMesh
   readonly membership: SwimMembership
-  readonly keyring: ClusterKeyring
   readonly catalog: GossipCatalog
   readonly health: CheckRunner
   readonly events: GossipEvents
@@ -57,7 +55,6 @@ export async function composeFacts(
     },
     { mesh, log: logger('membership'), metrics },
   )
-  const keyring = new ClusterKeyring({}, { store: ring, mesh, membership, log: logger('keyring') })
   const results = new ResultStore({ dataDir }, { log: logger('health') })
   await results.load()
   const catalog = new GossipCatalog(
@@ -77,5 +74,5 @@ export async function composeFacts(
     { local, catalog: store, results, log: logger('health'), metrics },
   )
   const events = new GossipEvents({ mesh, local, log: logger('events'), metrics })
-  return { self, ring, mesh, membership, keyring, catalog, health, events }
+  return { self, ring, mesh, membership, catalog, health, events }
 }

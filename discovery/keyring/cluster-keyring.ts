@@ -1,21 +1,14 @@
 import type { Logger } from 'pino'
-import type { Member, Membership } from '../membership/types.ts'
+import type { Membership } from '../membership/types.ts'
 import { keyFingerprint, RING_KEYS_MAX } from '../mesh/cluster-key.ts'
 import type { Mesh, PeerId } from '../mesh/types.ts'
-import { readAnnouncement, shortFingerprint } from './announcement.ts'
+import { shortFingerprint } from './announcement.ts'
 import { KeyringError } from './errors.ts'
 import { installed, nextVersion, primaryOf, type Ring, ringDigest, statement } from './ring.ts'
 import type { RingStore } from './ring-store.ts'
+import { nodeKeys, Survey, type SurveyCollaborators } from './survey.ts'
 import type { KeyringOrder, KeyringReport, KeyringResult, Keys, NodeKeys } from './types.ts'
-import {
-  decodePulled,
-  decodeRequest,
-  decodeStatus,
-  encodePulled,
-  encodeRequest,
-  encodeStatus,
-  type KeyringStatus,
-} from './wire.ts'
+import { decodePulled, decodeRequest, encodePulled, encodeRequest, encodeStatus } from './wire.ts'
 
 /** Settings of {@link ClusterKeyring}. Durations in milliseconds. */
 export interface ClusterKeyringOptions {
@@ -30,19 +23,19 @@ export interface ClusterKeyringCollaborators {
   readonly store: RingStore
   readonly mesh: Mesh
   readonly membership: Pick<Membership, 'members' | 'get' | 'local'>
+  readonly belonging: SurveyCollaborators['belonging']
   readonly log: Logger
   readonly random?: () => number
 }
 
 const CHANNEL = 'keyring'
-const ASKED_AT_ONCE_MAX = 16
 const NAMED_MAX = 20
 const PREFIX_CHARS_MIN = 8
 
-/** The answer of one member, or why there is none. */
-type Answer =
-  | { readonly member: Member; readonly status: KeyringStatus }
-  | { readonly member: Member; readonly problem: string }
+// For whoever is named as standing in the way.
+const WAY_ON =
+  'A node that left or failed comes back with a start; one that is gone for good stops counting after ' +
+  '"constellation force-leave NODE --prune" and, if "constellation raft status" lists it, "constellation raft remove NODE".'
 
 /**
  * The cluster keys across all members. An operation goes to every member over the mesh, and each has it on disk before it
@@ -52,6 +45,7 @@ export class ClusterKeyring implements Keys {
   readonly #answerTimeoutMs: number
   readonly #pullIntervalMs: number
   readonly #with: ClusterKeyringCollaborators
+  readonly #survey: Survey
   readonly #random: () => number
   #stopListening: (() => void)[] = []
   #timer: NodeJS.Timeout | null = null
@@ -62,6 +56,7 @@ export class ClusterKeyring implements Keys {
     this.#answerTimeoutMs = options.answerTimeoutMs ?? 3000
     this.#pullIntervalMs = options.pullIntervalMs ?? 60_000
     this.#with = collaborators
+    this.#survey = new Survey({ answerTimeoutMs: this.#answerTimeoutMs }, collaborators)
     this.#random = collaborators.random ?? Math.random
     const { mesh } = collaborators
     mesh.onRequest(CHANNEL, (_from, payload) => this.#answer(payload))
@@ -137,13 +132,14 @@ export class ClusterKeyring implements Keys {
       const ring = this.#ring()
       const entry = this.#find(ring, prefix)
       const { fingerprint } = entry
+      if (!force) this.#checkBelonging()
       const { nodes, version } = await this.#gather()
       const missing = nodes.filter((node) => !holds(node, fingerprint))
       if (missing.length > 0 && !force) {
         throw new KeyringError(
           'KRG_NOT_EVERYWHERE',
           `key ${fingerprint} cannot become the primary one yet, these nodes have not confirmed it: ${describe(missing)}. ` +
-            'Bring them back or let them leave, install the key once more, and try again. With --force they are left out: ' +
+            `Bring them back, install the key once more, and try again. ${WAY_ON} With --force they are left out: ` +
             'once the old key is removed they cannot come back without the new one in cluster.key_file',
         )
       }
@@ -167,13 +163,14 @@ export class ClusterKeyring implements Keys {
           `key ${fingerprint} is the primary one; choose another with "constellation keyring use" first`,
         )
       }
+      if (!force) this.#checkBelonging()
       const { nodes, version } = await this.#gather()
       const needing = nodes.filter((node) => node.keys.length === 0 || hasPrimary(node, fingerprint))
       if (needing.length > 0 && !force) {
         throw new KeyringError(
           'KRG_STILL_NEEDED',
           `key ${fingerprint} cannot be removed yet, these nodes are not known to have another primary key: ${describe(needing)}. ` +
-            'Bring them back or let them leave, and try again. With --force they are left out: they cannot come back without the new key in cluster.key_file',
+            `Bring them back and try again. ${WAY_ON} With --force they are left out: they cannot come back without the new key in cluster.key_file`,
         )
       }
       return await this.#order(statement(ring, { fingerprint, version, key: null }), fingerprint)
@@ -198,6 +195,16 @@ export class ClusterKeyring implements Keys {
     return ring
   }
 
+  /** A node that is down may be on no list but that of those who belong to the cluster: without it nobody is taken to be all. */
+  #checkBelonging(): void {
+    if (this.#with.belonging() !== null) return
+    throw new KeyringError(
+      'KRG_BELONGING_UNKNOWN',
+      'this node does not know yet which nodes belong to the cluster; wait until it is ready, or ask another node. ' +
+        'With --force only the listed members count',
+    )
+  }
+
   #find(ring: Ring, prefix: string) {
     const found = installed(ring).filter(({ fingerprint }) => matches(fingerprint, prefix))
     const [entry] = found
@@ -215,16 +222,16 @@ export class ClusterKeyring implements Keys {
   async #order(news: Ring, fingerprint: string): Promise<KeyringResult> {
     const { store, membership } = this.#with
     const digest = ringDigest(await store.merge(news))
-    const answers = await this.#askAll(encodeRequest({ op: 'merge', ring: news }))
+    const answers = await this.#survey.ask(encodeRequest({ op: 'merge', ring: news }))
     const done = [membership.local().name]
     const missing: { name: string; reason: string }[] = []
     for (const answer of answers) {
-      const { name } = answer.member
+      const { name } = answer.node
       if ('problem' in answer) missing.push({ name, reason: answer.problem })
       else {
         done.push(name)
         // It knows more than this node, or less: the exchange that follows a difference settles it.
-        if (answer.status.digest !== digest) this.#pullSoon(answer.member.id)
+        if (answer.status.digest !== digest) this.#pullSoon(answer.node.id)
       }
     }
     this.#with.log.info(
@@ -236,7 +243,7 @@ export class ClusterKeyring implements Keys {
 
   // ---- what the others have ------------------------------------------------------------------------------------
 
-  /** The keys of every member, and a version above all of theirs. */
+  /** The keys of every node that counts, and a version above all of theirs. */
   async #gather(): Promise<{ readonly nodes: readonly NodeKeys[]; readonly version: number }> {
     const { store, membership } = this.#with
     const { id, name, status } = membership.local()
@@ -249,36 +256,10 @@ export class ClusterKeyring implements Keys {
       keys: ring === null ? [] : installed(ring).map(({ fingerprint }) => fingerprint),
       problem: null,
     }
-    const answers = await this.#askAll(encodeRequest({ op: 'status' }))
+    const answers = await this.#survey.ask(encodeRequest({ op: 'status' }))
     const versions = answers.map((answer) => ('status' in answer ? answer.status.nextVersion : 0))
     const nodes = [own, ...answers.map(nodeKeys)].sort((a, b) => (a.name < b.name ? -1 : 1))
     return { nodes, version: Math.max(ring === null ? 0 : nextVersion(ring), ...versions) }
-  }
-
-  /** Every member that has not left, the failed ones included, is asked; a bounded number at once. */
-  async #askAll(payload: Uint8Array): Promise<readonly Answer[]> {
-    const { mesh, membership } = this.#with
-    const members = membership.members().filter(({ id, status }) => id !== mesh.id && status !== 'left')
-    const answers: Answer[] = []
-    const waiting = [...members]
-    const ask = async () => {
-      for (let member = waiting.pop(); member !== undefined; member = waiting.pop()) {
-        answers.push(await this.#ask(member, payload))
-      }
-    }
-    await Promise.all(Array.from({ length: Math.min(ASKED_AT_ONCE_MAX, members.length) }, ask))
-    return answers
-  }
-
-  async #ask(member: Member, payload: Uint8Array): Promise<Answer> {
-    const { mesh } = this.#with
-    try {
-      const bytes = await mesh.request(member.id, CHANNEL, payload, { timeoutMs: this.#answerTimeoutMs })
-      return { member, status: decodeStatus(bytes) }
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error)
-      return { member, problem: member.status === 'failed' ? 'it has failed' : why }
-    }
   }
 
   // ---- exchange ------------------------------------------------------------------------------------------------
@@ -325,19 +306,6 @@ export class ClusterKeyring implements Keys {
     const answer = await mesh.request(peer, CHANNEL, request, { timeoutMs: this.#answerTimeoutMs, signal })
     const ring = decodePulled(answer)
     if (ring !== null && !signal.aborted) await store.merge(ring)
-  }
-}
-
-function nodeKeys(answer: Answer): NodeKeys {
-  const { id, name, status, meta } = answer.member
-  const who = { id, name, status }
-  if ('status' in answer) return { ...who, source: 'answered', keys: answer.status.keys, problem: null }
-  const announced = readAnnouncement(meta)
-  return {
-    ...who,
-    source: announced === null ? 'unknown' : 'announced',
-    keys: announced?.keys ?? [],
-    problem: answer.problem,
   }
 }
 

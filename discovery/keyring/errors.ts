@@ -6,10 +6,12 @@ export type KeyringErrorCode =
   | 'KRG_NO_KEY'
   /** The key is not in the ring of this node. */
   | 'KRG_UNKNOWN_KEY'
-  /** `use`: members have not confirmed the key. */
+  /** `use`: nodes have not confirmed the key. */
   | 'KRG_NOT_EVERYWHERE'
-  /** `remove`: members have no other primary key. */
+  /** `remove`: nodes have no other primary key. */
   | 'KRG_STILL_NEEDED'
+  /** `use`, `remove`: this node does not know who belongs to the cluster. */
+  | 'KRG_BELONGING_UNKNOWN'
   /** `remove`: it is the primary key of this node. */
   | 'KRG_PRIMARY'
   /** `install`: the key was removed before. */

@@ -3,8 +3,10 @@ import type { MemberStatus } from '../membership/types.ts'
 /** The keys of one node. */
 export interface NodeKeys {
   readonly id: string
+  /** Its id where the name is not known. */
   readonly name: string
-  readonly status: MemberStatus
+  /** `absent`: no member is listed for it, but it belongs to the cluster. */
+  readonly status: MemberStatus | 'absent'
   /**
    * `answered`: it said so just now. `announced`: it does not answer, and this is what it last said of itself. `unknown`: it
    * does not answer and has never said anything.
@@ -27,7 +29,7 @@ export interface KeyringReport {
     /** On how many of them it is the primary key. */
     readonly primaryOn: number
   }[]
-  /** Every member that has not left, this node included, sorted by name. */
+  /** Every listed member and whoever else belongs to the cluster, this node included, sorted by name. */
   readonly nodes: readonly NodeKeys[]
 }
 
@@ -46,13 +48,14 @@ export interface Keys {
   /** Adds a key to every node, as one more that is accepted. @throws KeyringError `KRG_NO_KEY`, `KRG_REMOVED`, `KRG_FULL`, `KRG_FILE` */
   install(key: Uint8Array, options?: KeyringOrder): Promise<KeyringResult>
   /**
-   * Makes a key the primary one on every node. Refused unless every member that has not left has confirmed it.
-   * @param fingerprint at least 8 digits of it. @throws KeyringError `KRG_UNKNOWN_KEY`, `KRG_NOT_EVERYWHERE`, `KRG_FILE`
+   * Makes a key the primary one on every node. Refused unless every one has confirmed it, those that are down included.
+   * @param fingerprint at least 8 digits of it.
+   * @throws KeyringError `KRG_UNKNOWN_KEY`, `KRG_NOT_EVERYWHERE`, `KRG_BELONGING_UNKNOWN`, `KRG_FILE`
    */
   use(fingerprint: string, options?: KeyringOrder): Promise<KeyringResult>
   /**
-   * Takes a key out of every node. Refused unless every member that has not left has another primary key.
-   * @throws KeyringError `KRG_UNKNOWN_KEY`, `KRG_PRIMARY`, `KRG_STILL_NEEDED`, `KRG_FILE`
+   * Takes a key out of every node. Refused unless every one has another primary key, those that are down included.
+   * @throws KeyringError `KRG_UNKNOWN_KEY`, `KRG_PRIMARY`, `KRG_STILL_NEEDED`, `KRG_BELONGING_UNKNOWN`, `KRG_FILE`
    */
   remove(fingerprint: string, options?: KeyringOrder): Promise<KeyringResult>
 }

@@ -107,14 +107,14 @@ function installCommand(io: CliIo): Command {
 const NAMED = {
   use: {
     text:
-      'Make a key the primary one on every node. Refused while a member that has not left has not confirmed the key: ' +
-      'it could be left out.',
+      'Make a key the primary one on every node. Refused while a node has not confirmed the key, one that is down or was ' +
+      'stopped included: it could be left out.',
     force: 'also if a node does not have the key; it may be left out',
   },
   remove: {
     text:
-      'Take a key away from every node; nobody gets in with it any more. Refused for the primary key, and while a member ' +
-      'that has not left is not known to have another primary key.',
+      'Take a key away from every node; nobody gets in with it any more. Refused for the primary key, and while a node, one ' +
+      'that is down or was stopped included, is not known to have another primary key.',
     force: 'also if a node still needs the key; it cannot come back without the new one',
   },
 } as const

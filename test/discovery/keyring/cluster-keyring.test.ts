@@ -25,6 +25,9 @@ class Cluster {
   readonly nodes = new Map<string, Node>()
   readonly statuses = new Map<string, MemberStatus>()
   readonly announced = new Map<string, string | null>()
+  /** Who is on the list of members, and who belongs to the cluster whether it is or not. */
+  readonly unlisted = new Set<string>()
+  belonging: readonly string[] | null = []
   readonly #t: Test
   readonly #dir: string
 
@@ -44,11 +47,15 @@ class Cluster {
     const store = await RingStore.open({ dataDir: join(this.#dir, id), fileKey }, { log })
     const mesh = this.net.add(id)
     const membership = {
-      members: () => [...this.nodes.keys()].map((each) => this.#member(each)),
+      members: () =>
+        [...this.nodes.keys()].filter((each) => !this.unlisted.has(each)).map((each) => this.#member(each)),
       get: (each: string) => this.#member(each),
       local: () => this.#member(id),
     }
-    const keys = new ClusterKeyring({ answerTimeoutMs: 500 }, { store, mesh, membership, log })
+    const keys = new ClusterKeyring(
+      { answerTimeoutMs: 500 },
+      { store, mesh, membership, belonging: () => this.belonging, log },
+    )
     store.onChange((ring) => this.announced.set(id, announcement(ring)))
     const node = { id, mesh, store, keys }
     this.nodes.set(id, node)
@@ -130,14 +137,68 @@ t.test('a node that is down during install is named and blocks use, until it is 
   t.same(cluster.keysOf('c'), [2, 1])
 })
 
-t.test('a node that left blocks nothing, and --force leaves a failed one out', async (t) => {
+t.test('a node that left counts as one that failed does, until nobody lists it any more', async (t) => {
+  const cluster = await Cluster.of(t, 'a', 'b', 'c')
+  await cluster.kill('c')
+  cluster.statuses.set('c', 'left')
+  const { keys } = cluster.node('a')
+  const reason = 'it has left, as by a stop or a reboot'
+  t.match(await keys.install(key(2)), { done: ['a', 'b'], missing: [{ name: 'c', reason }] })
+  await t.rejects(keys.use(name(2)), {
+    code: 'KRG_NOT_EVERYWHERE',
+    message: /c \(it has left.*force-leave NODE --prune/,
+  })
+  await keys.use(name(2), { force: true })
+  await t.rejects(keys.remove(name(1)), { code: 'KRG_STILL_NEEDED', message: 'c (it has left' })
+  t.same(cluster.keysOf('a'), [2, 1], 'nothing is removed')
+  cluster.unlisted.add('c')
+  t.match(await keys.remove(name(1)), { done: ['a', 'b'], missing: [] })
+})
+
+t.test('a node on no list of members counts as long as it belongs to the cluster', async (t) => {
+  const cluster = await Cluster.of(t, 'a', 'b', 'c')
+  await cluster.kill('c')
+  cluster.unlisted.add('c')
+  cluster.belonging = ['a', 'b', 'c']
+  const { keys } = cluster.node('a')
+  const reason = 'not a member now, but in the Raft configuration'
+  t.match(await keys.install(key(2)), { done: ['a', 'b'], missing: [{ name: 'c', reason }] })
+  t.match((await keys.list()).nodes[2], { id: 'c', status: 'absent', source: 'unknown', keys: [] })
+  await t.rejects(keys.use(name(2)), {
+    code: 'KRG_NOT_EVERYWHERE',
+    message: /c \(not a member.*raft remove NODE/,
+  })
+  cluster.belonging = ['a', 'b']
+  t.match(await keys.use(name(2)), { done: ['a', 'b'], missing: [] })
+  cluster.belonging = ['a', 'b', 'c']
+  await t.rejects(keys.remove(name(1)), { code: 'KRG_STILL_NEEDED' })
+  t.match(await keys.remove(name(1), { force: true }), { done: ['a', 'b'], missing: [{ name: 'c' }] })
+})
+
+t.test('one that belongs and is connected is asked, member or not', async (t) => {
+  const cluster = await Cluster.of(t, 'a', 'b')
+  cluster.unlisted.add('b')
+  cluster.belonging = ['a', 'b']
+  t.match(await cluster.node('a').keys.install(key(2)), { done: ['a', 'b'], missing: [] })
+})
+
+t.test('a node that does not know who belongs to the cluster takes nobody for all', async (t) => {
+  const cluster = await Cluster.of(t, 'a', 'b')
+  cluster.belonging = null
+  const { keys } = cluster.node('a')
+  await keys.install(key(2))
+  await t.rejects(keys.use(name(2)), { code: 'KRG_BELONGING_UNKNOWN' })
+  await keys.use(name(2), { force: true })
+  await t.rejects(keys.remove(name(1)), { code: 'KRG_BELONGING_UNKNOWN' })
+  t.same(cluster.keysOf('b'), [2, 1])
+})
+
+t.test('--force leaves a failed one out', async (t) => {
   const cluster = await Cluster.of(t, 'a', 'b', 'c')
   await cluster.kill('c')
   const { keys } = cluster.node('a')
   await keys.install(key(2))
-  cluster.statuses.set('c', 'left')
-  await keys.use(name(2))
-  cluster.statuses.set('c', 'failed')
+  await keys.use(name(2), { force: true })
   await t.rejects(keys.remove(name(1)), { code: 'KRG_STILL_NEEDED', message: 'c (failed)' })
   await keys.remove(name(1), { force: true })
   t.same(cluster.keysOf('b'), [2])
@@ -208,7 +269,7 @@ t.test('a node without a cluster key says so', async (t) => {
   const mesh = new FakeNetwork().add('a')
   const self: Member = { id: 'a', name: 'a', address: 'a:1', status: 'alive', incarnation: 1, meta: {} }
   const membership = { members: () => [self], get: () => self, local: () => self }
-  const keys = new ClusterKeyring({}, { store, mesh, membership, log })
+  const keys = new ClusterKeyring({}, { store, mesh, membership, belonging: () => ['a'], log })
   t.match(await keys.list(), { primary: null, keys: [], nodes: [{ name: 'a', keys: [] }] })
   await t.rejects(keys.install(key(2)), { code: 'KRG_NO_KEY' })
 })

@@ -28,7 +28,7 @@ async function member(
     return text === null ? {} : { [KEYS_META]: text }
   }
   const membership = new SwimMembership({ name, meta: meta(), dataDir, join: options.join }, { mesh, log })
-  const keys = new ClusterKeyring({}, { store, mesh, membership, log })
+  const keys = new ClusterKeyring({}, { store, mesh, membership, belonging: () => [], log })
   store.onChange(() => {
     mesh.setKeys(store.keys())
     membership.setMeta(meta())
