@@ -14,9 +14,12 @@ export function nodeMetaFilter(query: unknown): (node: CatalogNode) => boolean {
   }
 }
 
-/** A test for instances from `?tag=` (repeatable, all must be there) and `?node-meta=`. */
+/** A test for instances from `?tag=` (repeatable, all must be there, in any case) and `?node-meta=`. */
 export function instanceFilter(query: unknown): (instance: CatalogInstance) => boolean {
-  const tags = allParams(query, 'tag').filter((tag) => tag !== '')
+  const tags = allParams(query, 'tag')
+    .filter((tag) => tag !== '')
+    .map((tag) => tag.toLowerCase())
   const nodeMatches = nodeMetaFilter(query)
-  return ({ node, service }) => nodeMatches(node) && tags.every((tag) => service.tags.includes(tag))
+  return ({ node, service }) =>
+    nodeMatches(node) && tags.every((tag) => service.tags.some((other) => other.toLowerCase() === tag))
 }

@@ -6,6 +6,7 @@ import type { CatalogContext } from './collaborators.ts'
 import { DATACENTER, nodeIdOf, nodeJson, nodeServiceJson, serviceNodeJson } from './consul-shapes.ts'
 import { requestFilter } from './filter/request-filter.ts'
 import { NODE, NODE_SERVICE, SERVICE_NODE } from './filter/shapes.ts'
+import { instancesOf, nodeNamed } from './lookups.ts'
 import { nearestFirst } from './near.ts'
 import { hasParam } from './query.ts'
 import { namedTail } from './raw-path.ts'
@@ -107,7 +108,7 @@ function addServiceRoute(routes: RouteTable, context: CatalogContext): void {
       const sorted = nearestFirst(context, request)
       return sendCatalogRead(context, request, reply, {
         selector: { kind: 'service', name },
-        value: () => sorted(catalog.instances(name).filter(matches)).map(serviceNodeJson).filter(wanted),
+        value: () => sorted(instancesOf(catalog, name).filter(matches)).map(serviceNodeJson).filter(wanted),
       })
     },
   })
@@ -203,8 +204,8 @@ function selectorOf(catalog: Catalog, wanted: string): CatalogSelector {
 
 /** By name, or by a prefix of the node id that fits exactly one. */
 function findNode(catalog: Catalog, wanted: string) {
-  const named = catalog.node(wanted)
+  const named = nodeNamed(catalog, wanted)
   if (named !== undefined || wanted.length < NODE_ID_PREFIX_MIN) return named
-  const found = catalog.nodes().filter(({ record }) => nodeIdOf(record).startsWith(wanted))
+  const found = catalog.nodes().filter(({ record }) => nodeIdOf(record).startsWith(wanted.toLowerCase()))
   return found.length === 1 ? found[0] : undefined
 }

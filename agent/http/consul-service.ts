@@ -10,6 +10,7 @@ import type {
 } from '../../discovery/catalog/types.ts'
 import type { Membership } from '../../discovery/membership/types.ts'
 import { splitAddress } from './consul-shapes.ts'
+import { instancesOf } from './lookups.ts'
 
 /** Name and id of the service that stands for the agents themselves. */
 export const CONSUL_SERVICE = 'consul'
@@ -71,6 +72,12 @@ export class ConsulCatalog implements Catalog {
     return this.#catalog.instancesTagged(service, tag)
   }
 
+  spellings(kind: 'service' | 'node', name: string): readonly string[] {
+    const found = this.#catalog.spellings(kind, name)
+    if (kind === 'node' || !isConsul({ kind, name }) || found.includes(CONSUL_SERVICE)) return found
+    return this.nodes().some(isAgent) ? [...found, CONSUL_SERVICE].sort() : found
+  }
+
   instancesOn(name: string): readonly CatalogInstance[] {
     const found = this.#catalog.instancesOn(name)
     const node = this.#catalog.node(name)
@@ -92,9 +99,9 @@ export class ConsulCatalog implements Catalog {
 
   serviceIndex(service: string): number {
     const index = this.#catalog.serviceIndex(service)
-    if (service !== CONSUL_SERVICE) return index
+    if (!isConsul({ kind: 'service', name: service })) return index
     const shown = JSON.stringify(
-      this.instances(service).map(({ node, service, checks }) => [node.modifyIndex, service.port, checks]),
+      instancesOf(this, service).map(({ node, service, checks }) => [node.modifyIndex, service.port, checks]),
     )
     // Nothing tells that just these changed: a look finds it, and every reader looks.
     if (shown !== this.#seen.shown) this.#seen = { shown, index: this.#catalog.index }
@@ -133,7 +140,7 @@ function isAgent({ record }: CatalogNode): boolean {
 }
 
 function isConsul(selector: CatalogSelector): boolean {
-  return selector.kind === 'service' && selector.name === CONSUL_SERVICE
+  return selector.kind === 'service' && selector.name.toLowerCase() === CONSUL_SERVICE
 }
 
 function instanceAt(port: number): ServiceInstance {

@@ -6,6 +6,7 @@ import { nodeCheckJson, serviceEntryJson } from './consul-shapes.ts'
 import { badRequest } from './errors.ts'
 import { requestFilter } from './filter/request-filter.ts'
 import { CHECK, SERVICE_ENTRY } from './filter/shapes.ts'
+import { instancesOf, nodeNamed } from './lookups.ts'
 import { nearestFirst } from './near.ts'
 import { firstParam, hasParam } from './query.ts'
 import { namedTail } from './raw-path.ts'
@@ -45,7 +46,7 @@ export function addHealthRoutes(routes: RouteTable, context: CatalogContext): vo
         selector: { kind: 'node', name },
         value: () =>
           catalog
-            .checksOn(name)
+            .checksOn(nodeNamed(catalog, name)?.record.name ?? name)
             .map(({ node, check }) => nodeCheckJson(node, check))
             .filter(wanted),
       })
@@ -68,7 +69,7 @@ export function addHealthRoutes(routes: RouteTable, context: CatalogContext): vo
       return sendCatalogRead(context, request, reply, {
         selector: { kind: 'service', name },
         value: () =>
-          sorted(catalog.instances(name).filter((instance) => matches(instance.node)))
+          sorted(instancesOf(catalog, name).filter((instance) => matches(instance.node)))
             .flatMap((instance) =>
               instance.checks
                 .filter((check) => check.serviceId !== '')
@@ -130,9 +131,9 @@ function addServiceRoute(routes: RouteTable, context: CatalogContext): void {
         selector: { kind: 'service', name },
         value: () =>
           sorted(
-            catalog
-              .instances(name)
-              .filter((instance) => matches(instance) && (!passing || instance.status === 'passing')),
+            instancesOf(catalog, name).filter(
+              (instance) => matches(instance) && (!passing || instance.status === 'passing'),
+            ),
           )
             .map(serviceEntryJson)
             .filter(wanted),

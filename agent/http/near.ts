@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import type { CatalogNode } from '../../discovery/catalog/types.ts'
 import type { PeerId } from '../../discovery/mesh/types.ts'
 import type { CatalogContext } from './collaborators.ts'
+import { nodeNamed } from './lookups.ts'
 import { firstParam } from './query.ts'
 
 /** Something that is on a node of the catalogue. */
@@ -39,7 +40,7 @@ function originOf(
   near: string,
 ): PeerId | null {
   if (near === '_agent') return membership.local().id
-  if (near !== '_ip') return catalog.node(near)?.record.id ?? null
+  if (near !== '_ip') return nodeNamed(catalog, near)?.record.id ?? null
   const address = (request.ip ?? '').replace(/^::ffff:(?=\d+\.)/, '')
   return catalog.nodes().find(({ record }) => record.address === address)?.record.id ?? null
 }

@@ -5,6 +5,7 @@ import { parseGoDuration } from '../../discovery/health/duration.ts'
 import { DEFAULT_WAIT_MS, MAX_WAIT_MS } from './blocking.ts'
 import type { CatalogContext } from './collaborators.ts'
 import { badRequest, HttpError } from './errors.ts'
+import { instancesOf } from './lookups.ts'
 import { firstParam, hasParam } from './query.ts'
 import { clientSignal, renderJson, sendJsonBytes } from './replies.ts'
 
@@ -146,7 +147,7 @@ export async function sendCatalogRead(
   const options = readOptions(request)
   const { catalog, consensus } = context
   // Of a service that is known here, some is better than nothing.
-  const isKnown = read.selector.kind === 'service' && catalog.instances(read.selector.name).length > 0
+  const isKnown = read.selector.kind === 'service' && instancesOf(catalog, read.selector.name).length > 0
   if (!isKnown) await catalogKnown(context, reply)
   const index = catalog.isOwnIndex(options.index) ? options.index : 0
   const render = (): string => renderJson(request, read.value())

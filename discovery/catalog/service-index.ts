@@ -1,5 +1,6 @@
 import type { PeerId } from '../mesh/types.ts'
 import { compareText, joinInstance, type NodeView } from './node-view.ts'
+import { Spellings } from './spellings.ts'
 import type { CatalogInstance, ServiceInstance } from './types.ts'
 
 interface Group {
@@ -18,6 +19,7 @@ const NONE: readonly CatalogInstance[] = Object.freeze([])
 export class ServiceIndex {
   readonly #views: ReadonlyMap<PeerId, NodeView>
   readonly #groups = new Map<string, Group>()
+  readonly #spellings = new Spellings()
   readonly #firstIndex: number
   #extinctionIndex: number
   #all: ReadonlyMap<string, readonly string[]> | null = null
@@ -43,18 +45,28 @@ export class ServiceIndex {
   stamp(touched: Iterable<string>, index: number): void {
     for (const name of touched) {
       const group = this.#groups.get(name)
-      if (group && group.byNode.size > 0) {
-        group.index = index
-        continue
+      if (!group || group.byNode.size === 0) {
+        this.#groups.delete(name)
+        this.#spellings.delete(name)
+        this.#extinctionIndex = index
       }
-      this.#groups.delete(name)
-      this.#extinctionIndex = index
+      // Who reads a service reads all its spellings.
+      for (const spelling of this.#spellings.of(name)) {
+        const sibling = this.#groups.get(spelling)
+        if (sibling) sibling.index = index
+      }
     }
   }
 
-  /** Index of the last change of a service; of the last extinction for an unknown one. */
+  /** Index of the last change of a service in any spelling; of the last extinction for an unknown one. */
   indexOf(name: string): number {
-    return this.#groups.get(name)?.index ?? this.#extinctionIndex
+    const [spelling] = this.#spellings.of(name)
+    return (spelling === undefined ? undefined : this.#groups.get(spelling)?.index) ?? this.#extinctionIndex
+  }
+
+  /** Every spelling of a name, sorted. */
+  spellings(name: string): readonly string[] {
+    return this.#spellings.of(name)
   }
 
   /** Instances sorted by node name, then id. */
@@ -110,6 +122,7 @@ export class ServiceIndex {
       byTag: null,
     }
     this.#groups.set(service.name, group)
+    this.#spellings.add(service.name)
     const ids = group.byNode.get(nodeId) ?? new Set<string>()
     group.byNode.set(nodeId, ids.add(service.id))
     this.#forget(group)

@@ -17,6 +17,7 @@ import {
 } from './node-view.ts'
 import { COUNTED, isOfRun, type RunIndexes } from './run-indexes.ts'
 import { ServiceIndex } from './service-index.ts'
+import { Spellings } from './spellings.ts'
 import { Subscriptions } from './subscriptions.ts'
 import type {
   Catalog,
@@ -52,6 +53,7 @@ export class CatalogStore implements Catalog, DigestedCatalog {
   readonly #unknownSince = new Map<PeerId, number>()
   readonly #views = new Map<PeerId, NodeView>()
   readonly #idByName = new Map<string, PeerId>()
+  readonly #nodeSpellings = new Spellings()
   readonly #services: ServiceIndex
   readonly #checks = new CheckIndex(() =>
     this.nodes().flatMap((node) => this.#viewOf(node.record.name) ?? []),
@@ -146,6 +148,10 @@ export class CatalogStore implements Catalog, DigestedCatalog {
     return out.sort((a, b) => compareText(a.service.id, b.service.id))
   }
 
+  spellings(kind: 'service' | 'node', name: string): readonly string[] {
+    return kind === 'service' ? this.#services.spellings(name) : this.#nodeSpellings.of(name)
+  }
+
   checks(): readonly NodeCheck[] {
     return this.#checks.all()
   }
@@ -170,7 +176,7 @@ export class CatalogStore implements Catalog, DigestedCatalog {
       case 'service':
         return this.#services.indexOf(selector.name)
       case 'node':
-        return this.#nodeIndexes.get(selector.name) ?? this.#indexes.lost
+        return this.#nodeIndexOf(selector.name)
       default:
         return this.#indexes[selector.kind]
     }
@@ -317,10 +323,14 @@ export class CatalogStore implements Catalog, DigestedCatalog {
     this.#nodes = null
     this.#checks.forget()
     const oldName = before?.node.record.name
-    if (oldName !== undefined && this.#idByName.get(oldName) === id) this.#idByName.delete(oldName)
+    if (oldName !== undefined && this.#idByName.get(oldName) === id) {
+      this.#idByName.delete(oldName)
+      this.#nodeSpellings.delete(oldName)
+    }
     if (after) {
       this.#views.set(id, after)
       this.#idByName.set(after.node.record.name, id)
+      this.#nodeSpellings.add(after.node.record.name)
     } else this.#views.delete(id)
     this.#services.update(id, before, after, services)
   }
@@ -350,6 +360,11 @@ export class CatalogStore implements Catalog, DigestedCatalog {
       nodeNames: names,
       serviceNames: change.services,
     })
+  }
+
+  #nodeIndexOf(name: string): number {
+    const [other = name] = this.#nodeSpellings.of(name)
+    return this.#nodeIndexes.get(name) ?? this.#nodeIndexes.get(other) ?? this.#indexes.lost
   }
 
   #viewOf(name: string): NodeView | undefined {

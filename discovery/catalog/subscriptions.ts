@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import { foldName } from './spellings.ts'
 import type { CatalogSelector } from './types.ts'
 
 type Listeners = Set<() => void>
@@ -44,11 +45,11 @@ export class Subscriptions {
 
   /** Tells everybody who looks at something of it. */
   notify(touched: Touched): void {
-    const topics = ['all']
-    for (const kind of ['nodes', 'services', 'checks'] as const) if (touched[kind]) topics.push(kind)
-    for (const name of touched.nodeNames) topics.push(`node ${name}`)
-    for (const name of touched.serviceNames) topics.push(`service ${name}`)
-    const listeners = topics.flatMap((topic) => [...(this.#byTopic.get(topic) ?? [])])
+    const topics = new Set(['all'])
+    for (const kind of ['nodes', 'services', 'checks'] as const) if (touched[kind]) topics.add(kind)
+    for (const name of touched.nodeNames) topics.add(`node ${foldName(name)}`)
+    for (const name of touched.serviceNames) topics.add(`service ${foldName(name)}`)
+    const listeners = [...topics].flatMap((topic) => [...(this.#byTopic.get(topic) ?? [])])
     if (touched.serviceNames.size > 0) {
       for (const follower of this.#serviceFollowers) listeners.push(() => follower(touched.serviceNames))
     }
@@ -63,5 +64,5 @@ export class Subscriptions {
 }
 
 function topicOf(selector: CatalogSelector): string {
-  return 'name' in selector ? `${selector.kind} ${selector.name}` : selector.kind
+  return 'name' in selector ? `${selector.kind} ${foldName(selector.name)}` : selector.kind
 }

@@ -164,17 +164,19 @@ export interface Catalog {
   /** Those of `instances` that have the tag (exactly). */
   instancesTagged(service: string, tag: string): readonly CatalogInstance[]
   instancesOn(node: string): readonly CatalogInstance[]
+  /** Names of services or nodes that are this one but for their case, sorted; itself among them if it is there. */
+  spellings(kind: 'service' | 'node', name: string): readonly string[]
   /** By node name, then id; `serfHealth` first. */
   checks(): readonly NodeCheck[]
   /** Those of `checks` with this status. */
   checksIn(status: CheckStatus): readonly NodeCheck[]
   /** Those of one node; empty if it is unknown. */
   checksOn(node: string): readonly NodeCheck[]
-  /** Index of the last change that touched this service; of the last extinction for an unknown one. At least 1. */
+  /** Index of the last change that touched this service in any spelling; of the last extinction for an unknown one. At least 1. */
   serviceIndex(service: string): number
   /** Index of the last change of what the selector names; of the last disappearance for what is unknown. At least 1. */
   indexOf(selector: CatalogSelector): number
-  /** Fires once per change that matches. Returns the way to stop. */
+  /** Fires once per change that matches; the case of names does not count. Returns the way to stop. */
   onChange(selector: CatalogSelector, listener: () => void): () => void
   /** True once this node has exchanged records with a peer, or there is none: it knows of no addresses, or found nobody for ten seconds. */
   readonly synced: boolean

@@ -1,5 +1,6 @@
 import type {
   CatalogInstance,
+  CatalogNode,
   CatalogSelector,
   CheckStatus,
   NodeCheck,
@@ -11,6 +12,14 @@ export abstract class DerivedCatalog {
   abstract instances(service: string): readonly CatalogInstance[]
   abstract checks(): readonly NodeCheck[]
   abstract serviceIndex(service: string): number
+  abstract services(): ReadonlyMap<string, readonly string[]>
+  abstract nodes(): readonly CatalogNode[]
+
+  spellings(kind: 'service' | 'node', name: string): readonly string[] {
+    const names =
+      kind === 'service' ? [...this.services().keys()] : this.nodes().map(({ record }) => record.name)
+    return names.filter((known) => known.toLowerCase() === name.toLowerCase()).sort()
+  }
 
   instancesTagged(service: string, tag: string): readonly CatalogInstance[] {
     return this.instances(service).filter((instance) => instance.service.tags.includes(tag))
