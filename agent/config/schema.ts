@@ -233,7 +233,7 @@ export const SETTINGS: { readonly [Path in SettingPath]: Setting<SettingValues[P
     kind: listenAddress(),
     default: '127.0.0.1:8600',
     flag: '--dns',
-    doc: 'Where the DNS interface listens, UDP and TCP.',
+    doc: 'Where the DNS interface listens, UDP and TCP. 0.0.0.0 and [::]: on every address of the interfaces of this host.',
     reloadable: false,
     read: (config) => config.dns.listen,
   },

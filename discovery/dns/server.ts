@@ -1,6 +1,5 @@
-import dgram from 'node:dgram'
 import { once } from 'node:events'
-import net, { type AddressInfo, isIPv6 } from 'node:net'
+import net, { type AddressInfo } from 'node:net'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import type { Catalog } from '../catalog/types.ts'
@@ -15,6 +14,7 @@ import { Recursor, type RecursorAddress } from './recursor.ts'
 import { isOwnAddress } from './self.ts'
 import { serveConnection } from './tcp-connection.ts'
 import type { Ttls } from './ttl.ts'
+import { UdpSockets } from './udp-sockets.ts'
 
 /** Settings that can change while the server runs. */
 export interface DnsSettings {
@@ -66,7 +66,7 @@ export class DnsServer {
   #view: DnsView
   #recursor: Recursor | null = null
   #udpAnswersMax: number | undefined
-  #udp: dgram.Socket | null = null
+  #udp: UdpSockets | null = null
   #tcp: net.Server | null = null
   #starting: Promise<void> | null = null
 
@@ -174,28 +174,21 @@ export class DnsServer {
     tcp.on('error', (error) => this.#log.warn({ err: error }, 'DNS over TCP'))
 
     const bound = tcp.address() as AddressInfo
-    const udp = dgram.createSocket(isIPv6(bound.address) ? 'udp6' : 'udp4')
-    this.#udp = udp
-    udp.bind(bound.port, bound.address)
-    await once(udp, 'listening')
-    udp.on('error', (error) => this.#log.warn({ err: error }, 'DNS over UDP'))
-    udp.on('message', (request, peer) => {
-      // A port of 0 (spoofed) cannot be sent to.
-      if (peer.port === 0) return
-      const response = this.#respond(request, 'udp', peer.address)
-      if (response instanceof Promise) void response.then((late) => this.#send(udp, late, peer))
-      else this.#send(udp, response, peer)
-    })
-  }
-
-  /** A lost answer is asked for again. */
-  #send(udp: dgram.Socket, response: Buffer | null, peer: dgram.RemoteInfo): void {
-    if (response === null || udp !== this.#udp) return
-    try {
-      udp.send(response, peer.port, peer.address, () => undefined)
-    } catch (error) {
-      this.#log.warn({ err: error, peer: peer.address }, 'DNS over UDP')
-    }
+    this.#udp = new UdpSockets(
+      { host: bound.address, port: bound.port },
+      {
+        log: this.#log,
+        onMessage: (request, from, reply) => {
+          const send = (response: Buffer | null) => {
+            if (response !== null) reply(response)
+          }
+          const response = this.#respond(request, 'udp', from.address)
+          if (response instanceof Promise) void response.then(send)
+          else send(response)
+        },
+      },
+    )
+    await this.#udp.open()
   }
 
   #accept(socket: net.Socket): void {
@@ -217,15 +210,7 @@ export class DnsServer {
     this.#tcp = null
     for (const socket of this.#connections) socket.destroy()
     await Promise.all([
-      // Closing what never opened throws.
-      new Promise<void>((resolve) => {
-        try {
-          if (udp === null) resolve()
-          else udp.close(resolve)
-        } catch {
-          resolve()
-        }
-      }),
+      udp?.close(),
       new Promise<void>((resolve) => (tcp === null ? resolve() : tcp.close(() => resolve()))),
     ])
   }
