@@ -7,6 +7,8 @@ export interface Departure {
   readonly unlisted: boolean
   /** An operator wants it forgotten. */
   readonly prune: boolean
+  /** It was given up, and another has its name here: those who are connected to it know better. */
+  readonly replaced?: boolean
   readonly at: number
 }
 

@@ -1,6 +1,7 @@
 import type { BroadcastQueue } from './broadcast-queue.ts'
 import { Departed, leftOf } from './departed.ts'
 import { NameClaims } from './name-claims.ts'
+import { NameVotes } from './name-votes.ts'
 import { type Accept, isLive, Roster } from './roster.ts'
 import { Suspicions } from './suspicions.ts'
 import type {
@@ -33,6 +34,9 @@ export class MemberTable {
   readonly #backAt = new Map<NodeId, number>()
   readonly #departed: Departed
   readonly #claims: NameClaims
+  readonly #votes = new NameVotes()
+  /** Whose full state is being applied. */
+  #mergingFrom: NodeId | null = null
   #fullReported = false
   /** This node learns of most of the cluster at once: what is new here is news to nobody else. */
   #newcomer = false
@@ -113,8 +117,11 @@ export class MemberTable {
     if (this.self.status !== 'left') this.#claims.testimony(this.self, this.liveCount, from, entries)
     const strangers = entries.filter(({ member: m }) => isLive(m) && !this.#roster.has(m.id)).length
     this.#newcomer = strangers > this.liveCount
+    this.#mergingFrom = from
+    this.#hearVotes(from, entries)
     let refuted = false
     for (const entry of entries) refuted = this.#mergeOne(from, entry, now) || refuted
+    this.#mergingFrom = null
     this.#newcomer = false
     return refuted
   }
@@ -232,7 +239,11 @@ export class MemberTable {
   #isGone(update: AliveUpdate, now: number): boolean {
     const departed = this.#departed.get(update.id, now)
     if (!departed || update.incarnation > departed.incarnation) return false
-    this.#queue.push(leftOf(update.id, departed))
+    const { id } = update
+    const { incarnation, replaced } = departed
+    // Whoever has a connection to it only doubts it then: one side of a partition may have given its name away.
+    if (replaced) this.#queue.push({ status: 'failed', id, incarnation, from: this.#selfId })
+    else this.#queue.push(leftOf(id, departed))
     if (departed.unlisted && !this.#roster.called(update.name) && !this.#isFull(update)) {
       this.#departed.forget(update.id)
       this.#set({ ...update, status: 'left', incarnation: departed.incarnation }, now)
@@ -281,7 +292,7 @@ export class MemberTable {
     if (incarnation < known.incarnation || (again && !prune)) return
     this.#suspicions.end(id)
     if (!again) this.#set({ ...known, status: 'left', incarnation }, now)
-    if (prune) this.#forget({ ...known, status: 'left', incarnation }, now, true)
+    if (prune) this.#forget({ ...known, status: 'left', incarnation }, now, { prune })
     this.#queue.push(update)
     this.#admitWaiting(known.name, now)
   }
@@ -323,7 +334,11 @@ export class MemberTable {
     if (!holder || holder.id === update.id) return true
     if (!isLive(holder)) {
       if (holder.id === this.#selfId) return false
-      this.#forget(holder, now)
+      this.#forget(holder, now, { replaced: holder.status === 'failed' })
+      return true
+    }
+    if (this.#isOutvoted(holder, update)) {
+      this.#displace(holder, update, now)
       return true
     }
     this.#claims.wait(update, now)
@@ -332,6 +347,32 @@ export class MemberTable {
     if (holder.status === 'alive' && holder.id !== this.#selfId)
       this.#claims.report(holder.name, holder, update)
     return false
+  }
+
+  /** Of the names that are contested: a peer that compared itself with this node and lists no rival lists the same as this node. */
+  #hearVotes(from: NodeId, entries: readonly SyncEntry[]): void {
+    for (const name of [...this.#votes.names()]) {
+      const holder = this.#roster.called(name)
+      if (holder?.status !== 'alive') this.#votes.forget(name)
+      else if (!entries.some(({ member }) => member.name === name && isLive(member)))
+        this.#votes.cast(name, from, holder.id)
+    }
+  }
+
+  /** True if most members list another under the name of `holder`: what a partition leaves behind. */
+  #isOutvoted(holder: MemberRecord, rival: AliveUpdate): boolean {
+    const from = this.#mergingFrom
+    if (from === null || from === rival.id || holder.status !== 'alive' || holder.id === this.#selfId)
+      return false
+    this.#votes.cast(rival.name, from, rival.id)
+    return this.#votes.isOutvoted(rival.name, holder, rival, this.liveCount - 1)
+  }
+
+  /** The one that has a name here makes room for the one that has it elsewhere, and waits as any newcomer does. */
+  #displace(holder: MemberRecord, rival: AliveUpdate, now: number): void {
+    this.#claims.report(holder.name, rival, holder)
+    this.#votes.forget(holder.name)
+    this.#drop(holder, now)
   }
 
   #admitWaiting(name: string, now: number): void {
@@ -349,9 +390,14 @@ export class MemberTable {
     return true
   }
 
-  #forget(member: MemberRecord, now: number, prune = false): void {
+  #forget(member: MemberRecord, now: number, { prune = false, replaced = false } = {}): void {
+    const { id, incarnation } = member
+    this.#departed.remember(id, { incarnation, prune, replaced, unlisted: false, at: now })
+    this.#drop(member, now)
+  }
+
+  #drop(member: MemberRecord, now: number): void {
     if (member.status !== 'left') this.#set({ ...member, status: 'left' }, now)
-    this.#departed.remember(member.id, { incarnation: member.incarnation, prune, unlisted: false, at: now })
     this.#roster.remove(member.id)
     this.#suspicions.end(member.id)
     this.#queue.drop(member.id)
