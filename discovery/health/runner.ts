@@ -114,6 +114,8 @@ export class CheckRunner implements HealthRunner {
     this.#entries.set(definition.id, entry)
     if (!this.#started) return
     this.#save()
+    // What it was registered with counts until its first result, also for the next run of the agent.
+    this.#saveResults()
     begin(entry)
   }
 
@@ -186,7 +188,7 @@ export class CheckRunner implements HealthRunner {
         local: this.#local,
         log: this.#log,
         timers: this.#timers,
-        onStatus: () => this.#results.save(() => this.#currentResults(false)),
+        onStatus: () => this.#saveResults(),
         onCriticalTooLong: (check) => this.#deregister(check),
       },
     )
@@ -235,6 +237,10 @@ export class CheckRunner implements HealthRunner {
       output: state.output,
       ...(stopping && driver instanceof TtlCheck ? { validMs: driver.restMs } : {}),
     }))
+  }
+
+  #saveResults(): void {
+    this.#results.save(() => this.#currentResults(false))
   }
 
   #save(): void {
