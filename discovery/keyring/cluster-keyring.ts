@@ -34,8 +34,15 @@ const PREFIX_CHARS_MIN = 8
 
 // For whoever is named as standing in the way.
 const WAY_ON =
-  'A node that left or failed comes back with a start; one that is gone for good stops counting after ' +
+  'One that is gone for good stops counting after ' +
   '"constellation force-leave NODE --prune" and, if "constellation raft status" lists it, "constellation raft remove NODE".'
+
+/** A change of the ring: what is said, once no other change can come between; and what is wrong with a node's keys after it. */
+interface Order {
+  readonly fingerprint: string
+  readonly say: () => Ring
+  readonly problem: (keys: readonly string[]) => string | null
+}
 
 /**
  * The cluster keys across all members. An operation goes to every member over the mesh, and each has it on disk before it
@@ -107,7 +114,7 @@ export class ClusterKeyring implements Keys {
       const ring = this.#ring()
       const fingerprint = keyFingerprint(key)
       const known = ring.entries.find((entry) => entry.fingerprint === fingerprint)
-      if (known !== undefined && known.key === null && !force) {
+      if (known !== undefined && known.key === null && primaryOf(ring) !== fingerprint && !force) {
         throw new KeyringError(
           'KRG_REMOVED',
           `key ${fingerprint} was removed from this cluster before; make a new one, or bring it back with --force`,
@@ -115,7 +122,7 @@ export class ClusterKeyring implements Keys {
       }
       // Said again as it is known, for those who missed it.
       if (known !== undefined && known.key !== null)
-        return await this.#order(statement(ring, known), fingerprint)
+        return await this.#order(installation(fingerprint, () => statement(this.#ring(), known)))
       if (installed(ring).length >= RING_KEYS_MAX) {
         throw new KeyringError(
           'KRG_FULL',
@@ -123,15 +130,14 @@ export class ClusterKeyring implements Keys {
         )
       }
       const { version } = await this.#gather()
-      return await this.#order(statement(ring, { fingerprint, version, key }), fingerprint)
+      return await this.#order(installation(fingerprint, () => this.#installed(key, version)))
     })
   }
 
   use(prefix: string, { force = false }: KeyringOrder = {}): Promise<KeyringResult> {
     return this.#inTurn(async () => {
       const ring = this.#ring()
-      const entry = this.#find(ring, prefix)
-      const { fingerprint } = entry
+      const { fingerprint } = this.#find(ring, prefix)
       if (!force) this.#checkBelonging()
       const { nodes, version } = await this.#gather()
       const missing = nodes.filter((node) => !holds(node, fingerprint))
@@ -143,7 +149,15 @@ export class ClusterKeyring implements Keys {
             'once the old key is removed they cannot come back without the new one in cluster.key_file',
         )
       }
-      return await this.#order(statement(ring, entry, { fingerprint, version }), fingerprint)
+      const say = () => {
+        const now = this.#ring()
+        // It may have been removed since, from another node: that order came first then, and this one is refused.
+        const entry = this.#find(now, fingerprint)
+        return statement(now, entry, { fingerprint, version: Math.max(version, nextVersion(now)) })
+      }
+      const problem = (keys: readonly string[]) =>
+        keys[0] === fingerprint ? null : 'another key is the primary one there'
+      return await this.#order({ fingerprint, say, problem })
     })
   }
 
@@ -153,15 +167,10 @@ export class ClusterKeyring implements Keys {
       const removedBefore = ring.entries.find(
         (entry) => entry.key === null && matches(entry.fingerprint, prefix),
       )
+      const { fingerprint } = removedBefore ?? this.#find(ring, prefix)
+      refusePrimary(ring, fingerprint)
       if (removedBefore !== undefined) {
-        return await this.#order(statement(ring, removedBefore), removedBefore.fingerprint)
-      }
-      const { fingerprint } = this.#find(ring, prefix)
-      if (primaryOf(ring) === fingerprint) {
-        throw new KeyringError(
-          'KRG_PRIMARY',
-          `key ${fingerprint} is the primary one; choose another with "constellation keyring use" first`,
-        )
+        return await this.#removal(fingerprint, null, removedBefore.version)
       }
       if (!force) this.#checkBelonging()
       const { nodes, version } = await this.#gather()
@@ -173,8 +182,39 @@ export class ClusterKeyring implements Keys {
             `Bring them back and try again. ${WAY_ON} With --force they are left out: they cannot come back without the new key in cluster.key_file`,
         )
       }
-      return await this.#order(statement(ring, { fingerprint, version, key: null }), fingerprint)
+      return await this.#removal(fingerprint, this.#find(ring, fingerprint).key, version)
     })
+  }
+
+  #installed(key: Uint8Array, version = 0): Ring {
+    const ring = this.#ring()
+    const entry = { fingerprint: keyFingerprint(key), version: Math.max(version, nextVersion(ring)), key }
+    return statement(ring, entry)
+  }
+
+  /**
+   * Takes a key from every node. A node that has it as its primary one by now keeps it: then it goes back to all others.
+   * `key`: its bytes; null if it was removed before. @throws KeyringError `KRG_PRIMARY`
+   */
+  async #removal(fingerprint: string, key: Uint8Array | null, version: number): Promise<KeyringResult> {
+    const say = () => {
+      const now = this.#ring()
+      refusePrimary(now, fingerprint)
+      const current = key === null ? version : Math.max(version, nextVersion(now))
+      return statement(now, { fingerprint, version: current, key: null })
+    }
+    let isChosen = false
+    const problem = (keys: readonly string[]) => {
+      isChosen ||= keys[0] === fingerprint
+      return keys.includes(fingerprint) ? 'it has the key in use' : null
+    }
+    const result = await this.#order({ fingerprint, say, problem })
+    if (!isChosen || key === null) return result
+    await this.#order(installation(fingerprint, () => this.#installed(key)))
+    throw new KeyringError(
+      'KRG_PRIMARY',
+      `key ${fingerprint} is not removed: another node has made it the primary one at the same time`,
+    )
   }
 
   /** Operations of this node run one after the other, so that each is judged by what the one before left. */
@@ -219,17 +259,23 @@ export class ClusterKeyring implements Keys {
   }
 
   /** Does it here, then everywhere. */
-  async #order(news: Ring, fingerprint: string): Promise<KeyringResult> {
+  async #order({ fingerprint, say, problem }: Order): Promise<KeyringResult> {
     const { store, membership } = this.#with
-    const digest = ringDigest(await store.merge(news))
-    const answers = await this.#survey.ask(encodeRequest({ op: 'merge', ring: news }))
+    let news: Ring | undefined
+    const ring = await store.change(() => {
+      news = say()
+      return news
+    })
+    const digest = ringDigest(ring)
+    const answers = await this.#survey.ask(encodeRequest({ op: 'merge', ring: news ?? ring }))
     const done = [membership.local().name]
     const missing: { name: string; reason: string }[] = []
     for (const answer of answers) {
       const { name } = answer.node
-      if ('problem' in answer) missing.push({ name, reason: answer.problem })
-      else {
-        done.push(name)
+      const reason = 'problem' in answer ? answer.problem : problem(answer.status.keys)
+      if (reason === null) done.push(name)
+      else missing.push({ name, reason })
+      if ('status' in answer) {
         // It knows more than this node, or less: the exchange that follows a difference settles it.
         if (answer.status.digest !== digest) this.#pullSoon(answer.node.id)
       }
@@ -307,6 +353,19 @@ export class ClusterKeyring implements Keys {
     const ring = decodePulled(answer)
     if (ring !== null && !signal.aborted) await store.merge(ring)
   }
+}
+
+function installation(fingerprint: string, say: () => Ring): Order {
+  const problem = (keys: readonly string[]) => (keys.includes(fingerprint) ? null : 'it was removed there')
+  return { fingerprint, say, problem }
+}
+
+function refusePrimary(ring: Ring, fingerprint: string): void {
+  if (primaryOf(ring) !== fingerprint) return
+  throw new KeyringError(
+    'KRG_PRIMARY',
+    `key ${fingerprint} is the primary one; choose another with "constellation keyring use" first`,
+  )
 }
 
 function holds(node: NodeKeys, fingerprint: string): boolean {

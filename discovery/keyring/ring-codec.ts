@@ -1,6 +1,6 @@
 import { CLUSTER_KEY_BYTES, keyFingerprint, RING_KEYS_MAX } from '../mesh/cluster-key.ts'
 import { KeyringError } from './errors.ts'
-import { REMOVED_MAX, type Ring, type RingEntry } from './ring.ts'
+import { type PrimaryChoice, REMOVED_MAX, type Ring, type RingEntry } from './ring.ts'
 
 /** A ring as JSON: of the file and of the wire. It holds the keys. */
 export interface RingJson {
@@ -9,7 +9,7 @@ export interface RingJson {
     readonly version: number
     readonly key: string | null
   }[]
-  readonly primary: { readonly fingerprint: string; readonly version: number }
+  readonly primary: { readonly fingerprint: string; readonly version: number; readonly key?: string }
 }
 
 const FINGERPRINT = /^[0-9a-f]{16}$/
@@ -18,13 +18,14 @@ const VERSION_MAX = 2 ** 50
 
 /** Writes a ring, keys included: for the file and for members only. */
 export function ringJson(ring: Ring): RingJson {
+  const { key, ...primary } = ring.primary
   return {
     entries: ring.entries.map(({ fingerprint, version, key }) => ({
       fingerprint,
       version,
-      key: key === null ? null : Buffer.from(key).toString('base64'),
+      key: key === null ? null : base64(key),
     })),
-    primary: ring.primary,
+    primary: key === undefined ? primary : { ...primary, key: base64(key) },
   }
 }
 
@@ -37,21 +38,29 @@ export function parseRing(value: unknown): Ring {
   }
   const read = entries.map(parseEntry).sort((a, b) => (a.fingerprint < b.fingerprint ? -1 : 1))
   if (read.some((entry, i) => entry.fingerprint === read[i + 1]?.fingerprint)) throw bad('a key twice')
-  const primary = record(fields.primary)
-  return {
-    entries: read,
-    primary: { fingerprint: fingerprint(primary.fingerprint), version: version(primary.version) },
-  }
+  return { entries: read, primary: parsePrimary(record(fields.primary)) }
+}
+
+function parsePrimary(fields: Readonly<Record<string, unknown>>): PrimaryChoice {
+  const choice = { fingerprint: fingerprint(fields.fingerprint), version: version(fields.version) }
+  return fields.key === undefined ? choice : { ...choice, key: keyBytes(fields.key, choice.fingerprint) }
 }
 
 function parseEntry(value: unknown): RingEntry {
   const fields = record(value)
   const entry = { fingerprint: fingerprint(fields.fingerprint), version: version(fields.version) }
-  if (fields.key === null) return { ...entry, key: null }
-  if (typeof fields.key !== 'string') throw bad('a key')
-  const bytes = Buffer.from(fields.key, 'base64')
-  if (bytes.length !== CLUSTER_KEY_BYTES || keyFingerprint(bytes) !== entry.fingerprint) throw bad('a key')
-  return { ...entry, key: new Uint8Array(bytes) }
+  return { ...entry, key: fields.key === null ? null : keyBytes(fields.key, entry.fingerprint) }
+}
+
+function keyBytes(value: unknown, fingerprint: string): Uint8Array {
+  if (typeof value !== 'string') throw bad('a key')
+  const bytes = Buffer.from(value, 'base64')
+  if (bytes.length !== CLUSTER_KEY_BYTES || keyFingerprint(bytes) !== fingerprint) throw bad('a key')
+  return new Uint8Array(bytes)
+}
+
+function base64(key: Uint8Array): string {
+  return Buffer.from(key).toString('base64')
 }
 
 function record(value: unknown): Readonly<Record<string, unknown>> {

@@ -64,7 +64,19 @@ export class RingStore {
    * @throws KeyringError `KRG_FILE`; then nothing has changed.
    */
   merge(ring: Ring): Promise<Ring> {
-    const done = this.#merging.then(() => this.#merge(ring))
+    return this.#inTurn(() => ring)
+  }
+
+  /**
+   * As `merge`, with what `say` answers when no other merge can come between any more. It may throw: then nothing has changed.
+   * @throws KeyringError `KRG_FILE`, and whatever `say` throws
+   */
+  change(say: () => Ring): Promise<Ring> {
+    return this.#inTurn(say)
+  }
+
+  #inTurn(news: () => Ring): Promise<Ring> {
+    const done = this.#merging.then(() => this.#merge(news()))
     this.#merging = done.catch(() => undefined)
     return done
   }

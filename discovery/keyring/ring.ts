@@ -16,6 +16,11 @@ export interface RingEntry {
 export interface PrimaryChoice {
   readonly fingerprint: string
   readonly version: number
+  /**
+   * The key itself, only where its entry says that it was removed: by a node that did not know of this choice yet. It stays in
+   * use until another one is chosen, so that no key becomes primary that nobody chose.
+   */
+  readonly key?: Uint8Array
 }
 
 /**
@@ -41,8 +46,10 @@ export function firstRing(key: Uint8Array): Ring {
 
 /** The keys in use: the primary, then the newest first. */
 export function installed(ring: Ring): readonly InstalledKey[] {
-  const keys = ring.entries.filter((entry): entry is InstalledKey => entry.key !== null).sort(newestFirst)
-  const primary = keys.find(({ fingerprint }) => fingerprint === ring.primary.fingerprint)
+  const keys = ring.entries.filter(isInstalled).sort(newestFirst)
+  const { fingerprint, version, key } = ring.primary
+  const kept = key === undefined ? undefined : { fingerprint, version, key }
+  const primary = keys.find((entry) => entry.fingerprint === fingerprint) ?? kept
   return primary === undefined ? keys : [primary, ...keys.filter((entry) => entry !== primary)]
 }
 
@@ -56,9 +63,13 @@ export function nextVersion(ring: Ring): number {
   return 1 + Math.max(ring.primary.version, ...ring.entries.map(({ version }) => version))
 }
 
-/** A ring that says one thing about one key and, unless told, nothing new about the primary. */
+/**
+ * A ring that says one thing about one key and, unless told, nothing new about the primary. It brings the primary key along: who
+ * takes the choice without the key would be left with one that nobody chose.
+ */
 export function statement(ring: Ring, entry: RingEntry, primary: PrimaryChoice = ring.primary): Ring {
-  return { entries: [entry], primary }
+  const brought = ring.entries.filter((other) => other.fingerprint === primary.fingerprint)
+  return { entries: [entry, ...brought.filter((other) => other.fingerprint !== entry.fingerprint)], primary }
 }
 
 /** What both rings know. Commutative, associative and idempotent as long as the bounds are not exceeded. */
@@ -68,8 +79,25 @@ export function mergeRings(a: Ring, b: Ring): Ring {
     const known = entries.get(entry.fingerprint)
     if (known === undefined || beats(entry, known)) entries.set(entry.fingerprint, entry)
   }
-  const primary = choiceBeats(b.primary, a.primary) ? b.primary : a.primary
-  return bounded({ entries: rescued([...entries.values()], [...a.entries, ...b.entries]), primary })
+  const { fingerprint, version } = choiceBeats(b.primary, a.primary) ? b.primary : a.primary
+  const key = entries.get(fingerprint)?.key === null ? keyOf(fingerprint, a, b) : undefined
+  const primary = key === undefined ? { fingerprint, version } : { fingerprint, version, key }
+  const merged = [...entries.values()]
+  if (key !== undefined) return bounded({ entries: merged, primary })
+  return bounded({ entries: rescued(merged, [...a.entries, ...b.entries]), primary })
+}
+
+/** The bytes of a key that at least one of the rings has in use. */
+function keyOf(fingerprint: string, ...rings: readonly Ring[]): Uint8Array | undefined {
+  for (const ring of rings) {
+    const found = installed(ring).find((entry) => entry.fingerprint === fingerprint)
+    if (found !== undefined) return found.key
+  }
+  return undefined
+}
+
+function isInstalled(entry: RingEntry): entry is InstalledKey {
+  return entry.key !== null
 }
 
 /** A short text that differs when two rings differ. It tells nothing about the keys. */
@@ -108,7 +136,9 @@ function rescued(merged: readonly RingEntry[], all: readonly RingEntry[]): reado
 }
 
 function bounded({ entries, primary }: Ring): Ring {
-  const kept = installed({ entries, primary }).slice(0, RING_KEYS_MAX)
+  const kept = installed({ entries, primary })
+    .slice(0, RING_KEYS_MAX)
+    .filter((entry) => entries.includes(entry))
   const removed = entries
     .filter(({ key }) => key === null)
     .sort(newestFirst)

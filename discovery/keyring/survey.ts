@@ -58,13 +58,13 @@ export class Survey {
     const listed = new Set(members.map(({ id }) => id))
     const absent = (belonging() ?? [])
       .filter((id) => !listed.has(id))
-      .map((id): Node => ({ id, name: id, status: 'absent', meta: {} }))
+      .map((id): Node => ({ id, name: id, status: 'unknown', meta: {} }))
     return [...members, ...absent].filter(({ id }) => id !== mesh.id)
   }
 
   async #ask(node: Node, payload: Uint8Array): Promise<Answer> {
     const { mesh } = this.#with
-    const isGone = node.status === 'left' || node.status === 'absent'
+    const isGone = node.status === 'left' || node.status === 'unknown'
     if (isGone && !mesh.connected().includes(node.id)) return { node, problem: absence(node) }
     try {
       const bytes = await mesh.request(node.id, CHANNEL, payload, { timeoutMs: this.#timeoutMs })

@@ -5,8 +5,8 @@ export interface NodeKeys {
   readonly id: string
   /** Its id where the name is not known. */
   readonly name: string
-  /** `absent`: no member is listed for it, but it belongs to the cluster. */
-  readonly status: MemberStatus | 'absent'
+  /** `unknown`: no member is listed for it, but it belongs to the cluster. */
+  readonly status: MemberStatus | 'unknown'
   /**
    * `answered`: it said so just now. `announced`: it does not answer, and this is what it last said of itself. `unknown`: it
    * does not answer and has never said anything.

@@ -3,6 +3,7 @@ import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { announcement, KEYS_META } from '../../../discovery/keyring/announcement.ts'
 import { ClusterKeyring } from '../../../discovery/keyring/cluster-keyring.ts'
+import { nextVersion, statement } from '../../../discovery/keyring/ring.ts'
 import { RingStore } from '../../../discovery/keyring/ring-store.ts'
 import type { Member, MemberStatus } from '../../../discovery/membership/types.ts'
 import { keyFingerprint } from '../../../discovery/mesh/cluster-key.ts'
@@ -163,7 +164,7 @@ t.test('a node on no list of members counts as long as it belongs to the cluster
   const { keys } = cluster.node('a')
   const reason = 'not a member now, but in the Raft configuration'
   t.match(await keys.install(key(2)), { done: ['a', 'b'], missing: [{ name: 'c', reason }] })
-  t.match((await keys.list()).nodes[2], { id: 'c', status: 'absent', source: 'unknown', keys: [] })
+  t.match((await keys.list()).nodes[2], { id: 'c', status: 'unknown', source: 'unknown', keys: [] })
   await t.rejects(keys.use(name(2)), {
     code: 'KRG_NOT_EVERYWHERE',
     message: /c \(not a member.*raft remove NODE/,
@@ -261,6 +262,95 @@ t.test('what one node learns goes on to those it is connected to', async (t) => 
   t.same(result.done, ['a', 'b'])
   await until('c has it from b', () => cluster.keysOf('c').length === 2)
 })
+
+t.test(
+  'of use and remove of one key at once from two nodes one is refused, and nobody gets a third key',
+  async (t) => {
+    for (const [user, remover] of [
+      ['b', 'c'],
+      ['c', 'b'],
+    ] as const) {
+      for (let turns = -6; turns <= 6; turns += 1) {
+        const cluster = await Cluster.of(t, 'a', 'b', 'c', 'd')
+        await cluster.node('a').keys.install(key(2))
+        await cluster.node('a').keys.install(key(3))
+        const using = after(-turns, () => cluster.node(user).keys.use(name(2)))
+        const removing = after(turns, () => cluster.node(remover).keys.remove(name(2)))
+        const [used, removed] = await Promise.allSettled([using, removing])
+        const said = `${turns}: ${describe(used)}, ${describe(removed)}`
+        t.not(used.status, removed.status, said)
+        const wanted = used.status === 'fulfilled' ? '2,3,1' : '1,3'
+        const state = () => ['a', 'b', 'c', 'd'].map((id) => String(cluster.keysOf(id)))
+        await until(`${said}: all have ${wanted}, not ${state()}`, () =>
+          state().every((keys) => keys === wanted),
+        )
+        const refused = used.status === 'rejected' ? used.reason : (removed as PromiseRejectedResult).reason
+        t.match(refused, { code: /^KRG_(PRIMARY|STILL_NEEDED|UNKNOWN_KEY|NOT_EVERYWHERE)$/ }, said)
+      }
+    }
+  },
+)
+
+t.test('a key that is removed while use asks whether all have it is not brought back', async (t) => {
+  const cluster = await Cluster.of(t, 'a', 'b', 'c')
+  await cluster.node('a').keys.install(key(2))
+  await cluster.node('a').keys.install(key(3))
+  const { keys, store } = cluster.node('b')
+  const change = store.change.bind(store)
+  store.change = async (say) => {
+    await cluster.node('c').keys.remove(name(2))
+    return await change(say)
+  }
+  await t.rejects(keys.use(name(2)), { code: 'KRG_UNKNOWN_KEY' })
+  for (const id of ['a', 'b', 'c']) t.same(cluster.keysOf(id), [1, 3])
+})
+
+t.test('a key that is chosen while remove asks whether nobody needs it stays', async (t) => {
+  const cluster = await Cluster.of(t, 'a', 'b', 'c')
+  await cluster.node('a').keys.install(key(2))
+  const { keys, store } = cluster.node('b')
+  const change = store.change.bind(store)
+  store.change = async (say) => {
+    store.change = change
+    await cluster.node('c').keys.use(name(2))
+    return await change(say)
+  }
+  await t.rejects(keys.remove(name(2)), { code: 'KRG_PRIMARY' })
+  for (const id of ['a', 'b', 'c']) t.same(cluster.keysOf(id), [2, 1])
+})
+
+t.test('a node that made the key its primary one keeps it, and who removed it gives it back', async (t) => {
+  const cluster = await Cluster.of(t, 'a', 'b', 'c')
+  await cluster.node('a').keys.install(key(2))
+  await cluster.node('a').keys.install(key(3))
+  const c = cluster.node('c')
+  const { keys, store } = cluster.node('b')
+  const change = store.change.bind(store)
+  store.change = async (say) => {
+    store.change = change
+    const ring = c.store.ring
+    const entry = ring?.entries.find(({ fingerprint }) => fingerprint === name(2))
+    if (!ring || !entry) throw new Error('c has key 2')
+    // As if its order had not reached anybody yet.
+    await c.store.merge(statement(ring, entry, { fingerprint: name(2), version: nextVersion(ring) }))
+    return await change(say)
+  }
+  await t.rejects(keys.remove(name(2)), { code: 'KRG_PRIMARY', message: 'at the same time' })
+  for (const id of ['a', 'b', 'c']) {
+    await until(`${id} has 2 as its primary one`, () => String(cluster.keysOf(id)) === '2,3,1')
+  }
+  await cluster.node('a').keys.use(name(1))
+  for (const id of ['a', 'b', 'c']) t.ok(cluster.keysOf(id).includes(2), 'the removal was taken back')
+})
+
+function describe(outcome: PromiseSettledResult<unknown>): string {
+  return outcome.status === 'fulfilled' ? 'done' : String(outcome.reason)
+}
+
+async function after<T>(turns: number, act: () => Promise<T>): Promise<T> {
+  for (let i = 0; i < turns; i += 1) await new Promise((resolve) => setImmediate(resolve))
+  return act()
+}
 
 t.test('a node without a cluster key says so', async (t) => {
   const dir = tempDir(t)

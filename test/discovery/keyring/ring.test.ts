@@ -57,6 +57,29 @@ t.test('two halves that each removed the key of the other keep one key, and the 
   t.same(merged.map(ringDigest), [ringDigest(merged[0] as Ring), ringDigest(merged[0] as Ring)])
 })
 
+t.test('a key that became primary while it was removed stays, until another one is primary', async (t) => {
+  const three = install(install(firstRing(key(1)), 2), 3)
+  const used = use(three, 2)
+  for (const removed of [remove(three, 2), remove(install(three, 4), 2)]) {
+    const merged = mergeRings(used, removed)
+    t.equal(primaryOf(merged), name(2), 'the one that was chosen')
+    t.ok(keysOf(merged).includes(2))
+    t.same(mergeRings(removed, used), merged)
+    t.same(mergeRings(mergeRings(merged, removed), used), merged)
+    t.same(parseRing(JSON.parse(JSON.stringify(ringJson(merged)))), merged, 'over the wire and on disk')
+    const back = install(merged, 2)
+    t.notSame(ringDigest(back), ringDigest(merged), 'the removal can be taken back')
+    t.ok(keysOf(use(back, 1)).includes(2))
+    t.notOk(keysOf(use(merged, 1)).includes(2), 'else it counts as soon as another one is primary')
+  }
+})
+
+t.test('a statement brings the primary key to who does not have it', async (t) => {
+  const ring = use(install(firstRing(key(1)), 2), 2)
+  const said = statement(ring, { fingerprint: name(1), version: nextVersion(ring), key: null })
+  t.same(keysOf(mergeRings(firstRing(key(1)), said)), [2])
+})
+
 t.test('removed keys are remembered up to a bound, and keys are bounded', async (t) => {
   let ring = firstRing(key(1))
   for (let n = 2; n < 100; n += 1) ring = remove(install(ring, n), n)
