@@ -1,3 +1,5 @@
+// Before anything that may need a thread.
+import './thread-pool.ts'
 import { runCli } from './cli/run-cli.ts'
 
 // The reader of a pipe may leave before everything was said (`constellation kv list | head`); that is no failure.

@@ -1,4 +1,5 @@
-import { splitHostPort } from '../../discovery/health/address.ts'
+import { validateHeaderName, validateHeaderValue } from 'node:http'
+import { isHost, splitHostPort } from '../../discovery/health/address.ts'
 import { splitGrpcTarget } from '../../discovery/health/grpc-probe.ts'
 import type { CheckKind, TlsTarget } from '../../discovery/health/types.ts'
 import { badRequest } from './errors.ts'
@@ -84,7 +85,7 @@ function httpKind(fields: Fields): CheckKind {
     type: 'http',
     url,
     method,
-    headers: fields.stringLists('Header'),
+    headers: headers(fields),
     body: fields.string('Body'),
     disableRedirects: fields.boolean('DisableRedirects'),
     ...tls(fields),
@@ -120,6 +121,24 @@ function hostPort(fields: Fields, name: string): string {
   return address
 }
 
+function headers(fields: Fields): Readonly<Record<string, readonly string[]>> {
+  const lists = fields.stringLists('Header')
+  for (const [name, values] of Object.entries(lists)) {
+    try {
+      validateHeaderName(name)
+      for (const value of values) validateHeaderValue(name, value)
+    } catch {
+      // Not the value: it may be a secret.
+      throw invalidCheck(`Header ${JSON.stringify(name)} is no name or has no value that HTTP allows`)
+    }
+  }
+  return lists
+}
+
 function tls(fields: Fields): TlsTarget {
-  return { tlsSkipVerify: fields.boolean('TLSSkipVerify'), tlsServerName: fields.string('TLSServerName') }
+  const tlsServerName = fields.string('TLSServerName')
+  if (tlsServerName !== '' && !isHost(tlsServerName)) {
+    throw invalidCheck('TLSServerName must be the name of a host or an IP address')
+  }
+  return { tlsSkipVerify: fields.boolean('TLSSkipVerify'), tlsServerName }
 }

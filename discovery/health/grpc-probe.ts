@@ -1,7 +1,10 @@
-import { checkServerIdentity as checkIdentity, type PeerCertificate } from 'node:tls'
-import { splitHostPort, tlsSettings } from './address.ts'
+import type { LookupAddress } from 'node:dns'
+import { isIP } from 'node:net'
+import { checkServerIdentity as checkIdentity, createSecureContext, type PeerCertificate } from 'node:tls'
+import type { experimental } from '@grpc/grpc-js'
+import { splitHostPort, withoutZone } from './address.ts'
 import { CHECK_METHOD, decodeHealthResponse, encodeHealthRequest, type ServingStatus } from './grpc-health.ts'
-import { type ProbeLimits, type ProbeResult, reason } from './probe.ts'
+import { type NetworkLimits, type ProbeResult, reason } from './probe.ts'
 import type { CheckKind } from './types.ts'
 
 /** A gRPC health check. */
@@ -21,7 +24,7 @@ export function splitGrpcTarget(target: string): { readonly address: string; rea
  */
 export async function probeGrpc(
   kind: GrpcKind,
-  { signal }: Pick<ProbeLimits, 'signal'>,
+  { signal, names }: Pick<NetworkLimits, 'signal' | 'names'>,
 ): Promise<ProbeResult> {
   const label = `gRPC check ${kind.target}`
   const { address, service } = splitGrpcTarget(kind.target)
@@ -29,7 +32,8 @@ export async function probeGrpc(
   if (target === null)
     return { status: 'critical', output: `${label}: want "host:port" or "host:port/service"` }
   try {
-    const status = await ask(kind, target, service, signal)
+    const addresses = await names.addresses(target.host, signal)
+    const status = await ask(kind, { ...target, addresses }, service, signal)
     if (status === 'SERVING') return { status: 'passing', output: `${label}: success` }
     return { status: 'critical', output: `${label}: the service is ${status}` }
   } catch (error) {
@@ -45,23 +49,62 @@ function undated(text: string): string {
   return text.replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)/g, '')
 }
 
+function hostPort(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+const SCHEME = 'known'
+
+/** Gives the library the addresses that stand in the target. It would look the name up by itself, without a bound. */
+class KnownAddresses implements experimental.Resolver {
+  readonly #path: string
+  readonly #listener: experimental.ResolverListener
+  #told = false
+
+  constructor({ path }: experimental.GrpcUri, listener: experimental.ResolverListener) {
+    this.#path = path
+    this.#listener = listener
+  }
+
+  updateResolution(): void {
+    // Asked again after a failed connection, the same answer would begin the next attempt at once.
+    if (this.#told) return
+    this.#told = true
+    const value = this.#path
+      .split(',')
+      .map((text) => ({ addresses: [splitHostPort(text) ?? { path: text }] }))
+    process.nextTick(this.#listener, { ok: true, value }, {}, null, '')
+  }
+
+  destroy(): void {}
+
+  /** The name that is sent for an IP address: the library wants one, and Node refuses to send the address itself. */
+  static getDefaultAuthority(): string {
+    return 'localhost'
+  }
+}
+
 async function ask(
   kind: GrpcKind,
-  target: { readonly host: string; readonly port: number },
+  target: { readonly host: string; readonly port: number; readonly addresses: readonly LookupAddress[] },
   service: string,
   signal: AbortSignal,
 ): Promise<ServingStatus> {
   // Loaded by the first check that needs it: it would double the start-up time of agents that have none.
-  const { Client, credentials } = await import('@grpc/grpc-js')
+  const { Client, credentials, experimental } = await import('@grpc/grpc-js')
   signal.throwIfAborted()
-  const { rejectUnauthorized, servername } = tlsSettings(kind, target.host)
-  const host = target.host.includes(':') ? `[${target.host}]` : target.host
+  experimental.registerResolver(SCHEME, KnownAddresses)
+  const name = kind.tlsServerName || target.host
   const checkServerIdentity = (_name: string, certificate: PeerCertificate) =>
-    checkIdentity(servername ?? target.host, certificate)
+    checkIdentity(withoutZone(name), certificate)
   const client = new Client(
-    `${host}:${target.port}`,
+    `${SCHEME}:${target.addresses.map(({ address }) => hostPort(address, target.port)).join(',')}`,
     kind.useTls
-      ? credentials.createSsl(null, null, null, { rejectUnauthorized, checkServerIdentity })
+      ? // Its own default would be another set of certificates wherever the environment names one for gRPC.
+        credentials.createFromSecureContext(createSecureContext(), {
+          rejectUnauthorized: !kind.tlsSkipVerify,
+          checkServerIdentity,
+        })
       : credentials.createInsecure(),
     {
       // A connection of its own, no proxy of the environment, and no second attempt behind our back.
@@ -70,9 +113,8 @@ async function ask(
       'grpc.enable_retries': 0,
       'grpc.service_config_disable_resolution': 1,
       'grpc.primary_user_agent': 'Consul Health Check',
-      // The library would send an IP address as the server name, which Node refuses; it wants some name.
-      ...(kind.useTls ? { 'grpc.ssl_target_name_override': servername ?? 'localhost' } : {}),
-      ...(kind.tlsServerName === '' ? {} : { 'grpc.default_authority': kind.tlsServerName }),
+      'grpc.default_authority': kind.tlsServerName || hostPort(target.host, target.port),
+      ...(isIP(name) === 0 ? { 'grpc.ssl_target_name_override': name } : {}),
     },
   )
   const { promise, resolve, reject } = Promise.withResolvers<ServingStatus>()

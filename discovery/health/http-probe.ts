@@ -1,8 +1,10 @@
 import http from 'node:http'
 import https from 'node:https'
+import type { LookupFunction } from 'node:net'
 import type { CheckStatus } from '../catalog/types.ts'
 import { tlsSettings } from './address.ts'
-import { type ProbeLimits, type ProbeResult, reason } from './probe.ts'
+import { socketLookup } from './name-lookup.ts'
+import { type NetworkLimits, type ProbeResult, reason } from './probe.ts'
 import type { CheckKind, TlsTarget } from './types.ts'
 
 /** An HTTP check as defined in the contract. */
@@ -18,7 +20,11 @@ const SENSITIVE_HEADERS: ReadonlySet<string> = new Set(['authorization', 'cookie
  * are followed unless that is disabled, of the body no more than the output may hold is read, and then the connection is closed.
  * Never rejects. An aborted signal ends it: critical before the headers came, else by their status.
  */
-export async function probeHttp(kind: HttpKind, { signal, outputMax }: ProbeLimits): Promise<ProbeResult> {
+export async function probeHttp(
+  kind: HttpKind,
+  { signal, outputMax, names }: NetworkLimits,
+): Promise<ProbeResult> {
+  const lookup = socketLookup(names, signal)
   let method = kind.method === '' ? 'GET' : kind.method.toUpperCase()
   let body = kind.body
   const label = `HTTP ${method} ${redactUrl(kind.url)}`
@@ -27,7 +33,7 @@ export async function probeHttp(kind: HttpKind, { signal, outputMax }: ProbeLimi
     let url = new URL(kind.url)
     let headers = requestHeaders(kind.headers)
     for (let hop = 0; ; hop++) {
-      const response = await send(url, { method, headers, body, tls: kind, signal })
+      const response = await send(url, { method, headers, body, tls: kind, signal, lookup })
       const status = response.statusCode ?? 0
       const target = kind.disableRedirects ? null : redirectTarget(response, url)
       if (target === null) {
@@ -95,6 +101,7 @@ interface SendOptions {
   readonly body: string
   readonly tls: TlsTarget
   readonly signal: AbortSignal
+  readonly lookup: LookupFunction
 }
 
 function send(url: URL, options: SendOptions): Promise<http.IncomingMessage> {
@@ -109,6 +116,7 @@ function send(url: URL, options: SendOptions): Promise<http.IncomingMessage> {
     method: options.method,
     headers,
     signal: options.signal,
+    lookup: options.lookup,
     agent: false,
     ...(url.protocol === 'https:' ? tlsSettings(options.tls, url.hostname.replace(/^\[|\]$/g, '')) : {}),
   }

@@ -1,5 +1,6 @@
 import type { CheckStatus } from '../catalog/types.ts'
 import { formatGoDuration } from './duration.ts'
+import type { Names } from './name-lookup.ts'
 
 /** What one run of a check found. */
 export interface ProbeResult {
@@ -13,6 +14,12 @@ export interface ProbeLimits {
   readonly signal: AbortSignal
   /** Characters of output worth collecting. */
   readonly outputMax: number
+}
+
+/** What a run that asks something over the network is given. */
+export interface NetworkLimits extends ProbeLimits {
+  /** Looks up the name of the target. */
+  readonly names: Names
 }
 
 /** Most characters of an output that are kept (Consul's default `OutputMaxSize`). */

@@ -2,6 +2,7 @@ import { probeDocker } from './docker-probe.ts'
 import { probeGrpc, splitGrpcTarget } from './grpc-probe.ts'
 import { probeH2 } from './h2-probe.ts'
 import { probeHttp } from './http-probe.ts'
+import { NameLookup, type Names } from './name-lookup.ts'
 import type { ProbeLimits, ProbeResult } from './probe.ts'
 import { probeScript } from './script-probe.ts'
 import { probeTcp } from './tcp-probe.ts'
@@ -14,6 +15,8 @@ export interface ProberOptions {
   readonly scripts?: boolean
   /** Socket of the Docker engine. Default `/var/run/docker.sock`. */
   readonly dockerSocket?: string
+  /** Looks up the names of targets. Default: this machine's names. */
+  readonly names?: Names
 }
 
 /** Runs a check once. Never rejects. */
@@ -26,8 +29,9 @@ const SCRIPTS_OFF: ProbeResult = {
 
 /** Probes of every kind on this machine. */
 export function systemProbe(options: ProberOptions = {}): Probe {
-  const { scripts = false, dockerSocket = '/var/run/docker.sock' } = options
-  return async (kind, limits) => {
+  const { scripts = false, dockerSocket = '/var/run/docker.sock', names = new NameLookup() } = options
+  return async (kind, given) => {
+    const limits = { ...given, names }
     switch (kind.type) {
       case 'http':
         return probeHttp(kind, limits)

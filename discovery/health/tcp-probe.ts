@@ -1,7 +1,8 @@
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { splitHostPort, tlsSettings } from './address.ts'
-import { type ProbeLimits, type ProbeResult, reason } from './probe.ts'
+import { socketLookup } from './name-lookup.ts'
+import { type NetworkLimits, type ProbeResult, reason } from './probe.ts'
 import type { CheckKind } from './types.ts'
 
 /** A TCP check. */
@@ -11,16 +12,20 @@ export type TcpKind = Extract<CheckKind, { type: 'tcp' }>
  * Connects and hangs up: passing if the connection was accepted, with TLS if its handshake succeeded, else critical
  * (Consul's TCP check). Never rejects. An aborted signal ends it as critical with the reason of the abort.
  */
-export function probeTcp(kind: TcpKind, { signal }: Pick<ProbeLimits, 'signal'>): Promise<ProbeResult> {
+export function probeTcp(
+  kind: TcpKind,
+  { signal, names }: Pick<NetworkLimits, 'signal' | 'names'>,
+): Promise<ProbeResult> {
   const { address } = kind
   const target = splitHostPort(address)
   if (target === null) {
     return Promise.resolve({ status: 'critical', output: `TCP connect ${address}: want "host:port"` })
   }
   return new Promise((resolve) => {
+    const options = { ...target, lookup: socketLookup(names, signal) }
     const socket: Socket = kind.useTls
-      ? connectTls({ ...target, ...tlsSettings(kind, target.host) })
-      : connect(target)
+      ? connectTls({ ...options, ...tlsSettings(kind, target.host) })
+      : connect(options)
     const finish = (result: ProbeResult) => {
       signal.removeEventListener('abort', onAbort)
       socket.destroy()

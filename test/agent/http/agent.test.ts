@@ -223,6 +223,18 @@ t.test('registrations that are refused', async (t) => {
     [{ Name: 'x', Check: { HTTP: 'http://a/' } }, /^Invalid check: Interval must be > 0/],
     [{ Name: 'x', Check: { HTTP: 'ftp://a/', Interval: '1s' } }, /^Invalid check: HTTP/],
     [{ Name: 'x', Check: { TCP: 'nowhere', Interval: '1s' } }, /^Invalid check: TCP/],
+    ...['TCP', 'UDP', 'GRPC', 'H2PING'].map((kind): [unknown, RegExp] => [
+      { Name: 'x', Check: { [kind]: 'bad host:9200', Interval: '1s' } },
+      new RegExp(`^Invalid check: ${kind} must be host:port`),
+    ]),
+    [
+      { Name: 'x', Check: { HTTP: 'https://a/', TLSServerName: 'bad host', Interval: '1s' } },
+      /^Invalid check: TLSServerName must be/,
+    ],
+    [
+      { Name: 'x', Check: { HTTP: 'http://a/', Header: { 'X-Token': ['s3cret\n'] }, Interval: '1s' } },
+      /^Invalid check: Header "X-Token" is no name(?!.*s3cret)/,
+    ],
     [{ Name: 'x', Check: { TTL: '10s', Interval: '1s' } }, /^Invalid check: Interval and TTL/],
     [{ Name: 'x', Check: { HTTP: 'http://a/', TCP: 'a:1', Interval: '1s' } }, /^Invalid check: only one/],
     [{ Name: 'x', Check: { Notes: 'nothing to do' } }, 'Invalid check: TTL must be > 0 for TTL checks'],

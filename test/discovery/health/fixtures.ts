@@ -8,6 +8,7 @@ import type {
 } from '../../../discovery/catalog/types.ts'
 import type { AliasSource } from '../../../discovery/health/alias-check.ts'
 import type { HttpKind } from '../../../discovery/health/http-probe.ts'
+import { NameLookup } from '../../../discovery/health/name-lookup.ts'
 import type { TcpKind } from '../../../discovery/health/tcp-probe.ts'
 import type { Timers } from '../../../discovery/health/timers.ts'
 import type { CheckDefinition } from '../../../discovery/health/types.ts'
@@ -144,6 +145,9 @@ export function definition(
     ...part,
   }
 }
+
+/** The names of this machine. */
+export const names = new NameLookup()
 
 /** What a check that does not speak of TLS has. */
 export const TLS_VERIFIED = { tlsSkipVerify: false, tlsServerName: '' }

@@ -7,7 +7,7 @@ import { probeHttp, redactUrl } from '../../../discovery/health/http-probe.ts'
 import { cutOutput } from '../../../discovery/health/probe.ts'
 import { probeTcp } from '../../../discovery/health/tcp-probe.ts'
 import { certificate } from './certificate.ts'
-import { httpKind, tcpKind } from './fixtures.ts'
+import { httpKind, names, tcpKind } from './fixtures.ts'
 
 async function listen(t: Test, server: http.Server | net.Server): Promise<number> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -22,7 +22,7 @@ const serve = async (t: Test, handler: RequestListener) =>
   `http://127.0.0.1:${await listen(t, http.createServer(handler))}`
 
 const limit = () => limits(AbortSignal.timeout(5_000))
-const limits = (signal: AbortSignal) => ({ signal, outputMax: 4_096 })
+const limits = (signal: AbortSignal) => ({ signal, outputMax: 4_096, names })
 
 t.test('an HTTP status decides: 2xx passing, 429 warning, else critical', async (t) => {
   const base = await serve(t, (request, response) => {
@@ -183,7 +183,21 @@ t.test('a TCP check connects and hangs up', async (t) => {
 t.test('small helpers', (t) => {
   t.same(splitHostPort('[::1]:80'), { host: '::1', port: 80 })
   t.same(splitHostPort(':80'), { host: 'localhost', port: 80 })
-  for (const text of ['h', 'h:0', 'h:65536', '::1:80', 'h:x']) t.equal(splitHostPort(text), null, text)
+  t.same(splitHostPort('[fe80::1%eth0]:80'), { host: 'fe80::1%eth0', port: 80 })
+  t.same(splitHostPort('under_score.x.:80'), { host: 'under_score.x.', port: 80 })
+  t.same(splitHostPort('bücher.example:80'), { host: 'bücher.example', port: 80 })
+  const never = [
+    'bad host:80',
+    'a/b:80',
+    'a@b:80',
+    '[web]:80',
+    '[1.2.3.4]:80',
+    'a\n:80',
+    '1.2.3.256:80',
+    'fe80%1:80',
+  ]
+  for (const text of ['h', 'h:0', 'h:65536', '::1:80', 'h:x', ...never])
+    t.equal(splitHostPort(text), null, text)
   t.equal(redactUrl('http://user:pw@h/x'), 'http://***@h/x')
   t.equal(redactUrl('http://h'), 'http://h')
   t.equal(redactUrl('//user:pw@h:bad'), '//***@h:bad')

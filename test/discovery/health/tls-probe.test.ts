@@ -2,7 +2,12 @@ import { createServer as createHttpServer } from 'node:http'
 import { createServer as createH2Server, createSecureServer, type Http2Server } from 'node:http2'
 import { createServer as createHttpsServer } from 'node:https'
 import { type AddressInfo, createServer as createNetServer, type Server, type Socket } from 'node:net'
-import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
+import {
+  createServer as createTlsServer,
+  getCACertificates,
+  setDefaultCACertificates,
+  type TLSSocket,
+} from 'node:tls'
 import { Server as GrpcServer, ServerCredentials, type ServiceDefinition, status } from '@grpc/grpc-js'
 import t, { type Test } from 'tap'
 import { decodeHealthResponse, encodeHealthRequest } from '../../../discovery/health/grpc-health.ts'
@@ -11,9 +16,9 @@ import { type H2Kind, probeH2 } from '../../../discovery/health/h2-probe.ts'
 import { probeHttp } from '../../../discovery/health/http-probe.ts'
 import { probeTcp } from '../../../discovery/health/tcp-probe.ts'
 import { certificate } from './certificate.ts'
-import { httpKind, TLS_VERIFIED, tcpKind } from './fixtures.ts'
+import { httpKind, names, TLS_VERIFIED, tcpKind } from './fixtures.ts'
 
-const limit = (ms = 5_000) => ({ signal: AbortSignal.timeout(ms), outputMax: 4_096 })
+const limit = (ms = 5_000) => ({ signal: AbortSignal.timeout(ms), outputMax: 4_096, names })
 
 async function listen(t: Test, server: Server | Http2Server): Promise<number> {
   const sockets = new Set<Socket>()
@@ -91,6 +96,12 @@ t.test('an HTTP/2 ping, plain and with TLS', async (t) => {
 
   const http1 = `127.0.0.1:${await listen(t, createHttpServer())}`
   t.match(await probeH2(h2(http1), limit()), { status: 'critical' }, 'HTTP/1 does not answer a ping')
+  t.match(
+    await probeH2(h2('[fe80::1%nowhere0]:9200'), limit(200)),
+    { status: 'critical' },
+    'an address with a zone',
+  )
+  t.match(await probeH2(h2('bad host:9200'), limit()), { status: 'critical', output: /want "host:port"/ })
   const silent = `127.0.0.1:${await listen(t, createNetServer())}`
   t.match(await probeH2(h2(silent), limit(200)), { status: 'critical', output: /timeout/ })
   t.match(await probeH2(h2('127.0.0.1:1'), limit()), { status: 'critical', output: /ECONNREFUSED/ })
@@ -180,6 +191,53 @@ t.test('a gRPC health check with TLS', async (t) => {
   const insecure = grpc(`${server}/well`, { useTls: true, tlsSkipVerify: true })
   t.match(await probeGrpc(insecure, limit()), { status: 'passing' })
   t.match(await probeGrpc({ ...insecure, tlsServerName: 'web.example' }, limit()), { status: 'passing' })
+})
+
+t.test('a server name that is an IP address is looked for in the certificate', async (t) => {
+  const files = certificate(t.testdir(), 'IP:10.9.8.7,IP:fd00::7')
+  if (files === null) {
+    t.comment('skipped: needs openssl to make a certificate')
+    return
+  }
+  // Trusted for this test as one of the machine's, which every kind of check asks.
+  const before = getCACertificates('default')
+  setDefaultCACertificates([...before, files.cert.toString()])
+  t.teardown(() => setDefaultCACertificates(before))
+  const names: unknown[] = []
+  const tcpServer = createTlsServer(files, (socket: TLSSocket) => {
+    names.push(socket.servername)
+    socket.on('error', () => {})
+    socket.end()
+  })
+  const tcp = `127.0.0.1:${await listen(t, tcpServer)}`
+  const web = `127.0.0.1:${await listen(
+    t,
+    createHttpsServer(files, (request, response) => {
+      names.push((request.socket as TLSSocket).servername)
+      response.end()
+    }),
+  )}`
+  const http2 = `127.0.0.1:${await listen(t, createSecureServer(files) as unknown as Server)}`
+  const credentials = ServerCredentials.createSsl(null, [{ private_key: files.key, cert_chain: files.cert }])
+  const rpc = await grpcServer(t, credentials)
+  const checks = (tlsServerName: string) =>
+    Promise.all([
+      probeTcp(tcpKind(tcp, { useTls: true, tlsServerName }), limit()),
+      probeHttp(httpKind(`https://${web}/`, { tlsServerName }), limit()),
+      probeH2(h2(http2, { useTls: true, tlsServerName }), limit()),
+      probeGrpc(grpc(rpc, { useTls: true, tlsServerName }), limit()),
+    ])
+  for (const name of ['10.9.8.7', 'fd00::7', 'fd00::7%lo']) {
+    for (const result of await checks(name)) t.match(result, { status: 'passing' }, name)
+  }
+  t.same(
+    names.filter((name) => name !== false),
+    [],
+    'an address is not sent as a name',
+  )
+  for (const name of ['10.9.8.6', '', 'web.example']) {
+    for (const result of await checks(name)) t.match(result, { status: 'critical', output: /altnames/ }, name)
+  }
 })
 
 t.test('the two messages of the gRPC health protocol', async (t) => {

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import { ProbeTimeoutError } from '../../../discovery/health/probe.ts'
 import { probeUdp } from '../../../discovery/health/udp-probe.ts'
+import { names } from './fixtures.ts'
 
 async function bind(t: Test): Promise<{ socket: Socket; port: number }> {
   const socket = createSocket('udp4')
@@ -17,7 +18,7 @@ async function bind(t: Test): Promise<{ socket: Socket; port: number }> {
   })
   return { socket, port: socket.address().port }
 }
-const limit = () => ({ signal: AbortSignal.timeout(5_000) })
+const limit = () => ({ signal: AbortSignal.timeout(5_000), names })
 
 t.test('an answer is passing', async (t) => {
   const { socket, port } = await bind(t)
@@ -41,7 +42,7 @@ t.test('silence until the timeout is passing, for another reason to end it is no
     [new Error('the check was removed'), 'critical'],
   ] as const) {
     const abort = new AbortController()
-    const result = probeUdp(`127.0.0.1:${port}`, { signal: abort.signal })
+    const result = probeUdp(`127.0.0.1:${port}`, { signal: abort.signal, names })
     await once(socket, 'message')
     // Its own callback of the send comes in the same turn or the next.
     await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
