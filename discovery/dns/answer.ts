@@ -61,7 +61,7 @@ export class DnsView {
     this.#zone = zone
     this.#random = random
     this.#names = new NameIndex(catalog)
-    this.#chooser = new InstanceChooser(catalog, this.#names, zone.onlyPassing)
+    this.#chooser = new InstanceChooser(catalog, zone.onlyPassing)
     this.#ttlOf = serviceTtls(zone.ttls.service)
   }
 

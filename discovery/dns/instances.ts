@@ -1,5 +1,4 @@
 import type { Catalog, CatalogInstance } from '../catalog/types.ts'
-import type { NameIndex } from './name-index.ts'
 
 /** The instances of a service that may be answered with, and what else there is of it. */
 export interface Found {
@@ -18,20 +17,18 @@ const NONE: Found = { healthy: [], all: [], aboveTag: false }
  */
 export class InstanceChooser {
   readonly #catalog: Catalog
-  readonly #names: NameIndex
   readonly #onlyPassing: boolean
   #kept = new WeakMap<readonly CatalogInstance[], Map<string, Found>>()
 
-  constructor(catalog: Catalog, names: NameIndex, onlyPassing: boolean) {
+  constructor(catalog: Catalog, onlyPassing: boolean) {
     this.#catalog = catalog
-    this.#names = names
     this.#onlyPassing = onlyPassing
   }
 
   /** @param service and `tag` in lower case; "" is no tag. Services whose names differ in case only are one: DNS cannot tell them apart. */
   choose(service: string, tag: string): Found {
-    const found = this.#names
-      .services(service)
+    const found = this.#catalog
+      .spellings('service', service)
       .map((name) => this.#chosen(this.#catalog.instances(name), tag))
     if (found.length <= 1) return found[0] ?? NONE
     return {

@@ -2,7 +2,7 @@ import type { Catalog, CatalogNode, NodeRecord } from '../catalog/types.ts'
 import { addressToHex } from './address.ts'
 
 /**
- * Finds nodes and services by what the catalogue does not order them by: names without regard to case, and addresses. Follows the
+ * Finds nodes and services by what the catalogue does not order them by: parts of their names, and addresses. Follows the
  * catalogue when somebody asks, and then looks only at records that are new.
  */
 export class NameIndex {
@@ -10,8 +10,6 @@ export class NameIndex {
   readonly #seen = new Map<string, CatalogNode>()
   /** Ids of nodes by name in lower case. */
   readonly #nodes = new CountedSets()
-  /** Names of services as registered, by name in lower case. */
-  readonly #services = new CountedSets()
   /** By what is behind a dot of a name: "rack" for "n2.rack". */
   readonly #aboveNodes = new CountedSets()
   readonly #aboveServices = new CountedSets()
@@ -27,12 +25,6 @@ export class NameIndex {
   /** @param name in lower case */
   node(name: string): CatalogNode | undefined {
     return this.#catalog.node(name) ?? this.#find(this.#nodes, name)[0]
-  }
-
-  /** Names of services that are this one, in lower case, but for their case. */
-  services(name: string): readonly string[] {
-    this.#follow()
-    return this.#services.get(name)
   }
 
   /** True if the name of a node ends with this, behind a dot. */
@@ -91,9 +83,7 @@ export class NameIndex {
     const hex = addressToHex(record.address)
     if (hex !== null) this.#nodesAt.change(hex, record.id, by)
     for (const { name, address } of record.services.values()) {
-      const lowerName = name.toLowerCase()
-      this.#services.change(lowerName, name, by)
-      for (const suffix of suffixes(lowerName)) this.#aboveServices.change(suffix, name, by)
+      for (const suffix of suffixes(name.toLowerCase())) this.#aboveServices.change(suffix, name, by)
       const own = address === '' ? null : addressToHex(address)
       if (own !== null) this.#servicesAt.change(own, name, by)
     }
