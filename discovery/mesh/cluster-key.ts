@@ -66,7 +66,8 @@ export async function readClusterKey(path: string): Promise<Uint8Array> {
 /** Keys of a ring that a proof can carry. */
 export const RING_KEYS_MAX = 8
 
-const SIGNATURE_BYTES = 32
+/** Bytes of one signature in a proof. */
+export const SIGNATURE_BYTES = 32
 const FINGERPRINT_CHARS = 16
 
 /** Names a key without telling anything about it: 16 hexadecimal digits of a hash. For logs, answers and comparisons. */

@@ -28,7 +28,7 @@ const RETIRED_MS = 5_000
 /**
  * Who is connected, where everybody is, and the one dial at a time that is made to each peer when a message needs it.
  *
- * Two nodes that dial each other at the same moment end up with two connections, as does a node whose peer has restarted
+ * Two nodes that dial each other at the same moment end up with two connections, as does a node whose peer dials again
  * before its old connection was found dead. Which one is kept is for both ends to agree on (`Settling`): closing one of them
  * from both ends at once could leave none.
  */

@@ -17,6 +17,8 @@ export type MeshErrorCode =
   | 'MSH_KEY_FILE'
   | 'MSH_IDENTITY'
   | 'MSH_LISTEN'
+  /** Two processes have one identity, and the other one was there first. */
+  | 'MSH_IDENTITY_IN_USE'
 
 /** An expected failure of the mesh; the message is a sentence for the operator. */
 export class MeshError extends Error {

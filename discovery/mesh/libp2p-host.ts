@@ -11,7 +11,7 @@ import { InboundGate } from './inbound-gate.ts'
 import { quietLogger } from './libp2p-logger.ts'
 import type { MeshLimits } from './limits.ts'
 import { MemberProtocols, type MemberProtocolsComponents } from './member-protocols.ts'
-import { MembershipProof } from './proof.ts'
+import { MembershipProof, type ProofRuns } from './proof.ts'
 import type { Refusals } from './refusals.ts'
 import { fewerWindowUpdates } from './window-updates.ts'
 
@@ -24,6 +24,7 @@ export interface HostOptions {
   readonly limits: MeshLimits
   /** Whether there is a place for an inbound connection of this peer. */
   readonly admit: (peer: string, connection: MessageStream) => boolean
+  readonly runs: ProofRuns
 }
 
 const ENCRYPTION_TIMEOUT_MS = 1_000
@@ -59,6 +60,7 @@ export async function createHost(
             keys: options.keys,
             timeoutMs: options.limits.handshakeTimeoutMs,
             admit: options.admit,
+            runs: options.runs,
           },
           { components, refusals },
         ),

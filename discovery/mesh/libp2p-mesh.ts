@@ -15,6 +15,8 @@ import { DEFAULT_LIMITS, type MeshLimits } from './limits.ts'
 import { MeshMetrics } from './metrics.ts'
 import { PARTING_CHANNEL, Parting } from './parting.ts'
 import { Refusals } from './refusals.ts'
+import { drawRun } from './run-note.ts'
+import { Runs } from './runs.ts'
 import { Settling } from './settling.ts'
 import { Signing } from './signing.ts'
 import type { Mesh, PeerEvent, PeerId, RequestOptions } from './types.ts'
@@ -51,6 +53,8 @@ interface Running {
 }
 
 const TICK_MS_MAX = 5_000
+/** A process that answers nothing for this long may be taken for dead once another run of it comes. */
+const RUN_PROBE_MS_MAX = 2_000
 
 /** The mesh over libp2p: one TCP port, one encrypted connection per peer, streams for channels, gossipsub for topics. */
 export class Libp2pMesh implements Mesh {
@@ -63,6 +67,7 @@ export class Libp2pMesh implements Mesh {
   readonly #now: () => number
   readonly #metrics: MeshMetrics
   readonly #refusals: Refusals
+  readonly #runs: Runs
   readonly #channels: Channels
   readonly #gossip: Gossip
   readonly #signing: Signing
@@ -102,6 +107,8 @@ export class Libp2pMesh implements Mesh {
     })
     const shared = { log: this.#log, metrics: this.#metrics, now: this.#now }
     this.#refusals = new Refusals(shared)
+    const probeMs = Math.min(RUN_PROBE_MS_MAX, this.#limits.handshakeTimeoutMs / 2)
+    this.#runs = new Runs({ self: this.id, run: drawRun(), probeMs }, shared)
     this.#channels = new Channels({ limits: this.#limits }, shared)
     this.#metrics.connectionsMax.set({ kind: 'kept' }, this.#limits.connectionsMax)
     this.#metrics.connectionsMax.set({ kind: 'on_demand' }, this.#limits.onDemandMax)
@@ -145,6 +152,7 @@ export class Libp2pMesh implements Mesh {
       for (const [peer, address] of this.#addresses) connections.setAddress(peer, address)
       const settling = this.#settling(host, connections)
       await settling.serve()
+      await this.#runs.serve({ host, connections })
       host.addEventListener('connection:open', ({ detail }) => {
         this.#opened(host, connections, detail)
         settling.opened(detail)
@@ -300,6 +308,11 @@ export class Libp2pMesh implements Mesh {
         listen: this.#options.listen,
         limits: this.#limits,
         admit: (peer, raw) => this.#connections?.admit(peer, raw) === true,
+        runs: {
+          note: () => ({ run: this.#runs.own, address: this.advertise }),
+          admit: (candidate) => this.#runs.admit(candidate),
+          refused: (at) => this.#runs.refused(at),
+        },
       },
       { log: this.#log, refusals: this.#refusals },
     )

@@ -12,6 +12,7 @@ export type RefusalReason =
   | 'handshake'
   | 'too_many'
   | 'full'
+  | 'identity_in_use'
 
 /** The metrics of the mesh. Without a registry they are counted for nobody, which keeps callers free of conditions. */
 export class MeshMetrics {

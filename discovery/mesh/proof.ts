@@ -26,6 +26,18 @@ import {
   sameCluster,
 } from './proof-messages.ts'
 import type { Refusals } from './refusals.ts'
+import { type RunNote, splitNote, withNote } from './run-note.ts'
+import { type Candidate, describe, type InUse, readAddress, TWIN_ADVICE } from './runs.ts'
+
+/** What the proof has to know of the runs of agents. */
+export interface ProofRuns {
+  /** What this node tells of itself. */
+  readonly note: () => RunNote
+  /** Whether this run of a member may connect: undefined if it may. */
+  readonly admit: (candidate: Candidate) => Promise<InUse | undefined>
+  /** A member refuses this node because its identity is in use there. */
+  readonly refused: (at: string) => void
+}
 
 /** How membership is proved. */
 export interface ProofOptions {
@@ -35,6 +47,7 @@ export interface ProofOptions {
   readonly timeoutMs: number
   /** Whether there is a place for an inbound connection of this peer. */
   readonly admit: (peer: string, connection: MessageStream) => boolean
+  readonly runs: ProofRuns
 }
 
 type Wire = ReturnType<typeof lpStream<MessageStream>>
@@ -43,7 +56,13 @@ interface Side {
   readonly remote: string
   readonly role: ProofRole
 }
-type Verdict = { readonly reason: RefusalReason; readonly text: string } | undefined
+interface Reason {
+  readonly reason: RefusalReason
+  readonly text: string
+  /** The error that the log tells instead, once a minute for each key. */
+  readonly line?: { readonly key: string; readonly sentence: string }
+}
+type Verdict = (Reason & { readonly answer?: Uint8Array }) | undefined
 
 const PROTOCOL = '/constellation/noise'
 // A proof under each of eight keys, and some room.
@@ -53,6 +72,9 @@ const BUFFER_BYTES_MAX = 1024 * 1024
 const ACCEPTED = 1
 const REFUSED = 0
 const FULL = 2
+// Followed by the address where the identity is in use: of the peer that is told so, or of who says it.
+const IN_USE = 3
+const STANDS_BACK = 4
 
 /**
  * Noise, and after it a proof of membership in both directions before libp2p sees the connection: no other protocol is
@@ -117,8 +139,7 @@ export class MembershipProof implements ConnectionEncrypter {
     options: SecureConnectionOptions | undefined,
     role: ProofRole,
   ): Promise<SecuredConnection> {
-    if (secured.remotePeer.toString() === this.#self)
-      throw new MeshError('MSH_SELF', 'that is this node itself')
+    const remote = secured.remotePeer.toString()
     const timeout = AbortSignal.timeout(this.#options.timeoutMs)
     const signal = options?.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout])
     const wire = lpStream(decodeLengthsQuietly(secured.connection), {
@@ -127,8 +148,9 @@ export class MembershipProof implements ConnectionEncrypter {
     })
     let verdict: Verdict
     try {
-      verdict = await this.#exchange(wire, { raw, remote: secured.remotePeer.toString(), role }, signal)
-    } catch {
+      verdict = await this.#exchange(wire, { raw, remote, role }, signal)
+    } catch (error) {
+      if (remote === this.#self) throw itself(error)
       verdict = {
         reason: 'proof',
         text: timeout.aborted
@@ -156,7 +178,7 @@ export class MembershipProof implements ConnectionEncrypter {
     if (hello === undefined) return { reason: 'proof', text: 'it does not speak the membership proof' }
     if (hello.version !== PROOF_VERSION) {
       const text = `it speaks version ${hello.version} of the membership proof, we speak ${PROOF_VERSION}`
-      return await this.#conclude(wire, { reason: 'version', text }, signal)
+      return await this.#conclude(wire, side, { reason: 'version', text }, signal)
     }
 
     const here = { peer: this.#self, nonce }
@@ -166,16 +188,19 @@ export class MembershipProof implements ConnectionEncrypter {
       initiator: role === 'initiator' ? here : there,
       responder: role === 'initiator' ? there : here,
     }
-    await wire.write(this.#options.keys.sign(proofInput(context, role)), { signal })
-    const proof = (await wire.read({ signal })).subarray()
+    const { keys, runs } = this.#options
+    await wire.write(withNote(keys.sign(proofInput(context, role)), runs.note()), { signal })
+    const { signatures, note } = splitNote((await wire.read({ signal })).subarray())
     const otherRole = role === 'initiator' ? 'responder' : 'initiator'
-    const verdict = this.#judge(hello, proofInput(context, otherRole), proof)
+    const verdict =
+      this.#judge(hello, proofInput(context, otherRole), signatures) ??
+      (await this.#judgeRun({ peer: remote, note, raw }))
     if (verdict === undefined && role === 'responder' && !this.#options.admit(remote, raw)) {
       const text =
         'this node has as many connections as it may have (mesh.connections_max, mesh.on_demand_max)'
-      return await this.#conclude(wire, { reason: 'full', text }, signal)
+      return await this.#conclude(wire, side, { reason: 'full', text }, signal)
     }
-    return await this.#conclude(wire, verdict, signal)
+    return await this.#conclude(wire, side, verdict, signal)
   }
 
   #judge(hello: Hello, input: Uint8Array, proof: Uint8Array): Verdict {
@@ -190,30 +215,101 @@ export class MembershipProof implements ConnectionEncrypter {
     return undefined
   }
 
-  /**
-   * Tells the peer our verdict and waits for its own. We wait even for a peer we have refused: closing at once would
-   * reset the connection and could take our proof away from it before it has read it.
-   */
-  async #conclude(wire: Wire, verdict: Verdict, signal: AbortSignal): Promise<Verdict> {
-    try {
-      const code = verdict === undefined ? ACCEPTED : verdict.reason === 'full' ? FULL : REFUSED
-      await wire.write(Uint8Array.of(code), { signal })
-      const theirs = (await wire.read({ signal })).subarray()
-      if (verdict !== undefined || (theirs.length === 1 && theirs[0] === ACCEPTED)) return verdict
-      if (theirs[0] === FULL) {
-        const text =
-          'it has as many connections as it may have (mesh.connections_max, mesh.on_demand_max there)'
-        return { reason: 'full', text }
-      }
-    } catch (error) {
-      if (verdict !== undefined) return verdict
-      throw error
+  /** Refuses a second run of a peer while the first one lives, and everybody while this node is such a second run. */
+  async #judgeRun(candidate: Candidate): Promise<Verdict> {
+    const { runs } = this.#options
+    const { peer, note } = candidate
+    const second = describe(candidate)
+    if (peer === this.#self) {
+      const own = runs.note()
+      if (note === undefined || note.run === own.run) throw itself()
+      const sentence = `the identity of this node (${peer}) runs elsewhere too: at ${second}. ${TWIN_ADVICE}`
+      return inUse(`${peer} ${second}`, {
+        text: 'it has the identity of this node',
+        sentence,
+        answer: [IN_USE, own.address],
+      })
+    }
+    const found = await runs.admit(candidate)
+    if (found === undefined) return undefined
+    if (found.seen === 'back') {
+      const text = `the identity of this node was in use at ${found.at} a moment ago, it stands back`
+      return { reason: 'identity_in_use', text, answer: answer(STANDS_BACK, found.at) }
+    }
+    const sentence = `one identity runs twice: ${peer} is connected at ${found.at}, and ${second} has it too and is refused. ${TWIN_ADVICE}`
+    return inUse(`${peer} ${second}`, {
+      text: `its identity is in use at ${found.at}`,
+      sentence,
+      answer: [IN_USE, found.at],
+    })
+  }
+
+  /** What it means that the peer refuses this node. */
+  #refusedBy({ raw, remote, role }: Side, theirs: Uint8Array): Reason {
+    if (theirs[0] === FULL) {
+      const text =
+        'it has as many connections as it may have (mesh.connections_max, mesh.on_demand_max there)'
+      return { reason: 'full', text }
+    }
+    const at = readAddress(theirs.subarray(1))
+    if (theirs[0] === STANDS_BACK) {
+      const text = `its identity was in use at ${at} a moment ago, it stands back`
+      return { reason: 'identity_in_use', text }
+    }
+    if (theirs[0] === IN_USE) {
+      const by = multiaddrToAddress((raw as MultiaddrConnection).remoteAddr)
+      // Of two that meet, the one that dialled stands back: the other one may have been there alone.
+      if (remote !== this.#self || role === 'initiator') this.#options.runs.refused(at)
+      const sentence = `the identity of this node (${this.#self}) runs elsewhere too: at ${at}, and the member at ${by} refuses this node. ${TWIN_ADVICE}`
+      return inUse(this.#self, { text: `our identity is in use at ${at}`, sentence })
     }
     return {
       reason: 'refused_us',
       text: 'it does not accept our cluster key (check cluster.key_file on both sides)',
     }
   }
+
+  /**
+   * Tells the peer our verdict and waits for its own. We wait even for a peer we have refused: closing at once would
+   * reset the connection and could take our proof away from it before it has read it.
+   */
+  async #conclude(wire: Wire, side: Side, verdict: Verdict, signal: AbortSignal): Promise<Verdict> {
+    try {
+      const code = verdict === undefined ? ACCEPTED : verdict.reason === 'full' ? FULL : REFUSED
+      await wire.write(verdict?.answer ?? Uint8Array.of(code), { signal })
+      const theirs = (await wire.read({ signal })).subarray()
+      if (theirs.length === 1 && theirs[0] === ACCEPTED) return verdict
+      // Read also where this side refuses: it says how long to stand back.
+      const reason = this.#refusedBy(side, theirs)
+      return verdict === undefined || (verdict.line === undefined && reason.line !== undefined)
+        ? reason
+        : verdict
+    } catch (error) {
+      if (verdict !== undefined) return verdict
+      throw error
+    }
+  }
+}
+
+function itself(cause?: unknown): MeshError {
+  return new MeshError('MSH_SELF', 'that is this node itself', { cause })
+}
+
+function answer(code: number, address: string): Uint8Array {
+  return Buffer.concat([Uint8Array.of(code), Buffer.from(address)])
+}
+
+function inUse(
+  key: string,
+  of: {
+    readonly text: string
+    readonly sentence: string
+    readonly answer?: readonly [code: number, address: string]
+  },
+): Reason & { readonly answer?: Uint8Array } {
+  const { text, sentence } = of
+  const reason: Reason = { reason: 'identity_in_use', text, line: { key, sentence } }
+  return of.answer === undefined ? reason : { ...reason, answer: answer(...of.answer) }
 }
 
 /** The peer has agreed to this encryption: its first word. The options are those of the dial, with the listener for its progress. */

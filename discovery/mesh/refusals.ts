@@ -19,6 +19,8 @@ export interface Refusal {
   readonly address: string
   /** What is wrong with the peer: the part after the colon. */
   readonly text: string
+  /** An error that is told instead of the refusal, once a minute for each key. */
+  readonly line?: { readonly key: string; readonly sentence: string }
 }
 
 const CODES: Readonly<Partial<Record<RefusalReason, MeshErrorCode>>> = {
@@ -26,6 +28,7 @@ const CODES: Readonly<Partial<Record<RefusalReason, MeshErrorCode>>> = {
   refused_us: 'MSH_WRONG_KEY',
   wrong_cluster: 'MSH_WRONG_CLUSTER',
   full: 'MSH_FULL',
+  identity_in_use: 'MSH_IDENTITY_IN_USE',
 }
 
 /** Counts refused peers, tells the operator once a minute per host and reason, and keeps the reason for who dialled. */
@@ -57,6 +60,12 @@ export class Refusals {
       this.#outbound.set(address, error)
     }
     const fields = { reason, direction, peer_address: address }
+    if (refusal.line !== undefined) {
+      const { key, sentence } = refusal.line
+      if (this.#lines.allow(`${key} ${reason}`)) this.#log.error(fields, sentence)
+      else this.#log.debug(fields, sentence)
+      return error
+    }
     if (!this.#lines.allow(`${host} ${reason}`)) this.#log.debug(fields, error.message)
     else if (error.code === 'MSH_PROTOCOL' && reason !== 'version') this.#log.info(fields, error.message)
     else this.#log.warn(fields, error.message)

@@ -54,8 +54,8 @@ const ASK_AGAIN_MS = 2_000
  * more and move what is on them; the end that asked closes them when they are empty.
  *
  * The end with the smaller id has the say: it agrees only to what it would keep itself, and not while it asks. So the two
- * never agree on different connections. A node whose peer has restarted may be the only one to see a second connection, the
- * old one, which is dead: then it asks, whatever its id, and learns that the other end has no other.
+ * never agree on different connections. A node may be the only one to see a second connection, an old one that is dead: then it
+ * asks, whatever its id, and learns that the other end has no other. (That of a peer that has restarted has ended before: `Runs`.)
  */
 export class Settling {
   readonly #self: PeerId
