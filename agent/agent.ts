@@ -219,7 +219,7 @@ export class Agent {
     )
     const dns = new DnsServer(
       { ...config.dns, datacenter: 'dc1' },
-      { catalog: store, log: this.#logger('dns'), metrics },
+      { catalog: store, complete: () => readiness.complete, log: this.#logger('dns'), metrics },
     )
     const backupMetrics = new BackupMetrics(metrics)
     return {

@@ -53,8 +53,8 @@ const ROUNDS_MAX = 64
 const FETCHES_MAX = 64
 /** Comparisons under way; more connections at once are left to the timer. */
 const EXCHANGES_MAX = 8
-/** So many looks in a row that find nobody who lives, about a second each, and there is nobody to wait for. */
-const LONELY_LOOKS = 10
+/** So many looks in a row that find nobody who lives, about a second each, and there is nobody to wait for: hosts that lost power start apart. */
+const LONELY_LOOKS = 60
 /** From news of a member whose record is not here to the next comparison: others are likely to follow it. */
 const NEWCOMER_MS = 100
 /** A peer may say that this node was forgotten, and be wrong: that raises the incarnation no more often than this. */

@@ -50,14 +50,16 @@ const META_TYPES: readonly string[] = ['TYPE249', 'TYPE250', 'TYPE251', 'TYPE252
  */
 export class DnsView {
   readonly #catalog: Catalog
+  readonly #complete: () => boolean
   readonly #zone: Zone
   readonly #random: () => number
   readonly #names: NameIndex
   readonly #chooser: InstanceChooser
   readonly #ttlOf: (service: string) => number
 
-  constructor(catalog: Catalog, zone: Zone, random: () => number) {
+  constructor(catalog: Catalog, zone: Zone, random: () => number, complete = () => catalog.synced) {
     this.#catalog = catalog
+    this.#complete = complete
     this.#zone = zone
     this.#random = random
     this.#names = new NameIndex(catalog)
@@ -247,7 +249,7 @@ export class DnsView {
 
   /** A node that has just started knows only itself: it cannot say what does not exist. */
   #missing(): 'NXDOMAIN' | 'SERVFAIL' {
-    return this.#catalog.synced ? 'NXDOMAIN' : 'SERVFAIL'
+    return this.#complete() ? 'NXDOMAIN' : 'SERVFAIL'
   }
 
   /** Says that there are instances, but none that may be answered with. */

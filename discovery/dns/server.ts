@@ -47,6 +47,8 @@ export interface DnsServerOptions extends DnsSettings {
 /** What the server works with. `random` in [0, 1) orders the instances; default the machine's. */
 export interface DnsServerCollaborators {
   readonly catalog: Catalog
+  /** Whether what is not in the catalogue does not exist; without it, once that is synced. */
+  readonly complete?: () => boolean
   readonly log: Logger
   readonly metrics?: Registry
   readonly random?: () => number
@@ -125,7 +127,8 @@ export class DnsServer {
       onlyPassing: settings.onlyPassing ?? false,
       addressesMax: settings.addressesMax ?? 0,
     }
-    return new DnsView(this.#collaborators.catalog, zone, this.#collaborators.random ?? Math.random)
+    const { catalog, random = Math.random, complete } = this.#collaborators
+    return new DnsView(catalog, zone, random, complete)
   }
 
   #apply({ udpAnswersMax = 0, recursors = [], recursorTimeoutMs }: DnsSettings): void {

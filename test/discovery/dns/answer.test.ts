@@ -457,7 +457,18 @@ t.test('a node that has not exchanged its catalogue yet does not say that a name
   t.equal(view.answer({ name: '9.0.0.10.in-addr.arpa', type: 'PTR', class: 1 }).rcode, 'SERVFAIL')
   t.equal(rcode('web.service.consul'), 'NOERROR')
   t.equal(rcode('service.consul'), 'NOERROR')
+  const declaring = new DnsView(
+    fresh,
+    zone,
+    () => 0,
+    () => false,
+  )
   fresh.synced = true
+  t.equal(
+    declaring.answer({ name: 'nope.service.consul', type: 'A', class: 1 }).rcode,
+    'SERVFAIL',
+    'what is declared is not known yet',
+  )
   t.equal(rcode('none.service.consul'), 'NXDOMAIN')
   t.end()
 })
