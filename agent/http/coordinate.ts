@@ -4,6 +4,7 @@ import type { Coordinate } from '../../discovery/membership/core/coordinate.ts'
 import type { Member } from '../../discovery/membership/types.ts'
 import type { HttpContext } from './collaborators.ts'
 import { DATACENTER } from './consul-shapes.ts'
+import { nodeNamed } from './lookups.ts'
 import { namedTail } from './raw-path.ts'
 import { clientSignal, renderJson, sendJson, sendJsonText } from './replies.ts'
 import type { RouteTable } from './routes.ts'
@@ -53,7 +54,8 @@ export function addCoordinateRoutes(routes: RouteTable, context: HttpContext): v
     handler: (request, reply) => {
       const wanted = namedTail(request, 'node name')
       return answer(context, clock, request, reply, () => {
-        const found = coordinates(context).filter(({ Node }) => Node === wanted)
+        const name = nodeNamed(context.catalog, wanted)?.record.name ?? wanted
+        const found = coordinates(context).filter(({ Node }) => Node === name)
         return found.length === 0 ? null : found
       })
     },

@@ -117,8 +117,10 @@ function addReads(routes: RouteTable, context: HttpContext): void {
       summary: 'The sessions of a node. Blocks with ?index.',
     },
     (request) => {
-      const node = namedTail(request, 'node name')
-      return sessionsQuery(request, (view) => view.sessions().filter((session) => session.node === node))
+      const node = namedTail(request, 'node name').toLowerCase()
+      return sessionsQuery(request, (view) =>
+        view.sessions().filter((session) => session.node.toLowerCase() === node),
+      )
     },
   )
   read(

@@ -23,6 +23,7 @@ t.test('coordinates in Consul’s shape', async (t) => {
   t.same(nodes.json()[1], n2)
   t.match(nodes.headers, { 'x-consul-index': /^\d+$/, 'x-consul-knownleader': 'true' })
   t.same((await app.inject('/v1/coordinate/node/n2')).json(), [n2])
+  t.same((await app.inject('/v1/coordinate/node/N2')).json(), [n2], 'in any case')
   for (const unknown of ['n3', 'nobody']) {
     const { statusCode, body } = await app.inject(`/v1/coordinate/node/${unknown}`)
     t.same([statusCode, body], [404, ''], unknown)

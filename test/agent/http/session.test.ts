@@ -162,6 +162,7 @@ t.test('lists, and who is woken', async (t) => {
     ['one', 'two'],
   )
   t.same((await get('/v1/session/node/n2')).json().length, 1)
+  t.same((await get('/v1/session/node/N2')).json().length, 1, 'in any case')
   t.equal((await get('/v1/session/node/nobody')).body, '[]')
 
   const index = Number(list.headers['x-consul-index'])
