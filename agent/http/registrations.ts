@@ -10,6 +10,8 @@ export async function keepRegistrations({ local, health, log }: HttpContext): Pr
     await Promise.all([local.flush(), health.flush()])
   } catch (error) {
     log.error({ err: error }, 'a registration could not be written to disk')
-    throw refused(`it is in force, but it cannot be kept over a restart: ${(error as Error).message}`)
+    throw refused(
+      `it is in force, but it cannot be kept over a restart: ${(error as Error).message}; that is tried again`,
+    )
   }
 }

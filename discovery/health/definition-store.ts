@@ -1,22 +1,32 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Logger } from 'pino'
+import { KeptFile } from '../membership/kept-file.ts'
 import { decodeDefinitions, ShapeError } from './definition-codec.ts'
 import { HealthError } from './errors.ts'
 import type { CheckDefinition } from './types.ts'
 
 const FORMAT = 1
 
+/** Changes within this time share one write. Milliseconds. */
+const THROTTLE_MS = 20
+
 /** Keeps the definitions of a node's checks in `<dataDir>/checks.json`, replaced as a whole and atomically. */
 export class DefinitionStore {
   readonly path: string
-  #next: readonly CheckDefinition[] = []
-  /** The write that has not begun: changes of a burst share it, so it costs two writes, not one each. */
-  #queued: Promise<void> | null = null
-  /** Settles when the write under way has ended. Never rejects. */
-  #running: Promise<unknown> = Promise.resolve()
+  readonly #file: KeptFile
 
-  constructor(options: { readonly dataDir: string }) {
-    this.path = join(options.dataDir, 'checks.json')
+  /** `retryMs`: how long after a write that failed the next attempt is made; default 5,000. */
+  constructor(
+    options: { readonly dataDir: string; readonly retryMs?: number },
+    collaborators: { readonly log: Logger },
+  ) {
+    const { dataDir, retryMs } = options
+    this.path = join(dataDir, 'checks.json')
+    this.#file = new KeptFile(
+      { path: this.path, throttleMs: THROTTLE_MS, ...(retryMs === undefined ? {} : { retryMs }) },
+      collaborators,
+    )
   }
 
   /**
@@ -45,47 +55,18 @@ export class DefinitionStore {
     }
   }
 
-  /**
-   * Writes the definitions: a temporary file, fsync, rename, fsync of the directory. Resolves when this content, or
-   * newer, is on disk. @throws HealthError `HLT_FILE_FAILED`.
-   */
-  save(definitions: readonly CheckDefinition[]): Promise<void> {
-    this.#next = definitions
-    this.#queued ??= this.#enqueue()
-    return this.#queued
+  /** Writes the definitions, soon and in the background; a write that fails is logged and tried again. */
+  save(definitions: readonly CheckDefinition[]): void {
+    this.#file.save(() => `${JSON.stringify({ format: FORMAT, checks: definitions }, null, 2)}\n`)
   }
 
-  #enqueue(): Promise<void> {
-    const write = this.#running.then(() => {
-      this.#queued = null
-      return this.#write(this.#next)
-    })
-    this.#running = write.catch(() => undefined)
-    return write
-  }
-
-  async #write(definitions: readonly CheckDefinition[]): Promise<void> {
-    const temporary = `${this.path}.tmp`
+  /** Resolves when everything saved is on disk. @throws HealthError `HLT_FILE_FAILED`; it is tried again all the same. */
+  async flush(): Promise<void> {
     try {
-      await mkdir(dirname(this.path), { recursive: true })
-      // Headers of checks may hold credentials: for the owner's eyes only.
-      const file = await open(temporary, 'w', 0o600)
-      try {
-        await file.writeFile(`${JSON.stringify({ format: FORMAT, checks: definitions }, null, 2)}\n`)
-        await file.sync()
-      } finally {
-        await file.close()
-      }
-      await rename(temporary, this.path)
-      const directory = await open(dirname(this.path), 'r')
-      try {
-        await directory.sync()
-      } finally {
-        await directory.close()
-      }
-    } catch (error) {
+      await this.#file.flush()
+    } catch (cause) {
       throw new HealthError('HLT_FILE_FAILED', `cannot write the check definitions to ${this.path}`, {
-        cause: error,
+        cause,
       })
     }
   }

@@ -59,7 +59,6 @@ export class CheckRunner implements HealthRunner {
   readonly #entries = new Map<string, Entry>()
   #starting: Promise<void> | null = null
   #started = false
-  #saved: Promise<void> = Promise.resolve()
 
   constructor(options: CheckRunnerOptions, collaborators: CheckRunnerCollaborators) {
     const { local, catalog, log } = collaborators
@@ -70,7 +69,7 @@ export class CheckRunner implements HealthRunner {
     this.#random = collaborators.random ?? Math.random
     this.#probe = collaborators.probe ?? systemProbe(options)
     this.#queue = new ProbeQueue(options.queue ?? {}, { timers: this.#timers })
-    this.#store = new DefinitionStore(options)
+    this.#store = new DefinitionStore(options, { log })
     this.#results = collaborators.results ?? new ResultStore(options, { log })
     this.#metrics = new RunnerMetrics(collaborators.metrics, this.#queue)
   }
@@ -147,7 +146,7 @@ export class CheckRunner implements HealthRunner {
 
   /** Resolves when every change so far is on disk. @throws HealthError `HLT_FILE_FAILED`. */
   flush(): Promise<void> {
-    return this.#saved
+    return this.#store.flush()
   }
 
   async #start(): Promise<void> {
@@ -244,10 +243,7 @@ export class CheckRunner implements HealthRunner {
   }
 
   #save(): void {
-    this.#saved = this.#store.save(this.definitions())
-    this.#saved.catch((error: unknown) =>
-      this.#log.error({ err: error }, 'check definitions are not on disk'),
-    )
+    this.#store.save(this.definitions())
   }
 }
 

@@ -57,23 +57,27 @@ export class KeptFile {
     this.#schedule(this.#throttleMs)
   }
 
-  /** Resolves when everything saved so far is on disk. @throws the error of the file system; the text stays pending. */
+  /** Resolves when everything saved so far is on disk. @throws the error of the file system; it is logged, and tried again. */
   async flush(): Promise<void> {
     if (this.#timer) clearTimeout(this.#timer)
     this.#timer = null
     const before = this.#writing
     const run = before.catch(() => undefined).then(() => this.#write())
     this.#writing = run
-    await run
+    try {
+      await run
+    } catch (error) {
+      this.#log.error({ err: error, file: this.path }, `cannot write ${this.path}, trying again`)
+      // Also for who waited for it and was told so: the state is in force, and is to be kept as soon as it can be.
+      this.#schedule(this.#retryMs)
+      throw error
+    }
   }
 
   #schedule(ms: number): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = null
-      this.flush().catch((error: unknown) => {
-        this.#log.error({ err: error, file: this.path }, `cannot write ${this.path}, trying again`)
-        this.#schedule(this.#retryMs)
-      })
+      this.flush().catch(() => undefined)
     }, ms).unref()
   }
 
