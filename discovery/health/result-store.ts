@@ -13,10 +13,16 @@ const THROTTLE_MS = 200
 export interface KeptResult extends ProbeResult {
   readonly id: string
   /**
-   * For a ttl check when the agent stopped in order: how long it was still valid then. A check whose time ran out while no
-   * agent was there has expired.
+   * For a ttl check: how long its last report was still valid when the file was written. A check whose time ran out while
+   * no agent was there has expired.
    */
   readonly validMs?: number
+}
+
+/** What is known of a check from the last run. */
+interface Loaded extends ProbeResult {
+  /** On the machine's clock. */
+  readonly validUntilMs: number | undefined
 }
 
 /**
@@ -28,7 +34,7 @@ export class ResultStore {
   readonly #log: Logger
   readonly #wall: () => number
   readonly #file: KeptFile
-  readonly #loaded = new Map<string, ProbeResult>()
+  readonly #loaded = new Map<string, Loaded>()
   #loading: Promise<void> | null = null
 
   /** @param collaborators `wall`: milliseconds of the machine's clock, for the time between two runs of the agent */
@@ -50,7 +56,15 @@ export class ResultStore {
 
   /** What the check with this id found last in the last run; undefined if that is not known. */
   get(id: string): ProbeResult | undefined {
-    return this.#loaded.get(id)
+    const known = this.#loaded.get(id)
+    return known && { status: known.status, output: known.output }
+  }
+
+  /** How many milliseconds the last report of a ttl check is still valid; undefined if that is not known. */
+  restMs(id: string): number | undefined {
+    const known = this.#loaded.get(id)
+    if (known?.validUntilMs === undefined) return undefined
+    return Math.max(0, known.validUntilMs - this.#wall())
   }
 
   /** Writes what `current` answers, soon and in the background. */
@@ -76,11 +90,12 @@ export class ResultStore {
       // A clock that was set back says nothing.
       const awayMs = Math.max(0, this.#wall() - atMs)
       for (const { id, status, output, validMs } of results) {
+        const validUntilMs = validMs === undefined ? undefined : this.#wall() + validMs - awayMs
         const expired = validMs !== undefined && status !== 'critical' && awayMs > validMs
         const result = expired
           ? { status: 'critical' as const, output: expiredText(output) }
           : { status, output }
-        this.#loaded.set(id, result)
+        this.#loaded.set(id, { ...result, validUntilMs })
       }
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return

@@ -9,7 +9,7 @@ import { ProbeQueue, type ProbeQueueOptions } from './probe-queue.ts'
 import { type Probe, type ProberOptions, systemProbe } from './prober.ts'
 import { type KeptResult, ResultStore } from './result-store.ts'
 import { RunnerMetrics } from './runner-metrics.ts'
-import { systemTimers, type Timers } from './timers.ts'
+import { systemTimers, type Timer, type Timers } from './timers.ts'
 import { TtlCheck } from './ttl-check.ts'
 import type { CheckDefinition, HealthRunner } from './types.ts'
 
@@ -35,6 +35,9 @@ export interface CheckRunnerCollaborators {
   readonly probe?: Probe
 }
 
+/** Reports to ttl checks within this time share one write of the results. */
+const KEEP_MS = 1_000
+
 /** A check that is being run: its newest result and what makes the results. */
 interface Entry {
   readonly state: CheckState
@@ -59,6 +62,7 @@ export class CheckRunner implements HealthRunner {
   readonly #entries = new Map<string, Entry>()
   #starting: Promise<void> | null = null
   #started = false
+  #keepTimer: Timer | null = null
 
   constructor(options: CheckRunnerOptions, collaborators: CheckRunnerCollaborators) {
     const { local, catalog, log } = collaborators
@@ -90,7 +94,9 @@ export class CheckRunner implements HealthRunner {
     await this.#starting.catch(() => undefined)
     const wasStarted = this.#started
     this.#started = false
-    const results = this.#currentResults(true)
+    this.#keepTimer?.cancel()
+    this.#keepTimer = null
+    const results = this.#currentResults()
     for (const entry of this.#entries.values()) halt(entry)
     this.#entries.clear()
     await this.flush().catch(() => undefined)
@@ -170,14 +176,15 @@ export class CheckRunner implements HealthRunner {
         dropped += 1
         continue
       }
-      this.#entries.set(definition.id, this.#entry(definition))
+      this.#entries.set(definition.id, this.#entry(definition, this.#results.restMs(definition.id)))
     }
     this.#started = true
     if (before > 0 || dropped > 0) this.#save()
     for (const entry of this.#entries.values()) begin(entry)
   }
 
-  #entry(definition: CheckDefinition): Entry {
+  /** @param restMs how long what a ttl check was told by an earlier run is still valid; undefined if that is not known */
+  #entry(definition: CheckDefinition, restMs?: number): Entry {
     const known = this.#local.record().checks.get(definition.id)
     const same = known?.serviceId === definition.serviceId && known.type === definition.kind.type
     const state = new CheckState(
@@ -191,14 +198,17 @@ export class CheckRunner implements HealthRunner {
         onCriticalTooLong: (check) => this.#deregister(check),
       },
     )
-    return { state, driver: this.#driver(state, same ? known.output : '') }
+    return { state, driver: this.#driver(state, same ? known.output : '', restMs) }
   }
 
-  #driver(state: CheckState, reported: string): Entry['driver'] {
+  #driver(state: CheckState, reported: string, restMs?: number): Entry['driver'] {
     const { kind } = state.definition
     switch (kind.type) {
       case 'ttl':
-        return new TtlCheck({ ttlMs: kind.ttlMs, reported }, { state, timers: this.#timers })
+        return new TtlCheck(
+          { ttlMs: kind.ttlMs, reported, ...(restMs === undefined ? {} : { restMs }) },
+          { state, timers: this.#timers, onReport: () => this.#keepSoon() },
+        )
       case 'alias':
         return new AliasCheck(kind, { state, catalog: this.#catalog, self: this.#local.record().name })
       default:
@@ -229,17 +239,25 @@ export class CheckRunner implements HealthRunner {
     this.#save()
   }
 
-  #currentResults(stopping: boolean): readonly KeptResult[] {
+  #currentResults(): readonly KeptResult[] {
     return [...this.#entries.values()].map(({ state, driver }) => ({
       id: state.definition.id,
       status: state.status,
       output: state.output,
-      ...(stopping && driver instanceof TtlCheck ? { validMs: driver.restMs } : {}),
+      ...(driver instanceof TtlCheck ? { validMs: driver.restMs } : {}),
     }))
   }
 
   #saveResults(): void {
-    this.#results.save(() => this.#currentResults(false))
+    this.#results.save(() => this.#currentResults())
+  }
+
+  /** Keeps the results, of whatever number of reports once: each write goes to the disk. */
+  #keepSoon(): void {
+    this.#keepTimer ??= this.#timers.after(KEEP_MS, () => {
+      this.#keepTimer = null
+      this.#saveResults()
+    })
   }
 
   #save(): void {

@@ -132,9 +132,9 @@ async function agent(t: Test, dataDir: string, incarnation: number, wall: () => 
   const local = new LocalRecord({ dataDir }, { log, lastResult: (id) => results.get(id) })
   await local.open({ id: 'peer-1', name: 'n1', address: '10.0.0.1', meta: {}, incarnation })
   // Its probes answer never: what is shown is what is known from before.
-  const { runner } = runnerOn(t, local, { dataDir, results, probe: () => new Promise(() => {}) })
+  const { runner, timers } = runnerOn(t, local, { dataDir, results, probe: () => new Promise(() => {}) })
   const status = (id: string) => local.record().checks.get(id)?.status
-  return { local, runner, status }
+  return { local, runner, timers, status }
 }
 
 t.test('a restart turns nothing critical that was well, from the first moment on', async (t) => {
@@ -176,8 +176,80 @@ t.test('after a crash the last statuses are there too', async (t) => {
       return false
     }
   })
-  const second = await agent(t, dataDir, 2, () => 3_600_000)
-  t.equal(second.status('app'), 'passing', 'its program gets a whole TTL to report to the new agent')
+  const second = await agent(t, dataDir, 2, () => 6_000)
+  t.equal(second.status('app'), 'passing', 'the report is valid for 4 s')
+  await second.runner.start()
+  second.timers.advance(9_999)
+  t.equal(second.status('app'), 'passing', 'its program is given time to find the new agent')
+  second.timers.advance(1)
+  t.match(second.local.record().checks.get('app'), { status: 'critical', output: /follows\): fine$/ })
+})
+
+t.test('what ran out while a killed agent was away has expired, also after many such ends', async (t) => {
+  const dataDir = tempDir(t)
+  let wall = 0
+  const first = await agent(t, dataDir, 1, () => wall)
+  await first.runner.start()
+  first.runner.put(definition({ id: 'app', kind: ttl(8_000) }))
+  first.runner.put(definition({ id: 'backup', kind: ttl(25 * 3_600_000) }))
+  for (const id of ['app', 'backup']) first.runner.report(id, 'passing', 'fine')
+  const path = join(dataDir, 'check-results.json')
+  const kept = (): { id: string; status: string; validMs: number }[] => {
+    try {
+      return JSON.parse(readFileSync(path, 'utf8')).results
+    } catch {
+      return []
+    }
+  }
+  await until(() => kept().filter(({ status }) => status === 'passing').length === 2)
+  await Promise.all([first.local.flush(), first.runner.flush()])
+
+  wall = 5_000
+  const second = await agent(t, dataDir, 2, () => wall)
+  await second.runner.start()
+  t.equal(second.status('app'), 'passing')
+  // Another status makes it write without a report: what it writes is the report of the first run.
+  second.timers.advance(1_000)
+  wall += 1_000
+  second.runner.put(definition({ id: 'other', kind: ttl(8_000) }))
+  second.runner.report('other', 'passing', '')
+  await until(() => kept().some(({ id, status }) => id === 'other' && status === 'passing'), kept)
+  t.equal(kept().find(({ id }) => id === 'app')?.validMs, 2_000)
+
+  wall += 4_000
+  const third = await agent(t, dataDir, 3, () => wall)
+  t.equal(third.status('app'), 'critical')
+  t.equal(third.status('other'), 'passing')
+  await third.runner.start()
+  third.timers.advance(60_000)
+  t.equal(
+    third.local.record().checks.get('app')?.output,
+    'TTL expired (last output before timeout follows): fine',
+  )
+  t.equal(third.status('backup'), 'passing')
+  third.timers.advance(25 * 3_600_000 - 60_000 - 10_000)
+  t.equal(third.status('backup'), 'critical', 'what is left of its time, and not all of it anew')
+})
+
+t.test('reports are kept, but not each of them', async (t) => {
+  const dataDir = tempDir(t)
+  const results = new ResultStore({ dataDir }, memoryLog())
+  let writes = 0
+  const save = results.save.bind(results)
+  results.save = (current) => {
+    writes += 1
+    save(current)
+  }
+  const { runner, timers } = runnerOn(t, new FakeLocal(), { dataDir, results })
+  await runner.start()
+  for (let i = 0; i < 50; i++)
+    runner.put(definition({ id: `c${i}`, kind: ttl(20_000), initialStatus: 'passing' }))
+  writes = 0
+  for (let second = 0; second < 20; second++) {
+    for (let i = 0; i < 50; i++) runner.report(`c${i}`, 'passing', '')
+    timers.advance(1_000)
+  }
+  t.equal(writes, 4, 'every quarter of the TTL, all together')
 })
 
 t.test('damaged results cost no more than a critical start', async (t) => {
