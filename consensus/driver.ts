@@ -1,12 +1,13 @@
 import type { Applier } from './applier.ts'
 import type { Clock } from './clock.ts'
+import { lostEntries } from './errors.ts'
 import type { LeaderDuties } from './leader-duties.ts'
 import type { LogWriter } from './log-writer.ts'
 import type { Members } from './members.ts'
 import type { Outbox } from './outbox.ts'
 import type { Participation } from './participation.ts'
 import type { Raft } from './raft/raft.ts'
-import type { Message } from './raft/types.ts'
+import { LostEntriesError, type Message } from './raft/types.ts'
 import type { ReadConfirmations } from './read-confirmations.ts'
 import type { Snapshots } from './snapshots.ts'
 import type { PatientStore } from './storage/patient-store.ts'
@@ -104,7 +105,7 @@ export class Driver {
     try {
       raft.step(message)
     } catch (error) {
-      participation.fail(error as Error)
+      participation.fail(error instanceof LostEntriesError ? lostEntries(error) : (error as Error))
       return
     }
     if (raft.leader === from) this.#lastContact = clock.now()

@@ -57,6 +57,18 @@ export function superseded(clusterId: string): ConsensusError {
   )
 }
 
+/** The leader counts entries as acknowledged by this node that are not in its log, which it ends with. The node must not go on. */
+export function lostEntries(cause: { readonly commit: number; readonly lastIndex: number }): ConsensusError {
+  return new ConsensusError(
+    'CST_LOG_DAMAGED',
+    `the log of this node ends at entry ${cause.lastIndex}, but the node has acknowledged entries up to ${cause.commit} at least: ` +
+      'its data directory is an older copy, its disk lost what was synced, or another process runs with its identity. ' +
+      'Of two processes stop one. If the other nodes are healthy, move the whole data directory of this one away, identity.key included, ' +
+      'and start it again as a new node',
+    { cause },
+  )
+}
+
 /** What an operator asked for would harm the cluster or makes no sense; `sentence` says why. Nothing was done. */
 export function refused(sentence: string): ConsensusError {
   return new ConsensusError('CST_REFUSED', sentence)

@@ -14,6 +14,7 @@ import {
   type Entry,
   type HardState,
   invariant,
+  LostEntriesError,
   type Message,
   type MessageType,
   type NodeId,
@@ -388,7 +389,10 @@ export class Raft {
   }
 
   #handleHeartbeat(message: Message): void {
-    this.log.commitTo(message.commit)
+    const { commit } = message
+    // A leader sends no more than this node has acknowledged to it.
+    if (commit > this.log.lastIndex) throw new LostEntriesError(commit, this.log.lastIndex)
+    this.log.commitTo(commit)
     const lease = message.lease && this.#options.leaseReads
     if (lease) this.#timer.grantLease()
     this.#outgoing.send('heartbeatResponse', message.from, { context: message.context, lease })

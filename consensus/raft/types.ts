@@ -139,6 +139,22 @@ export class InvariantError extends Error {
   }
 }
 
+/**
+ * The leader counts entries as acknowledged by this node that its log does not hold. It must not go on, and not have them sent again
+ * either: what it acknowledged was counted for a quorum, and a vote for a log without it could lose a committed entry (catalogue B24).
+ */
+export class LostEntriesError extends InvariantError {
+  readonly commit: number
+  readonly lastIndex: number
+
+  constructor(commit: number, lastIndex: number) {
+    super(`commit ${commit} is within the log (last ${lastIndex})`)
+    this.name = 'LostEntriesError'
+    this.commit = commit
+    this.lastIndex = lastIndex
+  }
+}
+
 /** Throws InvariantError with `sentence` unless `condition` holds. On in production. */
 export function invariant(condition: boolean, sentence: string): asserts condition {
   if (!condition) throw new InvariantError(sentence)

@@ -460,3 +460,48 @@ t.test('a malformed message is dropped and logged', async (t) => {
   t.equal((await cluster.client('a').propose(set('k', '1'))).ok, true)
   t.same(cluster.fatal, [])
 })
+
+t.test(
+  'a node whose log lacks what it acknowledged stops, and says what may be the cause and what to do',
+  async (t) => {
+    /** A disk that may be put back to an older copy of itself. */
+    class Older extends MemoryStore {
+      lost = 0
+      override async open() {
+        const stored = await super.open()
+        if (this.lost === 0) return stored
+        const entries = stored.entries.slice(0, -this.lost)
+        const commit = Math.min(stored.hardState.commit, entries.at(-1)?.index ?? stored.logStart.index)
+        return { ...stored, entries, hardState: { ...stored.hardState, commit } }
+      }
+    }
+    const cluster = new TestCluster()
+    t.teardown(() => cluster.close())
+    const disks = new Map(['a', 'b', 'c'].map((id) => [id, new Older()]))
+    await Promise.all(
+      [...disks].map(([id, disk]) => cluster.add(id, { expect: 3, store: new FaultyStore(disk) })),
+    )
+    const leader = await cluster.leader()
+    const [id = '', other = ''] = [...disks.keys()].filter((each) => each !== leader)
+    for (let i = 0; i < 5; i++) await cluster.client(leader).propose(set('k', `${i}`))
+    const last = cluster.client(leader).status().lastLogIndex
+    await eventually('it has everything', () => cluster.client(id).status().lastLogIndex === last)
+    await cluster.stop(id)
+    const disk = disks.get(id)
+    if (disk === undefined) throw new Error('unreachable')
+    disk.lost = 2
+    await cluster.restart(id)
+    await eventually('it stops', () => cluster.fatal.length > 0)
+    t.match(cluster.fatal, [
+      {
+        code: 'CST_LOG_DAMAGED',
+        message: new RegExp(
+          `^the log of this node ends at entry ${last - 2}, but the node has acknowledged entries up to ${last} at least: .* older copy, .* another process runs with its identity.* identity\\.key included`,
+        ),
+      },
+    ])
+    t.equal(cluster.client(id).status().lastLogIndex, last - 2, 'it took nothing')
+    t.equal((await cluster.client(leader).propose(set('k', '6'))).ok, true, 'the others go on')
+    t.equal(await get(cluster.client(other), 'k'), '6')
+  },
+)

@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync } from 'node:fs'
+import { cpSync, mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { AgentProcess } from './agent-process.ts'
@@ -6,7 +6,8 @@ import { clusterTest, ms } from './cluster.ts'
 import { until } from './until.ts'
 
 const ERROR = 50
-const WATCH_MS = 3_000
+const FATAL = 60
+const WATCH_MS = 2_000
 
 const said = (agent: AgentProcess, what: RegExp) =>
   until(`${agent.name} says ${what}`, () =>
@@ -16,7 +17,7 @@ const at = ({ ports }: AgentProcess) => new RegExp(`127\\.0\\.0\\.1:${ports.mesh
 
 clusterTest(
   'a copy of a data_dir gets nothing while the node it is of runs',
-  { nodes: 3 },
+  { nodes: 3, timeoutMs: 120_000 },
   async (t, cluster) => {
     const leader = await cluster.leader()
     const [first, third] = cluster.others(leader)
@@ -67,6 +68,27 @@ clusterTest(
       await until('it is ready', async () => (await first.status()).ready)
       t.comment(`ready ${ms(performance.now() - started)} after the start`)
       t.equal(await first.get('the-copy-after'), '1')
+    })
+
+    await t.test('an older copy in its place ends, with the way out', async (t) => {
+      await first.kill()
+      renameSync(first.dataDir, `${first.dataDir}.old`)
+      renameSync(copy, first.dataDir)
+      first.start()
+      t.match(await first.exited, { code: 1 })
+      const line = first.log().find(({ level }) => level === FATAL)
+      t.match(line, {
+        msg: 'consensus stopped on this node',
+        err: {
+          message:
+            /^the log of this node ends at entry \d+, but .* older copy.* start it again as a new node/,
+        },
+      })
+      t.equal(await leader.put('without', '1'), true)
+      renameSync(first.dataDir, `${first.dataDir}.older`)
+      first.start()
+      await until('it is ready', async () => (await first.status()).ready, { timeoutMs: 20_000 })
+      t.equal(await first.get('without'), '1')
     })
   },
 )

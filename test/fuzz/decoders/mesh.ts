@@ -38,6 +38,7 @@ import {
   PROOF_VERSION,
   sameCluster,
 } from '../../../discovery/mesh/proof-messages.ts'
+import { splitNote, withNote } from '../../../discovery/mesh/run-note.ts'
 import { entriesOf, message } from '../../consensus/raft/harness.ts'
 import { hostile } from './hostile.ts'
 import type { NamedProperty } from './property.ts'
@@ -79,6 +80,7 @@ function framesOf(bytes: Uint8Array, piece: number): Frame[] | null {
 
 const NONCE = new Uint8Array(NONCE_BYTES).fill(5)
 const HELLO = encodeHello(NONCE, 'home')
+const NOTED = withNote(Buffer.alloc(64, 7), { run: '0f'.repeat(16), address: '10.0.0.5:7946' })
 
 const b = { id: 'b', name: 'b', address: 'b:1', incarnation: 3, meta: { role: 'voter' } }
 const SWIM: readonly SwimMessage[] = [
@@ -208,6 +210,15 @@ export const MESH_PROPERTIES: readonly NamedProperty[] = [
       if (hello === undefined || hello.version !== PROOF_VERSION) return true
       if (bytes.length !== HELLO_BYTES) return false
       return sameCluster(hello, 'home') === (Buffer.compare(bytes, HELLO) === 0)
+    }),
+  },
+  {
+    name: 'proof of membership: a note of a run is read in bounds, and never adds to the signatures',
+    property: fc.property(hostile([NOTED], 'bytes'), (bytes) => {
+      const { signatures, note } = splitNote(bytes)
+      if (note === undefined) return signatures.length === bytes.length
+      const isText = note.address === '' || /^[\x21-\x7e]{1,255}$/.test(note.address)
+      return signatures.length < bytes.length && note.run.length === 32 && isText
     }),
   },
   {
