@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { MembershipError } from './errors.ts'
 import { KeptFile } from './kept-file.ts'
+import { INCARNATION_STEP_MAX } from './plausibility.ts'
 
 const FORMAT = 1
 const PEERS_MAX = 1000
@@ -68,7 +69,9 @@ function decode(value: unknown): RememberedState {
   if (typeof value !== 'object' || value === null) throw new ShapeError()
   const { format, incarnation, peers } = value as Record<string, unknown>
   const counts = typeof incarnation === 'number' && Number.isSafeInteger(incarnation) && incarnation >= 0
-  if (format !== FORMAT || !counts || !Array.isArray(peers)) throw new ShapeError()
+  // What nobody would believe is damage as well: the others know better, and say so.
+  if (format !== FORMAT || !counts || incarnation > INCARNATION_STEP_MAX || !Array.isArray(peers))
+    throw new ShapeError()
   const known = peers.filter((p): p is string => typeof p === 'string' && p.length <= ADDRESS_CHARS_MAX)
   return { incarnation, peers: known.slice(0, PEERS_MAX) }
 }

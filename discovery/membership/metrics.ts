@@ -28,6 +28,8 @@ export class MembershipMetrics {
   readonly rtt: Histogram
   /** Pairs of nodes that claim one name. */
   readonly conflicts: Counter
+  /** News that was left out because its incarnation cannot be. */
+  readonly implausible: Counter
   /** Members given up as seen here. */
   readonly failures: Counter
 
@@ -42,6 +44,11 @@ export class MembershipMetrics {
     this.dropped = new Counter({
       name: 'constellation_swim_dropped_messages_total',
       help: 'Membership messages the mesh did not take',
+      registers,
+    })
+    this.implausible = new Counter({
+      name: 'constellation_swim_implausible_updates_total',
+      help: 'News of members with an incarnation they cannot have',
       registers,
     })
     this.failures = new Counter({

@@ -5,6 +5,7 @@ import type { SwimCore } from './core/swim-core.ts'
 import type { SwimAction } from './core/types.ts'
 import { MembershipError } from './errors.ts'
 import type { MembershipMetrics } from './metrics.ts'
+import type { Plausibility } from './plausibility.ts'
 import { decodeAnswer, decodeSyncRequest, encodeAnswer, encodeOffer, encodeSync } from './wire.ts'
 
 /** Channel of the exchange of everything known. */
@@ -15,6 +16,7 @@ const SYNC_TRIES_MAX = 3
 /** What a {@link StateExchange} works with. `now` is the clock of the core. */
 export interface StateExchangeCollaborators {
   readonly core: SwimCore
+  readonly plausibility: Pick<Plausibility, 'entries'>
   readonly mesh: Mesh
   readonly log: Logger
   readonly metrics: MembershipMetrics
@@ -46,20 +48,21 @@ export class StateExchange {
 
   /** A request of `from`: takes in what it tells, answers what it offers to compare. @throws MembershipError */
   answer(from: PeerId, payload: Uint8Array): Uint8Array {
-    const { core, now, perform } = this.#with
+    const { core, now, perform, plausibility } = this.#with
     const request = this.#read(() => decodeSyncRequest(payload))
     if ('digest' in request) return encodeAnswer(core.answerOffer(request, now()))
-    perform(core.merge(from, request, now()))
+    perform(core.merge(from, plausibility.entries(from, request), now()))
     return encodeSync([])
   }
 
   async #once(peer: PeerId, signal: AbortSignal): Promise<void> {
-    const { core, mesh, now, perform } = this.#with
+    const { core, mesh, now, perform, plausibility } = this.#with
     const limits = { timeoutMs: SYNC_TIMEOUT_MS, signal }
     const offer = core.offer(now())
     const bytes = await mesh.request(peer, SYNC_CHANNEL, encodeOffer(offer), limits)
     if (signal.aborted) return
-    const answer = this.#read(() => decodeAnswer(bytes))
+    const told = this.#read(() => decodeAnswer(bytes))
+    const answer = { ...told, entries: plausibility.entries(peer, told.entries) }
     const { rest, actions } = core.takeAnswer(peer, offer, answer, now())
     perform(actions)
     if (rest.length > 0) await mesh.request(peer, SYNC_CHANNEL, encodeSync(rest), limits)

@@ -95,7 +95,7 @@ export class SwimMembership implements Membership {
       // On disk before anybody hears of it: after a crash the next incarnation must be higher than this one.
       this.#file.save(() => ({ incarnation: incarnation + 1, peers }))
       await this.#file.flush()
-      this.#run(incarnation + 1, peers)
+      this.#run(incarnation, peers)
     })
   }
 
@@ -200,14 +200,23 @@ export class SwimMembership implements Membership {
     return this.#running?.core.healthScore ?? 0
   }
 
-  #run(incarnation: number, peers: readonly string[]): void {
+  #run(lastIncarnation: number, peers: readonly string[]): void {
     const { name, address = this.#mesh.advertise } = this.#options
     const join = this.#options.join.filter((a) => a !== address)
     const remembered = peers.filter((a) => a !== address)
     this.#remembered = remembered
     this.#sorted = null
     const running = new SwimRun(
-      { name, address, incarnation, meta: this.#meta, timings: this.#timings, join, remembered },
+      {
+        name,
+        address,
+        incarnation: lastIncarnation + 1,
+        remembers: lastIncarnation > 0,
+        meta: this.#meta,
+        timings: this.#timings,
+        join,
+        remembered,
+      },
       {
         mesh: this.#mesh,
         log: this.#log,

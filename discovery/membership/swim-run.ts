@@ -10,6 +10,7 @@ import { MembershipError } from './errors.ts'
 import { EventLoopDelay } from './event-loop-delay.ts'
 import { MemberLog } from './member-log.ts'
 import type { MembershipMetrics } from './metrics.ts'
+import { Plausibility } from './plausibility.ts'
 import { type Seed, Seeder } from './seeder.ts'
 import { StateExchange } from './state-exchange.ts'
 import type { Member, MemberMeta } from './types.ts'
@@ -24,6 +25,8 @@ export interface SwimRunOptions {
   /** host:port other nodes are told to dial. */
   readonly address: string
   readonly incarnation: number
+  /** Whether the incarnation is one more than that of an earlier run. */
+  readonly remembers: boolean
   readonly meta: MemberMeta
   readonly timings: SwimTimings
   /** Addresses to find the cluster by: configured ones, and those of an earlier run. */
@@ -52,6 +55,7 @@ export class SwimRun {
   readonly #memberLog: MemberLog
   readonly #seeder: Seeder
   readonly #stateExchange: StateExchange
+  readonly #plausibility: Plausibility
   readonly #timer: DeadlineTimer
   readonly flaps = new FlapDamper()
   readonly #eventTimer: DeadlineTimer
@@ -82,9 +86,11 @@ export class SwimRun {
       },
     })
     this.#seeder = this.#newSeeder()
+    this.#plausibility = new Plausibility(options, { ...collaborators, core: this.core })
     this.#stateExchange = new StateExchange({
       ...collaborators,
       core: this.core,
+      plausibility: this.#plausibility,
       perform: (actions) => this.perform(actions),
     })
   }
@@ -147,7 +153,9 @@ export class SwimRun {
   message(from: PeerId, payload: Uint8Array): void {
     const { metrics, log, now } = this.#with
     try {
-      this.perform(this.core.message(from, decodeMessage(payload), now()))
+      const message = decodeMessage(payload)
+      const updates = this.#plausibility.updates(from, message.updates)
+      this.perform(this.core.message(from, { ...message, updates }, now()))
     } catch (error) {
       if (!(error instanceof MembershipError)) throw error
       metrics.rejected.inc({ channel: CHANNEL })

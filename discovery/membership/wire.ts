@@ -205,7 +205,8 @@ function text(value: unknown, max: number): string {
 }
 
 // Far below 2^53, so that "one higher" stays exact however often a forged number is refuted.
-const COUNT_MAX = 2 ** 50
+/** No number above this is read. Far below 2^53, so that "one higher" stays exact. */
+export const COUNT_MAX = 2 ** 50
 
 function count(value: unknown): number {
   if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > COUNT_MAX)

@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import t, { type Test } from 'tap'
-import type { SwimTimings } from '../../../discovery/membership/core/types.ts'
+import type { SwimTimings, Update } from '../../../discovery/membership/core/types.ts'
 import { SwimMembership, type SwimMembershipOptions } from '../../../discovery/membership/swim-membership.ts'
+import { encodeMessage, encodeSync } from '../../../discovery/membership/wire.ts'
 import { type FakeMesh, FakeNetwork, until } from '../fake-mesh.ts'
 import { tempDir } from '../temp-dir.ts'
 
@@ -132,6 +133,100 @@ t.test('a damaged membership.json is set aside', async (t) => {
   t.equal(a.membership.local().incarnation, 1)
   t.match(await readFile(join(dir, 'a', 'membership.json.damaged'), 'utf8'), 'incarn')
   t.ok(a.lines.some((l) => l.msg.includes('membership.json is damaged')))
+})
+
+for (const incarnation of [2 ** 24 + 1, 2 ** 50 + 1, 2 ** 53 - 3, 2 ** 53 - 1]) {
+  t.test(`a membership.json with incarnation ${incarnation} is damaged, and its node lives`, async (t) => {
+    const net = new FakeNetwork()
+    const dir = tempDir(t)
+    const b = await agent(t, net, 'b', { dataDir: dir })
+    const first = await agent(t, net, 'a', { dataDir: dir, join: ['b:7946'] })
+    await until('b knows a', () => String(statuses(b)) === 'a:alive,b:alive')
+    for (let i = 0; i < 5; i++) first.membership.setMeta({ i: String(i) })
+    await until('b follows', () => (b.membership.get('a')?.incarnation ?? 0) >= 6)
+    await first.membership.stop()
+    await first.mesh.stop()
+    await until('it has failed', () => String(statuses(b)) === 'a:failed,b:alive')
+    await writeFile(join(dir, 'a', 'membership.json'), JSON.stringify({ format: 1, incarnation, peers: [] }))
+    const a = await agent(t, net, 'a', { dataDir: dir, join: ['b:7946'] })
+    t.ok(a.lines.some((l) => l.msg.includes('membership.json is damaged')))
+    await until('it is back', () => String(statuses(b)) === 'a:alive,b:alive')
+    t.ok(a.membership.local().incarnation < 100)
+  })
+}
+
+t.test('nobody is pushed out by an accusation no refutation is above', async (t) => {
+  const net = new FakeNetwork()
+  const dir = tempDir(t)
+  const a = await agent(t, net, 'a', { dataDir: dir })
+  const b = await agent(t, net, 'b', { dataDir: dir, join: ['a:7946'] })
+  await until('they know each other', () => String(statuses(b)) === 'a:alive,b:alive')
+  const hostile = net.add('hostile')
+  await hostile.start()
+  for (const peer of ['a:7946', 'b:7946']) await hostile.dial(peer)
+  const say = (updates: readonly Update[]) => {
+    for (const to of ['a', 'b']) hostile.send(to, 'swim', encodeMessage({ type: 'gossip', updates }))
+  }
+  const from = 'hostile'
+  say([{ status: 'failed', id: 'b', incarnation: 2 ** 50, from }])
+  say([{ status: 'left', id: 'b', incarnation: 2 ** 50 }])
+  say([{ status: 'alive', id: 'b', incarnation: 2 ** 50, name: 'b', address: 'x:1', meta: {} }])
+  await until('both say so', () =>
+    [a, b].every(({ lines }) =>
+      lines.some((l) => /hostile tells of b with incarnation .* not believed/.test(l.msg)),
+    ),
+  )
+  t.same(statuses(a), ['a:alive', 'b:alive'])
+  t.ok(b.membership.local().incarnation < 100)
+  const before = b.membership.local().incarnation
+  say([{ status: 'suspect', id: 'b', incarnation: before, from }])
+  await until('b refutes what may be', () => b.membership.local().incarnation > before)
+  await until(
+    'and is believed',
+    () => a.membership.get('b')?.incarnation === b.membership.local().incarnation,
+  )
+  t.match(a.membership.get('b'), { status: 'alive', address: 'b:7946' })
+  t.match(await a.metrics.metrics(), /constellation_swim_implausible_updates_total 3/)
+  t.equal(a.lines.filter((l) => l.msg.includes('not believed')).length, 1, 'told once')
+})
+
+t.test('an exchange of everything known is held to the same', async (t) => {
+  const net = new FakeNetwork()
+  const a = await agent(t, net, 'a', { dataDir: tempDir(t) })
+  const hostile = net.add('hostile')
+  await hostile.start()
+  await hostile.dial('a:7946')
+  const member = { id: 'x', name: 'x', address: 'x:1', status: 'alive', meta: {} } as const
+  const tell = async (incarnation: number) => {
+    const bytes = encodeSync([{ member: { ...member, incarnation }, ageMs: 0 }])
+    await hostile.request('a', 'swim-sync', bytes, { timeoutMs: 1000 })
+  }
+  await tell(2 ** 50)
+  t.equal(a.membership.get('x'), undefined)
+  await tell(7)
+  await tell(2 ** 40)
+  t.equal(a.membership.get('x')?.incarnation, 7)
+})
+
+t.test('a node that lost its file takes the word of the others for its incarnation, once', async (t) => {
+  const net = new FakeNetwork()
+  const dir = tempDir(t)
+  const a = await agent(t, net, 'a', { dataDir: dir })
+  const other = net.add('other')
+  await other.start()
+  await other.dial('a:7946')
+  const accuse = (incarnation: number) => {
+    const updates = [{ status: 'suspect', id: 'a', incarnation, from: 'other' } as const]
+    other.send('a', 'swim', encodeMessage({ type: 'gossip', updates }))
+  }
+  accuse(2 ** 30)
+  await until('it refutes', () => a.membership.local().incarnation === 2 ** 30 + 1)
+  await a.membership.stop()
+  await writeFile(join(dir, 'a', 'membership.json'), JSON.stringify({ format: 1, incarnation: 7, peers: [] }))
+  await a.membership.start()
+  accuse(2 ** 30)
+  await until('it says so', () => a.lines.some((l) => l.msg.includes('not believed')))
+  t.equal(a.membership.local().incarnation, 8)
 })
 
 t.test('a data directory that cannot be written is a clear error', async (t) => {
