@@ -3,7 +3,6 @@ import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 import type { TlsTarget } from './types.ts'
 
 /** What no name of a host holds; the same that a URL refuses. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: it is those that are looked for
 const NOT_IN_HOSTS = /[\0-\x20\x7f#%/:<>?@[\\\]^|]/
 
 /** Whether this can be the name of a host or its IP address; an IPv6 address may have a zone (`fe80::1%eth0`). */

@@ -35,7 +35,7 @@ export interface CheckRunnerCollaborators {
   readonly probe?: Probe
 }
 
-/** Reports to ttl checks within this time share one write of the results. */
+/** Reports to ttl checks make the results be written no more often than this: each write goes to the disk. */
 const KEEP_MS = 1_000
 
 /** A check that is being run: its newest result and what makes the results. */
@@ -63,6 +63,7 @@ export class CheckRunner implements HealthRunner {
   #starting: Promise<void> | null = null
   #started = false
   #keepTimer: Timer | null = null
+  #keptAtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: CheckRunnerOptions, collaborators: CheckRunnerCollaborators) {
     const { local, catalog, log } = collaborators
@@ -252,12 +253,18 @@ export class CheckRunner implements HealthRunner {
     this.#results.save(() => this.#currentResults())
   }
 
-  /** Keeps the results, of whatever number of reports once: each write goes to the disk. */
+  /** Keeps the results, of all reports within a while together. The first does not wait: the process may not live that long. */
   #keepSoon(): void {
-    this.#keepTimer ??= this.#timers.after(KEEP_MS, () => {
-      this.#keepTimer = null
-      this.#saveResults()
-    })
+    if (this.#keepTimer !== null) return
+    const waitMs = this.#keptAtMs + KEEP_MS - this.#timers.now()
+    if (waitMs <= 0) this.#keep()
+    else this.#keepTimer = this.#timers.after(waitMs, () => this.#keep())
+  }
+
+  #keep(): void {
+    this.#keepTimer = null
+    this.#keptAtMs = this.#timers.now()
+    this.#saveResults()
   }
 
   #save(): void {

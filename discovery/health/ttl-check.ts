@@ -5,7 +5,7 @@ import { cutOutput } from './probe.ts'
 import type { Timer, Timers } from './timers.ts'
 
 /** A report is kept again when the one that is kept is older than this share of the TTL, within these bounds. */
-const KEEP_SHARE = 1 / 4
+const KEEP_SHARE = 1 / 8
 const KEEP_MS_MIN = 1_000
 const KEEP_MS_MAX = 300_000
 /** While no agent was there its program could not report: a new agent waits this long for the next report. */
