@@ -165,7 +165,14 @@ export class Agent {
     const { onLeave, onReload, logFeed } = this.#collaborators
     const declared = new DeclaredNodes({ client, catalog: store, log: this.#logger('catalog'), metrics })
     const foreign = new ForeignCluster({ consensus: client, membership, log: this.#log, now })
-    const readiness = new AgentReadiness({ consensus: client, catalog: store, declared, foreign, now })
+    const readiness = new AgentReadiness({
+      consensus: client,
+      catalog: store,
+      mesh: facts.mesh,
+      declared,
+      foreign,
+      now,
+    })
     const traefik = this.#composeTraefik(facts, { consensus, leases }, readiness)
     const backups = new Backups(
       { cluster: config.cluster.name, node: config.node.name },

@@ -23,6 +23,7 @@ const LOOK_MS = 20
 export class AgentReadiness {
   readonly #consensus: ConsensusClient
   readonly #catalog: Catalog
+  readonly #mesh: { readonly identityInUseAt: string | null }
   readonly #declared: { settled(): Promise<void> }
   readonly #foreign: ForeignCluster
   readonly #now: () => number
@@ -36,6 +37,7 @@ export class AgentReadiness {
   constructor(collaborators: {
     consensus: ConsensusClient
     catalog: Catalog
+    mesh: { readonly identityInUseAt: string | null }
     /** Brings what is declared into the catalogue. */
     declared: { settled(): Promise<void> }
     foreign: ForeignCluster
@@ -43,6 +45,7 @@ export class AgentReadiness {
   }) {
     this.#consensus = collaborators.consensus
     this.#catalog = collaborators.catalog
+    this.#mesh = collaborators.mesh
     this.#declared = collaborators.declared
     this.#foreign = collaborators.foreign
     this.#now = collaborators.now
@@ -88,6 +91,9 @@ export class AgentReadiness {
     if (this.#stopping) reasons.push('the agent is stopping')
     if (status.failure !== null) reasons.push(`consensus has stopped on this node: ${status.failure}`)
     if (status.diskFull !== null) reasons.push(`no writes are taken here: ${status.diskFull}`)
+    const elsewhere = this.#mesh.identityInUseAt
+    if (elsewhere !== null)
+      reasons.push(`the identity of this node is in use at ${elsewhere}: this node is refused by the others`)
     if (status.supersededBy !== null)
       reasons.push(`the cluster of this node was recovered without it as ${status.supersededBy}`)
     else if (status.clusterId === null) reasons.push('this node is not part of a cluster yet')

@@ -131,6 +131,11 @@ export class Libp2pMesh implements Mesh {
     return formatAddress({ host, port: wanted ?? this.#running?.port ?? listen.port })
   }
 
+  /** Where the identity of this node is in use too, while this node is refused because of that. */
+  get identityInUseAt(): string | null {
+    return this.#runs.inUseAt
+  }
+
   /** Listens, unless there is no cluster key. @throws MeshError `MSH_LISTEN` naming the address that cannot be used. */
   start(): Promise<void> {
     return this.#next(async () => {

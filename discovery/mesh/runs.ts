@@ -107,8 +107,8 @@ export class Runs {
   /** Lets this connection in, or answers where the identity of its peer, or of this node, is in use. */
   async admit(candidate: Candidate): Promise<InUse | undefined> {
     const { peer, note, raw } = candidate
-    const back = this.#standsBack()
-    if (back !== undefined) return { seen: 'back', at: back }
+    const back = this.inUseAt
+    if (back !== null) return { seen: 'back', at: back }
     if (note === undefined) return undefined
     const address = describe(candidate)
     for (let probes = 0; ; probes += 1) {
@@ -131,9 +131,10 @@ export class Runs {
     this.#refused = { until: this.#now() + STAND_BACK_MS, at }
   }
 
-  #standsBack(): string | undefined {
-    if (this.#refused === undefined || this.#refused.until <= this.#now()) return undefined
-    return (this.#connections?.connected().length ?? 0) === 0 ? this.#refused.at : undefined
+  /** Where the identity of this node is in use too, while this node stands back because of that. */
+  get inUseAt(): string | null {
+    if (this.#refused === undefined || this.#refused.until <= this.#now()) return null
+    return (this.#connections?.connected().length ?? 0) === 0 ? this.#refused.at : null
   }
 
   #claim(peer: PeerId, by: { readonly run: string; readonly address: string; readonly raw: MessageStream }) {

@@ -14,6 +14,7 @@ function bench() {
     supersededBy: null as string | null,
   }
   const catalog = { synced: true }
+  const mesh: { identityInUseAt: string | null } = { identityInUseAt: null }
   const reads: { resolve: () => void; reject: (error: Error) => void }[] = []
   let now = 0
   const consensus = {
@@ -24,6 +25,7 @@ function bench() {
   const readiness = new AgentReadiness({
     consensus,
     catalog: catalog as Catalog,
+    mesh,
     declared: { settled: async () => {} },
     foreign,
     now: () => now,
@@ -31,7 +33,7 @@ function bench() {
   const passMs = (ms: number) => {
     now += ms
   }
-  return { readiness, status, catalog, reads, passMs }
+  return { readiness, status, catalog, mesh, reads, passMs }
 }
 
 const turn = () => new Promise((resolve) => setImmediate(resolve))
@@ -89,7 +91,10 @@ t.test(
 )
 
 t.test('it names what is missing, and says when only a restart can help', async (t) => {
-  const { readiness, status, catalog, passMs } = bench()
+  const { readiness, status, catalog, mesh, passMs } = bench()
+  mesh.identityInUseAt = '10.0.0.5:7946'
+  t.match(readiness.reasons()[0], /identity of this node is in use at 10\.0\.0\.5:7946/)
+  mesh.identityInUseAt = null
   status.supersededBy = 'c+1-00000000'
   t.match(readiness.reasons()[0], /recovered without it as c\+1-00000000/)
   t.equal(readiness.alive(), true, 'a restart would change nothing')

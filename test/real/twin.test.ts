@@ -47,6 +47,7 @@ clusterTest(
         await said(first, at(twin))
         t.comment(`told ${ms(performance.now() - started)} after the start`)
         const end = performance.now() + WATCH_MS
+        await until('it says so', async () => (await twin.ask('/readyz')).text.includes('is in use at'))
         for (let count = 0; performance.now() < end; count += 1) {
           t.equal(await first.put(`${name}-${count}`, 'x'), true, 'the node writes as before')
           t.match(await twin.status(), { ready: false, leader: null })
