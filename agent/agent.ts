@@ -171,6 +171,7 @@ export class Agent {
       mesh: facts.mesh,
       declared,
       foreign,
+      membership,
       now,
     })
     const traefik = this.#composeTraefik(facts, { consensus, leases }, readiness)

@@ -26,6 +26,7 @@ export class AgentReadiness {
   readonly #mesh: { readonly identityInUseAt: string | null }
   readonly #declared: { settled(): Promise<void> }
   readonly #foreign: ForeignCluster
+  readonly #membership: { readonly refusal: string | null }
   readonly #now: () => number
   readonly #startedAt: number
   #lastBeat: number
@@ -41,6 +42,7 @@ export class AgentReadiness {
     /** Brings what is declared into the catalogue. */
     declared: { settled(): Promise<void> }
     foreign: ForeignCluster
+    membership: { readonly refusal: string | null }
     now: () => number
   }) {
     this.#consensus = collaborators.consensus
@@ -48,6 +50,7 @@ export class AgentReadiness {
     this.#mesh = collaborators.mesh
     this.#declared = collaborators.declared
     this.#foreign = collaborators.foreign
+    this.#membership = collaborators.membership
     this.#now = collaborators.now
     this.#startedAt = this.#now()
     this.#lastBeat = this.#startedAt
@@ -96,8 +99,10 @@ export class AgentReadiness {
       reasons.push(`the identity of this node is in use at ${elsewhere}: this node is refused by the others`)
     if (status.supersededBy !== null)
       reasons.push(`the cluster of this node was recovered without it as ${status.supersededBy}`)
-    else if (status.clusterId === null) reasons.push('this node is not part of a cluster yet')
-    else if (status.leader === null)
+    else if (status.clusterId === null) {
+      reasons.push('this node is not part of a cluster yet')
+      if (this.#membership.refusal !== null) reasons.push(this.#membership.refusal)
+    } else if (status.leader === null)
       reasons.push('no leader is known: a majority of the voters cannot be reached')
     else if (this.#caughtUpIndex === null) reasons.push('this node has not caught up with the leader yet')
     if (this.#foreign.reason !== null) reasons.push(this.#foreign.reason)

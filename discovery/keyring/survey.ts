@@ -1,4 +1,5 @@
 import type { Member, Membership } from '../membership/types.ts'
+import { MeshError } from '../mesh/errors.ts'
 import type { Mesh, PeerId } from '../mesh/types.ts'
 import { readAnnouncement } from './announcement.ts'
 import type { NodeKeys } from './types.ts'
@@ -63,15 +64,19 @@ export class Survey {
   }
 
   async #ask(node: Node, payload: Uint8Array): Promise<Answer> {
-    const { mesh } = this.#with
+    const { mesh, membership } = this.#with
     const isGone = node.status === 'left' || node.status === 'unknown'
-    if (isGone && !mesh.connected().includes(node.id)) return { node, problem: absence(node) }
+    if (isGone && !mesh.connected().includes(node.id)) return { node, problem: absence(node.status) }
     try {
       const bytes = await mesh.request(node.id, CHANNEL, payload, { timeoutMs: this.#timeoutMs })
       return { node, status: decodeStatus(bytes) }
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error)
-      return { node, problem: node.status === 'failed' ? absence(node) : why }
+      // It may have been given up while it was asked.
+      const status = membership.get(node.id)?.status ?? node.status
+      return {
+        node,
+        problem: status === 'alive' || status === 'suspect' ? problemOf(error) : absence(status),
+      }
     }
   }
 }
@@ -90,7 +95,13 @@ export function nodeKeys(answer: Answer): NodeKeys {
   }
 }
 
-function absence({ status }: Node): string {
+function problemOf(error: unknown): string {
+  const silence: readonly unknown[] = ['MSH_UNREACHABLE', 'MSH_TIMEOUT', 'MSH_CLOSED']
+  if (error instanceof MeshError && silence.includes(error.code)) return 'it does not answer'
+  return error instanceof Error ? error.message : String(error)
+}
+
+function absence(status: NodeKeys['status']): string {
   if (status === 'failed') return 'it has failed'
   if (status === 'left') return 'it has left, as by a stop or a reboot'
   return 'not a member now, but in the Raft configuration'

@@ -11,10 +11,16 @@ const FLAPPING = 3
 export class MemberLog {
   readonly #selfId: PeerId
   readonly #log: Logger
+  #refusal: string | null = null
 
   constructor(selfId: PeerId, log: Logger) {
     this.#selfId = selfId
     this.#log = log
+  }
+
+  /** Why another member did not admit this node, when that was said last; null if it never was. */
+  get refusal(): string | null {
+    return this.#refusal
   }
 
   /** Another member is seen with another status: all of it, for who looks closely. */
@@ -39,11 +45,10 @@ export class MemberLog {
   conflict(action: Extract<SwimAction, { type: 'conflict' }>): void {
     const { name, holder, newcomer, by } = action
     if (newcomer.id === this.#selfId) {
-      this.#log.error(
-        action,
+      this.#refusal =
         `this node is not admitted by ${by}: its name "${name}" belongs to ${holder.id} at ${holder.address}. ` +
-          `Give this node (${newcomer.id} at ${newcomer.address}) another name with node.name or --node and start it again`,
-      )
+        `Give this node (${newcomer.id} at ${newcomer.address}) another name with node.name or --node and start it again`
+      this.#log.error(action, this.#refusal)
       return
     }
     this.#log.error(

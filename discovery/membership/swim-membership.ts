@@ -195,6 +195,11 @@ export class SwimMembership implements Membership {
     return this.#options.join.length > 0 || this.#remembered.length > 0
   }
 
+  /** Why another member did not admit this node, as a sentence for the operator; null if none refused it since the start. */
+  get refusal(): string | null {
+    return this.#running?.refusal ?? null
+  }
+
   /** 0 healthy … 8: how much this node distrusts itself (Lifeguard). */
   get healthScore(): number {
     return this.#running?.core.healthScore ?? 0

@@ -124,6 +124,11 @@ export class SwimRun {
     return this.#seeder.seeds()
   }
 
+  /** Why another member did not admit this node; null if none refused it. */
+  get refusal(): string | null {
+    return this.#memberLog.refusal
+  }
+
   start(): void {
     const { mesh, now } = this.#with
     const { core } = this

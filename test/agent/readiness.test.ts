@@ -7,7 +7,7 @@ import type { Catalog } from '../../discovery/catalog/types.ts'
 
 function bench() {
   const status = {
-    clusterId: 'c',
+    clusterId: 'c' as string | null,
     leader: 'x' as string | null,
     failure: null as string | null,
     diskFull: null as string | null,
@@ -21,6 +21,7 @@ function bench() {
     status: () => status as ConsensusStatus,
     read: () => new Promise<void>((resolve, reject) => reads.push({ resolve, reject })),
   } as unknown as ConsensusClient
+  const membership = { refusal: null as string | null }
   const foreign = { reason: null } as unknown as ForeignCluster
   const readiness = new AgentReadiness({
     consensus,
@@ -28,12 +29,13 @@ function bench() {
     mesh,
     declared: { settled: async () => {} },
     foreign,
+    membership,
     now: () => now,
   })
   const passMs = (ms: number) => {
     now += ms
   }
-  return { readiness, status, catalog, mesh, reads, passMs }
+  return { readiness, status, membership, catalog, mesh, reads, passMs }
 }
 
 const turn = () => new Promise((resolve) => setImmediate(resolve))
@@ -110,3 +112,17 @@ t.test('it names what is missing, and says when only a restart can help', async 
   status.failure = 'disk'
   t.equal(readiness.alive(), false)
 })
+
+t.test(
+  'a node outside says who refused it for its name, and one inside is not troubled by what was',
+  async (t) => {
+    const { readiness, status, membership } = bench()
+    const refusal = 'this node is not admitted by x: its name "n1" belongs to y'
+    status.clusterId = null
+    t.same(readiness.reasons(), ['this node is not part of a cluster yet'])
+    membership.refusal = refusal
+    t.same(readiness.reasons(), ['this node is not part of a cluster yet', refusal])
+    status.clusterId = 'c'
+    t.notOk(readiness.reasons().includes(refusal))
+  },
+)

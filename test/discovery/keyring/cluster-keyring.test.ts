@@ -7,6 +7,7 @@ import { nextVersion, statement } from '../../../discovery/keyring/ring.ts'
 import { RingStore } from '../../../discovery/keyring/ring-store.ts'
 import type { Member, MemberStatus } from '../../../discovery/membership/types.ts'
 import { keyFingerprint } from '../../../discovery/mesh/cluster-key.ts'
+import { MeshError } from '../../../discovery/mesh/errors.ts'
 import { type FakeMesh, FakeNetwork, until } from '../fake-mesh.ts'
 import { tempDir } from '../temp-dir.ts'
 
@@ -351,6 +352,29 @@ async function after<T>(turns: number, act: () => Promise<T>): Promise<T> {
   for (let i = 0; i < turns; i += 1) await new Promise((resolve) => setImmediate(resolve))
   return act()
 }
+
+t.test(
+  'of a node that hangs it is said that it does not answer, or that it has failed by then',
+  async (t) => {
+    const cluster = await Cluster.of(t, 'a', 'b')
+    const { keys, mesh } = cluster.node('a')
+    for (const code of ['MSH_TIMEOUT', 'MSH_CLOSED', 'MSH_UNREACHABLE'] as const) {
+      mesh.request = async () => {
+        throw new MeshError(code, '12D3KooW… was forgotten')
+      }
+      t.match(await keys.install(key(2)), { missing: [{ name: 'b', reason: /^it does not answer$/ }] }, code)
+    }
+    mesh.request = async () => {
+      throw new MeshError('MSH_REMOTE', 'the keyring cannot be written')
+    }
+    t.match(await keys.install(key(2)), { missing: [{ name: 'b', reason: 'cannot be written' }] })
+    mesh.request = async () => {
+      cluster.statuses.set('b', 'failed')
+      throw new MeshError('MSH_CLOSED', '12D3KooW… was forgotten')
+    }
+    t.match(await keys.install(key(2)), { missing: [{ name: 'b', reason: /^it has failed$/ }] })
+  },
+)
 
 t.test('a node without a cluster key says so', async (t) => {
   const dir = tempDir(t)

@@ -263,6 +263,8 @@ t.test('two nodes of one name: one error on each side names both', async (t) => 
     errors(b)[0]?.msg,
     /this node is not admitted by a: its name "same" belongs to a at a:7946\. Give this node \(b at b:7946\) another name/,
   )
+  t.equal(b.membership.refusal, errors(b)[0]?.msg)
+  t.equal(a.membership.refusal, null)
   t.match(await b.metrics.metrics(), /constellation_swim_name_conflicts_total 1/)
   t.same(statuses(a), ['same:alive'])
   t.equal(errors(a).length, 1)
