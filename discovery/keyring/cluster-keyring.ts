@@ -34,8 +34,8 @@ const PREFIX_CHARS_MIN = 8
 
 // For whoever is named as standing in the way.
 const WAY_ON =
-  'One that is gone for good stops counting after ' +
-  '"constellation force-leave NODE --prune" and, if "constellation raft status" lists it, "constellation raft remove NODE".'
+  'One that is gone for good stops counting after "constellation raft remove NODE", if "constellation raft status" has it, ' +
+  'and "constellation force-leave NODE --prune".'
 
 /** A change of the ring: what is said, once no other change can come between; and what is wrong with a node's keys after it. */
 interface Order {
