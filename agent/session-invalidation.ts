@@ -3,6 +3,7 @@ import { Counter, type Registry } from 'prom-client'
 import type { ConsensusClient } from '../consensus/client.ts'
 import { isConsensusError } from '../consensus/errors.ts'
 import type { Catalog } from '../discovery/catalog/types.ts'
+import { Looks } from './looks.ts'
 import { type SessionEnd, SessionFaults } from './session-faults.ts'
 
 /** Times of {@link SessionInvalidation}, in milliseconds. Every one has a default. */
@@ -36,14 +37,12 @@ const PAUSE_LOOKS = 10
  */
 export class SessionInvalidation {
   readonly #lookMs: number
+  readonly #looks: Looks
   readonly #settleMs: number
   readonly #retryMs: number
   readonly #with: SessionInvalidationCollaborators
   readonly #faults: SessionFaults
   readonly #ended: Counter<'reason'>
-  #timer: NodeJS.Timeout | null = null
-  #looking: Promise<void> | null = null
-  #stopped = new AbortController()
   #lastLook = Number.NEGATIVE_INFINITY
   /** Since when this node leads; null while it does not. */
   #leadsSince: number | null = null
@@ -54,6 +53,10 @@ export class SessionInvalidation {
     this.#settleMs = options.settleMs ?? 3000
     this.#retryMs = options.retryMs ?? 2000
     this.#with = collaborators
+    this.#looks = new Looks(
+      { everyMs: this.#lookMs, purpose: 'sessions to end' },
+      { log: collaborators.log, look: (signal) => this.#look(signal) },
+    )
     this.#faults = new SessionFaults({ graceMs: options.graceMs ?? 15_000 })
     this.#ended = new Counter({
       name: 'constellation_sessions_invalidated_total',
@@ -64,29 +67,19 @@ export class SessionInvalidation {
   }
 
   async start(): Promise<void> {
-    if (this.#timer !== null) return
-    this.#stopped = new AbortController()
-    this.#timer = setInterval(() => void this.look(), this.#lookMs)
+    this.#looks.start()
   }
 
-  async stop(): Promise<void> {
-    if (this.#timer !== null) clearInterval(this.#timer)
-    this.#timer = null
-    this.#stopped.abort()
-    await this.#looking
+  stop(): Promise<void> {
+    return this.#looks.stop()
   }
 
   /** One look at the catalogue; resolves when what was found is ended or given up. One at a time. */
   look(): Promise<void> {
-    this.#looking ??= this.#look()
-      .catch((err: unknown) => this.#with.log.error({ err }, 'looking for sessions to end failed'))
-      .finally(() => {
-        this.#looking = null
-      })
-    return this.#looking
+    return this.#looks.look()
   }
 
-  async #look(): Promise<void> {
+  async #look(signal: AbortSignal): Promise<void> {
     const { client, catalog } = this.#with
     const now = this.#with.now()
     const paused = now - this.#lastLook > PAUSE_LOOKS * this.#lookMs
@@ -100,18 +93,18 @@ export class SessionInvalidation {
     if (this.#leadsSince === null || now - this.#leadsSince < this.#settleMs) return
     if (!catalog.synced || now < this.#retryAt) return
     for (const end of this.#faults.toEnd(view.sessions(), catalog, now)) {
-      if (client.status().role !== 'leader' || !(await this.#end(end))) return
+      if (client.status().role !== 'leader' || !(await this.#end(end, signal))) return
     }
     // Ending many takes its time, and is no pause.
     this.#lastLook = this.#with.now()
   }
 
   /** False if it could not be ended now. */
-  async #end({ id, node, fault }: SessionEnd): Promise<boolean> {
+  async #end({ id, node, fault }: SessionEnd, signal: AbortSignal): Promise<boolean> {
     const { client, log } = this.#with
     const reason = fault.kind
     try {
-      const options = { timeoutMs: PROPOSAL_TIMEOUT_MS, signal: this.#stopped.signal }
+      const options = { timeoutMs: PROPOSAL_TIMEOUT_MS, signal }
       await client.propose({ type: 'session.destroy', id }, options)
     } catch (err) {
       if (!isConsensusError(err)) throw err

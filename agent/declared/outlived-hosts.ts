@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { ConsensusClient } from '../../consensus/client.ts'
 import { isConsensusError } from '../../consensus/errors.ts'
+import { Looks } from '../looks.ts'
 import { retractOperations } from './declaration.ts'
 import { nodeKey } from './keys.ts'
 
@@ -25,50 +26,42 @@ export interface OutlivedHostsCollaborators {
 export class OutlivedHosts {
   readonly #with: OutlivedHostsCollaborators
   readonly #since = new Map<string, number>()
-  #timer: NodeJS.Timeout | null = null
-  #looking: Promise<void> | null = null
-  #stopped = new AbortController()
+  readonly #looks: Looks
 
   constructor(collaborators: OutlivedHostsCollaborators) {
     this.#with = collaborators
+    this.#looks = new Looks(
+      { everyMs: LOOK_MS, purpose: 'hosts whose agent left' },
+      { log: collaborators.log, look: (signal) => this.#look(signal) },
+    )
   }
 
   async start(): Promise<void> {
-    if (this.#timer !== null) return
-    this.#stopped = new AbortController()
-    this.#timer = setInterval(() => void this.look(), LOOK_MS)
+    this.#looks.start()
   }
 
-  async stop(): Promise<void> {
-    if (this.#timer !== null) clearInterval(this.#timer)
-    this.#timer = null
-    this.#stopped.abort()
-    await this.#looking
+  stop(): Promise<void> {
+    return this.#looks.stop()
   }
 
-  /** One look; resolves when what was found is taken back or given up. One at a time. */
+  /** One look; resolves when what was found is taken back or given up. */
   look(): Promise<void> {
-    this.#looking ??= this.#look()
-      .catch((err: unknown) => this.#with.log.error({ err }, 'looking for hosts whose agent left failed'))
-      .finally(() => {
-        this.#looking = null
-      })
-    return this.#looking
+    return this.#looks.look()
   }
 
-  async #look(): Promise<void> {
+  async #look(signal: AbortSignal): Promise<void> {
     const { client, catalog, now } = this.#with
     const { outlived } = catalog
     for (const name of this.#since.keys()) if (!outlived.has(name)) this.#since.delete(name)
     for (const name of outlived) if (!this.#since.has(name)) this.#since.set(name, now())
     for (const [name, since] of this.#since) {
       if (client.status().role !== 'leader') return
-      if (now() - since >= LEFT_MS && !(await this.#takeBack(name))) return
+      if (now() - since >= LEFT_MS && !(await this.#takeBack(name, signal))) return
     }
   }
 
   /** False if that cannot be decided now. */
-  async #takeBack(node: string): Promise<boolean> {
+  async #takeBack(node: string, signal: AbortSignal): Promise<boolean> {
     const { client, log } = this.#with
     const { view } = await client.read('stale')
     const key = nodeKey(node)
@@ -79,7 +72,7 @@ export class OutlivedHosts {
       const { transaction } = await client.propose(
         // Who declares it anew meanwhile is heard.
         { type: 'kv.txn', operations: [{ verb: 'check-index', key, index: host.modifyIndex }, ...retract] },
-        { timeoutMs: PROPOSAL_TIMEOUT_MS, signal: this.#stopped.signal },
+        { timeoutMs: PROPOSAL_TIMEOUT_MS, signal },
       )
       if (transaction?.errors.length === 0)
         log.info({ node }, 'what was declared about a host is taken back: its agent left')
