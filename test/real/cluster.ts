@@ -10,6 +10,9 @@ import { until } from './until.ts'
 
 const LOG_TAIL_LINES = 25
 
+/** Patience with a cluster that starts, not a bound on how long that may take: a machine may be busy with something else. */
+const SETTLED_MS = 40_000
+
 /** What /api/v1/status answers, as far as the tests look at it. */
 export interface Status {
   readonly node: string
@@ -153,7 +156,7 @@ export class Cluster {
   }
 
   /** Waits until every running agent is ready and sees exactly the running ones alive. */
-  async settled(agents: readonly AgentProcess[] = this.running, timeoutMs = 15_000): Promise<void> {
+  async settled(agents: readonly AgentProcess[] = this.running, timeoutMs = SETTLED_MS): Promise<void> {
     for (const agent of agents) {
       await until(
         `${agent.name} is ready and sees ${this.running.length} nodes alive`,

@@ -169,11 +169,15 @@ export function httpKind(url: string, part: Partial<HttpKind> = {}): HttpKind {
   }
 }
 
-/** Polls until `condition` holds; fails with `state()` after five seconds. */
+/** Patience, not a bound on how long something may take: a machine may be busy with something else. */
+const PATIENCE_MS = 20_000
+
+/** Polls until `condition` holds; fails with `state()` when patience ends. */
 export async function until(condition: () => boolean, state: () => unknown = () => ''): Promise<void> {
-  const deadline = performance.now() + 5_000
+  const deadline = performance.now() + PATIENCE_MS
   while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`not within 5 s: ${JSON.stringify(state())}`)
+    if (performance.now() > deadline)
+      throw new Error(`not within ${PATIENCE_MS / 1000} s: ${JSON.stringify(state())}`)
     await delay(5)
   }
 }
