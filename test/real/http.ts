@@ -1,4 +1,5 @@
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http'
+import { heldUpMs } from './held-up.ts'
 
 /** An answer, and how long it took from the call on. */
 export interface Answer {
@@ -6,6 +7,8 @@ export interface Answer {
   readonly headers: IncomingHttpHeaders
   readonly text: string
   readonly ms: number
+  /** Of `ms`: when this process was held up. */
+  readonly heldUpMs: number
   /** The body as JSON. @throws SyntaxError when it is none. */
   json(): unknown
 }
@@ -26,6 +29,7 @@ export interface Ask {
 export function ask(port: number, path: string, options: Ask = {}): Promise<Answer> {
   const { method = 'GET', body, timeoutMs = 5000, host = '127.0.0.1' } = options
   const started = performance.now()
+  const heldUpBefore = heldUpMs()
   return new Promise((resolve, reject) => {
     const outgoing = httpRequest(
       { host, port, path, method, agent: false, signal: AbortSignal.timeout(timeoutMs) },
@@ -40,6 +44,7 @@ export function ask(port: number, path: string, options: Ask = {}): Promise<Answ
             headers: incoming.headers,
             text,
             ms: performance.now() - started,
+            heldUpMs: heldUpMs() - heldUpBefore,
             json: () => JSON.parse(text),
           })
         })

@@ -13,7 +13,7 @@ async function assertAlone(t: Test, survivor: AgentProcess, port: number): Promi
     const write = await survivor.ask('/v1/kv/alone', { method: 'PUT', body: String(i) })
     t.equal(write.status, 500)
     t.equal(write.text, 'No cluster leader', `write ${i}`)
-    t.ok(write.ms < WRITE_MS_MAX, `refused within ${WRITE_MS_MAX} ms: ${ms(write.ms)}`)
+    t.ok(write.ms - write.heldUpMs < WRITE_MS_MAX, `refused within ${WRITE_MS_MAX} ms: ${ms(write.ms)}`)
     times.push(write.ms)
   }
   const read = await survivor.ask('/v1/kv/kept')
@@ -38,7 +38,7 @@ async function assertAlone(t: Test, survivor: AgentProcess, port: number): Promi
   ]) {
     const answer = await survivor.ask(path)
     t.equal(answer.status, 200, path)
-    t.ok(answer.ms < 1000, `${path} at once: ${ms(answer.ms)}`)
+    t.ok(answer.ms - answer.heldUpMs < 1000, `${path} at once: ${ms(answer.ms)}`)
   }
   t.equal((await survivor.ask('/readyz')).status, 503)
   t.ok(sendsTo(await webViews(survivor), port), 'Traefik still gets the instance of this node')

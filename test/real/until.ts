@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { runsMs } from './held-up.ts'
 
-/** How often and how long `until` asks. Milliseconds. */
+/** How often and how long `until` asks. Milliseconds, without those in which this process was held up. */
 export interface UntilOptions {
   readonly timeoutMs?: number
   readonly intervalMs?: number
@@ -18,7 +19,7 @@ export async function until<T>(
   options: UntilOptions = {},
 ): Promise<Exclude<T, undefined | null | false>> {
   const { timeoutMs = 10_000, intervalMs = 50 } = options
-  const deadline = performance.now() + timeoutMs
+  const deadline = runsMs() + timeoutMs
   let failure: unknown
   for (;;) {
     try {
@@ -30,7 +31,7 @@ export async function until<T>(
     } catch (error) {
       failure = error
     }
-    if (performance.now() >= deadline) {
+    if (runsMs() >= deadline) {
       const state = options.state === undefined ? '' : `; state: ${JSON.stringify(await options.state())}`
       const reason = failure === undefined ? '' : `; last failure: ${(failure as Error).message}`
       throw new Error(`${what}: not within ${timeoutMs} ms${reason}${state}`)

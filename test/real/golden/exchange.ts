@@ -1,4 +1,5 @@
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http'
+import { heldUpMs } from '../held-up.ts'
 
 /** A request as it goes out: the target is sent as it is written here. */
 export interface Outgoing {
@@ -15,6 +16,8 @@ export interface Incoming {
   readonly headers: IncomingHttpHeaders
   readonly text: string
   readonly ms: number
+  /** Of `ms`: when this process was held up. */
+  readonly heldUpMs: number
 }
 
 /** Longest time for an answer: what waits in a transcript waits less. Milliseconds. */
@@ -23,6 +26,7 @@ const TIMEOUT_MS = 15_000
 /** Sends a request on a connection of its own. @throws Error when no answer came in time. */
 export function exchange({ port, method, target, headers, body }: Outgoing): Promise<Incoming> {
   const started = performance.now()
+  const heldUpBefore = heldUpMs()
   const { promise, resolve, reject } = Promise.withResolvers<Incoming>()
   const outgoing = httpRequest(
     {
@@ -44,6 +48,7 @@ export function exchange({ port, method, target, headers, body }: Outgoing): Pro
           headers: incoming.headers,
           text: Buffer.concat(chunks).toString('utf8'),
           ms: performance.now() - started,
+          heldUpMs: heldUpMs() - heldUpBefore,
         })
       })
     },

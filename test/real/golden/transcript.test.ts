@@ -26,7 +26,7 @@ const TEXT = `
 `
 
 const PLAIN: Expectation = { status: 200, type: null, headers: [], body: '', includes: null, took: null }
-const ANSWER: Incoming = { status: 200, headers: {}, text: '', ms: 10 }
+const ANSWER: Incoming = { status: 200, headers: {}, text: '', ms: 10, heldUpMs: 0 }
 
 t.test('a transcript is read', async (t) => {
   const json = 'application/json'
@@ -123,6 +123,7 @@ t.test('an answer that differs in anything is not as expected', async (t) => {
   t.notOk(differs({}, {}))
   t.notOk(differs({ headers: read }, { headers: [['x-consul-index', '{i:index}']] }))
   t.notOk(differs({ ms: 2310 }, { took: { ms: 300 } }))
+  t.notOk(differs({ ms: 2400, heldUpMs: 100 }, { took: { ms: 300 } }), 'it could not run')
   t.notOk(differs({}, { headers: [['x-consul-index', 'absent']] }))
   t.ok(differs({ status: 201 }, {}))
   t.ok(differs({ headers: { 'content-type': 'text/html' } }, {}))
