@@ -1,3 +1,4 @@
+import { compareInstances } from '../../discovery/catalog/service-index.ts'
 import type { Catalog, CatalogInstance, CatalogNode } from '../../discovery/catalog/types.ts'
 
 /**
@@ -11,7 +12,7 @@ export function instancesOf(
   const [only, ...others] = catalog.spellings('service', service)
   if (only === undefined) return []
   if (others.length === 0) return catalog.instances(only)
-  return [only, ...others].flatMap((name) => catalog.instances(name)).sort(byNodeAndId)
+  return [only, ...others].flatMap((name) => catalog.instances(name)).sort(compareInstances)
 }
 
 /** The node of this name; the first that has it but for case, if none has exactly it. */
@@ -23,12 +24,4 @@ export function nodeNamed(
   if (exact !== undefined) return exact
   const [other] = catalog.spellings('node', name)
   return other === undefined ? undefined : catalog.node(other)
-}
-
-function byNodeAndId(a: CatalogInstance, b: CatalogInstance): number {
-  return compare(a.node.record.name, b.node.record.name) || compare(a.service.id, b.service.id)
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
 }

@@ -145,7 +145,8 @@ export class ServiceIndex {
   }
 }
 
-function compareInstances(a: CatalogInstance, b: CatalogInstance): number {
+/** By name of the node, then id. */
+export function compareInstances(a: CatalogInstance, b: CatalogInstance): number {
   return compareText(a.node.record.name, b.node.record.name) || compareText(a.service.id, b.service.id)
 }
 
