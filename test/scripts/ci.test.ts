@@ -5,15 +5,21 @@ import t from 'tap'
 
 const PROGRAM = join(import.meta.dirname, '../../.ci/run')
 
+/** What `.ci/run --counts` prints for a TAP file, and its exit code. */
+function run(t: { testdir: () => string }, tap: string): { lines: string[]; status: number | null } {
+  const file = join(t.testdir(), 'out.tap')
+  writeFileSync(file, tap)
+  const answer = spawnSync(PROGRAM, ['--counts', file], { encoding: 'utf8', timeout: 10_000 })
+  return { lines: answer.stdout.trimEnd().split('\n'), status: answer.status }
+}
+
 /** What `.ci/run --counts` makes of a TAP file: its last line and its exit code. */
 function counts(
   t: { testdir: () => string },
   tap: string,
 ): { last: string | undefined; status: number | null } {
-  const file = join(t.testdir(), 'out.tap')
-  writeFileSync(file, tap)
-  const answer = spawnSync(PROGRAM, ['--counts', file], { encoding: 'utf8', timeout: 10_000 })
-  return { last: answer.stdout.trimEnd().split('\n').at(-1), status: answer.status }
+  const { lines, status } = run(t, tap)
+  return { last: lines.at(-1), status }
 }
 
 t.test('the counts are those of the whole run', async (t) => {
@@ -46,4 +52,44 @@ t.test('a run that was cut short is a failure', async (t) => {
     last: '0 passed, 1 failed',
     status: 1,
   })
+})
+
+t.test('what failed is told before the counts, with its details and nothing else', async (t) => {
+  const tap = [
+    '# Subtest: a.test.ts',
+    '    # Subtest: it works',
+    '        ok 1 - not this',
+    '          ---',
+    '          at: a.ts',
+    '          ...',
+    '        not ok 2 - should be equal',
+    '          ---',
+    '          diff: |',
+    '            -yes',
+    '            +no',
+    '          ...',
+    '        ok 3 - nor this',
+    '        not ok 4 - without a program # SKIP no program',
+    '          ---',
+    '          why: nothing',
+    '          ...',
+    '        1..4',
+    '    not ok 1 - it works # time=3ms',
+    '    1..1',
+    'not ok 1 - a.test.ts # time=5ms',
+    '# { total: 4, pass: 2, fail: 1, skip: 1 }',
+  ].join('\n')
+  const { lines } = run(t, tap)
+  t.same(lines.slice(lines.indexOf('== what failed'), lines.indexOf('== not run: 1 skipped, 0 to do')), [
+    '== what failed',
+    '        not ok 2 - should be equal',
+    '          ---',
+    '          diff: |',
+    '            -yes',
+    '            +no',
+    '          ...',
+    '    not ok 1 - it works # time=3ms',
+    'not ok 1 - a.test.ts # time=5ms',
+  ])
+  t.equal(lines.at(-1), '2 passed, 1 failed')
 })
