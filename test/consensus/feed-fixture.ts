@@ -198,7 +198,7 @@ export class Fleet {
       onMessage: () => {},
       onRequest: () => {},
       isConnected: () => true,
-      request: async (to, payload, { signal }) => {
+      request: async (to, payload, { timeoutMs, signal }) => {
         const exchange = { to, request: decodeRecord(payload) as FollowRequest }
         this.asked.push(exchange)
         await new Promise((resolve) => setImmediate(resolve))
@@ -214,10 +214,9 @@ export class Fleet {
           () => 'a',
           (request) => member.feed.answer('x', request as FollowRequest),
         )
-        const envelope = decodeRecord(await Promise.race([answered, given.promise])) as {
-          ok: boolean
-          value: FollowAnswer
-        }
+        const timer = setTimeout(giveUp, timeoutMs)
+        const answer = await Promise.race([answered, given.promise]).finally(() => clearTimeout(timer))
+        const envelope = decodeRecord(answer) as { ok: boolean; value: FollowAnswer }
         if (!envelope.ok) return encodeRecord(envelope)
         return encodeRecord({ ok: true, value: this.after(exchange, envelope.value) })
       },
