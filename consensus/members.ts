@@ -93,6 +93,11 @@ export class Members {
     this.#reachability.lost(id)
   }
 
+  /** What an operator asks of a node that is to vote; undefined = the default. */
+  get #settleMs(): number | undefined {
+    return this.#with.autopilot()?.serverStabilizationMs
+  }
+
   #silentMs(id: NodeId, now: number): number {
     return id === this.#options.nodeId ? 0 : this.#reachability.silentMs(id, now)
   }
@@ -103,7 +108,7 @@ export class Members {
     return {
       lastHeardMs: this.#silentMs(id, now),
       flaps: this.#reachability.flaps(id, now),
-      flapping: this.#reachability.isFlapping(id, now),
+      flapping: this.#reachability.isFlapping(id, now, this.#settleMs),
     }
   }
 
@@ -137,7 +142,6 @@ export class Members {
   #candidates(raft: Raft, now: number): Candidate[] {
     const { deadVoterGraceMs, deadLearnerGraceMs } = this.#options
     const cordoned = new Set(this.#with.cordoned())
-    const settleMs = this.#with.autopilot()?.serverStabilizationMs
     return [...raft.progress].map(([id, progress]) => {
       const graceMs = isVoter(raft.configuration, id) ? deadVoterGraceMs : deadLearnerGraceMs
       return {
@@ -145,7 +149,7 @@ export class Members {
         caughtUp: isCaughtUp(progress, raft.log.committedIndex),
         gone: this.#silentMs(id, now) > graceMs,
         cordoned: cordoned.has(id),
-        settled: this.#reachability.isSettled(id, now, settleMs),
+        settled: this.#reachability.isSettled(id, now, this.#settleMs),
         flaps: this.#reachability.flaps(id, now),
       }
     })

@@ -114,8 +114,8 @@ export class Reachability {
   }
 
   /** True for a node that was lost lately and has not stayed long enough since. */
-  isFlapping(id: NodeId, now: number): boolean {
-    return this.flaps(id, now) > 0 && !this.isSettled(id, now)
+  isFlapping(id: NodeId, now: number, settleMs = this.#settleMs): boolean {
+    return this.flaps(id, now) > 0 && !this.isSettled(id, now, settleMs)
   }
 
   /** Forgets who neither is in `members` nor came back within the window, and the oldest beyond the bound. */

@@ -65,6 +65,8 @@ interface Member {
 /** What a node of a test cluster may be given. */
 export interface MemberOptions {
   readonly expect: number
+  /** Default 10. */
+  readonly tickMs?: number
   /** Whom it was told to find the cluster by; all are there from the start. */
   readonly seeds?: readonly string[]
   readonly store?: FaultyStore
@@ -81,7 +83,7 @@ export interface MemberOptions {
   readonly metrics?: ReplicaMetrics
 }
 
-/** Consensus nodes in one process on a network in memory, with ticks of 10 ms. */
+/** Consensus nodes in one process on a network in memory, with ticks of 10 ms if nothing else is said. */
 export class TestCluster {
   readonly network = new TestNetwork()
   readonly members = new Map<string, Member>()
