@@ -129,11 +129,10 @@ t.test('clients write and read on when the leader dies, and when their feeder di
     t.equal(await get(cluster.client(id), 'before', 'consistent', failover), '1')
   }
   const feeder = cluster.client('e').status().feed?.feeder ?? ''
-  const alive = ['a', 'b', 'c', 'd'].filter((id) => id !== leader)
-  // The quorum of the three voters must survive: only a learner or the only feeder left may go.
-  await eventually('the dead voter is replaced', () => {
-    const { peers } = cluster.client(alive[0] ?? '').status()
-    return peers.filter(({ voter }) => voter).every(({ id }) => id !== leader)
+  // The quorum of the three voters must survive, and while they change that of the former three as well.
+  await eventually('the dead voter is replaced', async () => {
+    const { peers, joint } = cluster.client(await cluster.leader()).status()
+    return joint === null && peers.filter(({ voter }) => voter).every(({ id }) => id !== leader)
   })
   cluster.kill(feeder)
   for (const id of clients) {

@@ -7,20 +7,21 @@ import type { ReplicaMetrics } from '../../consensus/metrics.ts'
 import { ConsensusNode } from '../../consensus/node.ts'
 import { textToKey } from '../../consensus/state/keys.ts'
 import { MemoryStore } from '../../consensus/storage/memory-store.ts'
+import { runsMs } from '../held-up.ts'
 import { FaultyStore } from './faulty-store.ts'
 import { TestNetwork } from './network.ts'
 
 export const silent = pino({ level: process.env.TEST_LOG ?? 'silent' })
 
-/** Polls until `probe` answers something, or fails with `what` and the last state after `timeoutMs`. */
+/** Polls until `probe` answers something, or fails with `what` and the last state when this process has run for `timeoutMs`. */
 export async function eventually<T>(
   what: string,
   probe: () => Promise<T | undefined | false> | T | undefined | false,
   timeoutMs = 10_000,
 ): Promise<T> {
-  const end = performance.now() + timeoutMs
+  const end = runsMs() + timeoutMs
   let last: unknown
-  while (performance.now() < end) {
+  while (runsMs() < end) {
     try {
       const value = await probe()
       if (value !== undefined && value !== false) return value

@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey, hash, type KeyObject, sign, verify } from 'node:crypto'
 import { MeshError, NobodyListensError } from '../../discovery/mesh/errors.ts'
 import type { Mesh, PeerEvent, PeerId, RequestOptions } from '../../discovery/mesh/types.ts'
+import { runsMs } from '../held-up.ts'
 
 type MessageHandler = (from: PeerId, payload: Uint8Array) => void
 type RequestHandler = (from: PeerId, payload: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
@@ -231,16 +232,16 @@ function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }
 
-/** Polls until `done` or until `ms` have passed. @throws Error with the state when time is up. */
+/** Polls until `done` or until this process has run for `ms`. @throws Error with the state when time is up. */
 export async function until(
   what: string,
   done: () => boolean | Promise<boolean>,
-  ms = 5000,
+  ms = 20_000,
   state?: () => unknown,
 ): Promise<void> {
-  const end = performance.now() + ms
+  const end = runsMs() + ms
   while (!(await done())) {
-    if (performance.now() > end) {
+    if (runsMs() > end) {
       throw new Error(`not within ${ms} ms: ${what} ${state ? JSON.stringify(state()) : ''}`)
     }
     await new Promise((resolve) => setTimeout(resolve, 5))

@@ -1,5 +1,5 @@
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http'
-import { heldUpMs } from './held-up.ts'
+import { heldUpMs } from '../held-up.ts'
 
 /** An answer, and how long it took from the call on. */
 export interface Answer {

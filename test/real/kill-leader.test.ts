@@ -1,5 +1,5 @@
+import { runsMs } from '../held-up.ts'
 import { clusterTest, ms } from './cluster.ts'
-import { runsMs } from './held-up.ts'
 import { LeaseWatch } from './leases.ts'
 import { until } from './until.ts'
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { runsMs } from './held-up.ts'
+import { runsMs } from '../held-up.ts'
 
 /** How often and how long `until` asks. Milliseconds, without those in which this process was held up. */
 export interface UntilOptions {

@@ -11,6 +11,7 @@ import { Backups } from '../../../agent/snapshot/backups.ts'
 import { KeyBackup } from '../../../consensus/key-backup.ts'
 import { GossipEvents } from '../../../discovery/events/gossip-events.ts'
 import { FakeNetwork } from '../../discovery/fake-mesh.ts'
+import { runsMs } from '../../held-up.ts'
 import { FakeConsensus } from './fake-consensus.ts'
 import { FakeCatalog, FakeHealth, FakeMembership } from './fake-discovery.ts'
 import { FakeKeyring } from './fake-keyring.ts'
@@ -150,11 +151,11 @@ export async function readAll(socket: Socket): Promise<string> {
   return Buffer.concat(chunks).toString('latin1')
 }
 
-/** Polls until the condition holds. @throws after five seconds, with what was waited for. */
+/** Polls until the condition holds. @throws when this process has run for 20 seconds, with what was waited for. */
 export async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5_000
+  const deadline = runsMs() + 20_000
   while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`not in time: ${what}`)
+    if (runsMs() > deadline) throw new Error(`not in time: ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }

@@ -135,7 +135,7 @@ t.test('a node that was thought to have left comes back with all it has', async 
     await until(
       'back',
       () => String(sees(n, 'web')) === 'b web-1 passing',
-      5000,
+      20_000,
       () => sees(n, 'web'),
     )
   t.equal(b.catalog.local.record().version.incarnation, 2)

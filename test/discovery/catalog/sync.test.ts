@@ -31,7 +31,7 @@ t.test('with all gossip lost, anti-entropy repairs', async (t) => {
   a.catalog.local.putService(service('web-1'))
   b.catalog.local.putService(service('web-2'))
   const all = ['a web-1 passing', 'b web-2 passing']
-  for (const n of [a, b, c]) await until('all', () => String(sees(n, 'web')) === String(all), 5000)
+  for (const n of [a, b, c]) await until('all', () => String(sees(n, 'web')) === String(all), 20_000)
   t.equal(new Set([a, b, c].map((n) => n.catalog.store.digest().digest)).size, 1)
   const gauges = [a, b, c].map(async ({ metrics }) =>
     (await metrics.metrics()).match(/^constellation_catalog_digest .*$/m),
@@ -294,7 +294,7 @@ t.test('a joiner has every record without waiting for its turn to compare', asyn
   await until(
     'everything',
     () => sees(joiner, 'web').length === 300,
-    5000,
+    20_000,
     () => sees(joiner, 'web').length,
   )
 })
@@ -365,20 +365,20 @@ t.test(
       a.catalog.store.instances('web').map((i) => `${i.node.record.name} ${i.service.id} ${i.status}`)
     b.catalog.local.putService(service('web-1'))
     b.catalog.local.putCheck(check('c', 'web-1'))
-    await until('registered', () => String(view()) === 'b web-1 passing', 5000, view)
+    await until('registered', () => String(view()) === 'b web-1 passing', 20_000, view)
     await b.stop()
-    await until('critical', () => String(view()) === 'b web-1 critical', 5000, view)
+    await until('critical', () => String(view()) === 'b web-1 critical', 20_000, view)
     t.equal(a.catalog.store.node('b')?.alive, false)
     const again = await start('b', [])
-    await until('back, its check not run yet', () => a.catalog.store.node('b')?.alive === true, 5000, view)
+    await until('back, its check not run yet', () => a.catalog.store.node('b')?.alive === true, 20_000, view)
     await until(
       'the placeholder decides',
       () => a.catalog.store.instances('web')[0]?.checks[1]?.status === 'critical',
-      5000,
+      20_000,
       view,
     )
     again.catalog.local.putCheck(check('c', 'web-1'))
-    await until('passing', () => String(view()) === 'b web-1 passing', 5000, view)
+    await until('passing', () => String(view()) === 'b web-1 passing', 20_000, view)
     await again.membership.leave()
     await until('gone', () => view().length === 0 && a.catalog.store.node('b') === undefined)
   },

@@ -282,7 +282,7 @@ t.test('the same question under way is asked once, and there is a limit', async 
     const [question] = packet.decode(request).questions ?? []
     return question?.name === 'late.com' ? [] : [response(request)]
   })
-  const recursor = new Recursor({ servers: [server], timeoutMs: 300, inFlightMax: 2 }, { log })
+  const recursor = new Recursor({ servers: [server], timeoutMs: 1000, inFlightMax: 2 }, { log })
   const question = (name: string) => optQuery(name, 'A').subarray(12)
   const of = (name: string) =>
     recursor.ask({ question: question(name), checkingDisabled: false, dnssecOk: false })

@@ -12,6 +12,7 @@ import { NameLookup } from '../../../discovery/health/name-lookup.ts'
 import type { TcpKind } from '../../../discovery/health/tcp-probe.ts'
 import type { Timers } from '../../../discovery/health/timers.ts'
 import type { CheckDefinition } from '../../../discovery/health/types.ts'
+import { runsMs } from '../../held-up.ts'
 
 /** A node's record in memory that remembers every check written to it. */
 export class FakeLocal implements LocalCatalog {
@@ -174,10 +175,9 @@ const PATIENCE_MS = 20_000
 
 /** Polls until `condition` holds; fails with `state()` when patience ends. */
 export async function until(condition: () => boolean, state: () => unknown = () => ''): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS
+  const deadline = runsMs() + PATIENCE_MS
   while (!condition()) {
-    if (performance.now() > deadline)
-      throw new Error(`not within ${PATIENCE_MS / 1000} s: ${JSON.stringify(state())}`)
+    if (runsMs() > deadline) throw new Error(`not within ${PATIENCE_MS / 1000} s: ${JSON.stringify(state())}`)
     await delay(5)
   }
 }

@@ -6,6 +6,7 @@ import { ClusterKeyring } from '../../../discovery/keyring/cluster-keyring.ts'
 import { RingStore } from '../../../discovery/keyring/ring-store.ts'
 import { SwimMembership } from '../../../discovery/membership/swim-membership.ts'
 import { generateClusterKey, keyFingerprint, parseClusterKey } from '../../../discovery/mesh/cluster-key.ts'
+import { heldUpMs } from '../../held-up.ts'
 import { bytes, capturedLog, makeNode, type TestScope, until, WARN } from '../mesh/cluster.ts'
 
 const newKey = () => parseClusterKey(generateClusterKey())
@@ -72,6 +73,7 @@ t.test('key-rotation-no-loss: five nodes change their key under traffic, and not
   }
 
   const lost: string[] = []
+  const heldUpBefore = heldUpMs()
   let asked = 0
   let done = false
   const traffic = nodes.map(async (node) => {
@@ -99,13 +101,12 @@ t.test('key-rotation-no-loss: five nodes change their key under traffic, and not
   await Promise.all(traffic)
   t.same(lost, [])
   t.ok(asked > 200)
+  // Nobody answered while the machine let none of them run.
+  const wasHeldUp = heldUpMs() - heldUpBefore > 500
   for (const node of nodes) {
     t.same(node.events, [], `${node.name} lost no connection`)
-    t.same(
-      node.seen.filter((text) => !text.endsWith('alive')),
-      [],
-      `${node.name} suspected nobody`,
-    )
+    const suspected = node.seen.filter((text) => !text.endsWith('alive'))
+    if (!wasHeldUp) t.same(suspected, [], `${node.name} suspected nobody`)
     t.notMatch(JSON.stringify(node.lines), Buffer.from(next).toString('base64'))
   }
 

@@ -1,5 +1,5 @@
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http'
-import { heldUpMs } from '../held-up.ts'
+import { heldUpMs } from '../../held-up.ts'
 
 /** A request as it goes out: the target is sent as it is written here. */
 export interface Outgoing {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { heldUpMs } from './held-up.ts'
-import { until } from './until.ts'
+import { until } from './real/until.ts'
 
 /** This process does nothing at all for so long. */
 function stall(ms: number): void {
