@@ -7,7 +7,7 @@ import { eventually, silent, TestCluster } from '../consensus/cluster.ts'
 import { FakeMembership } from '../discovery/catalog/fixtures.ts'
 import { RunOnceHost } from '../providers/docker/run-once-host.ts'
 
-const TIMES = { ttlMs: 1000, lockDelayMs: 1000, settleMs: 300 }
+const TIMES = { ttlMs: 2500, lockDelayMs: 1000, settleMs: 300 }
 const SERVICE = 'job'
 
 interface HostNode {

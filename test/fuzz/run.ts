@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { runsMs } from '../held-up.ts'
 import { parseAnswers } from './answer.ts'
 import { exchange } from './exchange.ts'
 import { bodies } from './inputs/bodies.ts'
@@ -200,8 +201,8 @@ export class Run implements FuzzResult {
 
   /** Waits until the server has noticed that its client left. */
   async #released(): Promise<void> {
-    const deadline = performance.now() + 2000
-    while ((await this.#subject.parked()) > 0 && performance.now() < deadline) {
+    const deadline = runsMs() + 2000
+    while ((await this.#subject.parked()) > 0 && runsMs() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 2))
     }
   }

@@ -2,8 +2,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Nodes } from './nodes.ts'
 
 const INTERVAL_MS = 250
-/** Between two looks more than this, and nobody knows what happened meanwhile. */
-const GAP_MS_MAX = 1500
+/**
+ * Between two looks more than this, and nobody knows what happened meanwhile: a leader that stood still for an election timeout gives
+ * every session its time again.
+ */
+const GAP_MS_MAX = 1000
 
 interface Look {
   readonly from: number

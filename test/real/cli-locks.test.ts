@@ -91,9 +91,12 @@ clusterTest(
       await until('the first change', () => seen().length === 1, { state: watch.err })
       await n3.kill()
       await until('the outage is told', () => watch.err() !== '')
-      await n1.put('watch/a', '2')
-      await n1.ask('/v1/kv/watch/a', { method: 'DELETE' })
-      await n1.put('watch/b', '3')
+      await until('a write', () => n1.put('watch/a', '2'))
+      await until(
+        'a deletion',
+        async () => (await n1.ask('/v1/kv/watch/a', { method: 'DELETE' })).status === 200,
+      )
+      await until('another write', () => n1.put('watch/b', '3'))
       n3.start()
       await until('the last change', () => seen().at(-1) === 'put watch/b Mw==', {
         state: watch.err,

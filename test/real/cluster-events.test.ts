@@ -10,10 +10,13 @@ function steps(told: readonly Told[], subject: string): readonly string[] {
     .filter(({ data }) => (data.service ?? data.node) === subject)
     .map(({ type }) => type)
     .filter((type) => type !== 'node-joined')
-  return types.filter(
-    (type, i) =>
-      type !== 'node-suspected' && !(type === 'node-recovered' && types[i - 1] === 'node-suspected'),
-  )
+  let suspected = false
+  return types.filter((type) => {
+    if (type === 'node-suspected') suspected = true
+    else if (type === 'node-recovered' && suspected) suspected = false
+    else return true
+    return false
+  })
 }
 
 const about =

@@ -24,7 +24,7 @@ function web(server: CheckedServer): Container {
     image: 'web',
     hostPort: server.port,
     tags: ['traefik.enable=true', 'urlprefix-web.example/', 'metrics'],
-    check: { HTTP: `${server.url}/`, Interval: '1s', Timeout: '800ms', Status: 'passing' },
+    check: { HTTP: `${server.url}/`, Interval: '1s', Timeout: '5s', Status: 'passing' },
     meta: { env: 'qa' },
   }
 }

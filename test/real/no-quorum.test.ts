@@ -1,4 +1,5 @@
 import type { Test } from 'tap'
+import { runsMs } from '../held-up.ts'
 import type { AgentProcess } from './agent-process.ts'
 import { type Cluster, clusterTest, ms } from './cluster.ts'
 import { checkedServer, registerWeb, sendsTo, webViews } from './services.ts'
@@ -53,10 +54,10 @@ async function leaveOnly(cluster: Cluster, survivor: AgentProcess): Promise<read
 
 async function bringBack(t: Test, survivor: AgentProcess, killed: readonly AgentProcess[]): Promise<void> {
   const [first, ...rest] = killed
-  const started = performance.now()
+  const started = runsMs()
   first?.start()
   await until('a write is acknowledged', () => survivor.put('again', 'two of three'), { timeoutMs: 15_000 })
-  const worksAfter = performance.now() - started
+  const worksAfter = runsMs() - started
   t.ok(worksAfter < 10_000, `writes work within 10 s of the start of one more: ${ms(worksAfter)}`)
   t.comment(`writes work ${ms(worksAfter)} after the start of one more`)
   for (const agent of rest) agent.start()
@@ -79,13 +80,16 @@ clusterTest(
       const leader = await cluster.leader()
       const killed = await leaveOnly(cluster, leader)
       // A leader finds out that nobody follows; a write that comes before may only be called unknown.
-      const alone = performance.now()
+      const alone = runsMs()
       const first = await leader.ask('/v1/kv/alone', { method: 'PUT', body: 'first' })
       t.equal(first.status, 500)
-      t.ok(first.ms < WRITE_MS_MAX, `the first write is answered within ${WRITE_MS_MAX} ms: ${ms(first.ms)}`)
+      t.ok(
+        first.ms - first.heldUpMs < WRITE_MS_MAX,
+        `the first write is answered within ${WRITE_MS_MAX} ms: ${ms(first.ms)}`,
+      )
       t.comment(`first write: ${ms(first.ms)}, ${first.text}`)
       await until('the leader steps down', async () => (await leader.status()).leader === null)
-      t.comment(`stepped down within ${ms(performance.now() - alone)}`)
+      t.comment(`stepped down within ${ms(runsMs() - alone)}`)
       await assertAlone(t, leader, server.port)
       await bringBack(t, leader, killed)
     })

@@ -121,9 +121,9 @@ t.test('the leader is cut off', { skip, timeout: 60_000 }, async (t) => {
   await delay(Math.max(0, CUT_MS - (performance.now() - began)))
 
   network.heal()
-  const healed = performance.now()
+  const healed = runsMs()
   await cluster.settled()
-  const rejoinedMs = performance.now() - healed
+  const rejoinedMs = runsMs() - healed
   t.ok(rejoinedMs < 10_000, `all together within 10 s: ${ms(rejoinedMs)}`)
   await Promise.all([majority.end(), minority.end()])
   await assertKept(t, cluster, [...majority.acknowledged, ...minority.acknowledged])

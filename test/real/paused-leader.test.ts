@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { runsMs } from '../held-up.ts'
 import { clusterTest, ms } from './cluster.ts'
 import { LeaseWatch } from './leases.ts'
 import { until } from './until.ts'
@@ -16,15 +17,15 @@ clusterTest('a leader that was paused comes back as a follower', { nodes: 3 }, a
   for (let i = 0; i < 20; i++) if (await leader.put(`before/${i}`, 'x')) acknowledged.push(`before/${i}`)
 
   leader.signal('SIGSTOP')
-  const paused = performance.now()
+  const paused = runsMs()
   // Written to the socket of the paused leader: whether it happens is its own matter, but its answer has to be true.
   const inFlight = leader.put('in-flight', 'x', 20_000).catch(() => false)
   await until('a write is acknowledged', () => writer.put('first', 'x'), { timeoutMs: 15_000 })
   acknowledged.push('first')
-  const worksAfter = performance.now() - paused
+  const worksAfter = runsMs() - paused
   t.ok(worksAfter < 5000, `the others write on within 5 s: ${ms(worksAfter)}`)
   t.not((await cluster.leader({ not: leader })).name, leader.name)
-  for (let i = 0; performance.now() - paused < PAUSE_MS; i++) {
+  for (let i = 0; runsMs() - paused < PAUSE_MS || acknowledged.length <= 50; i++) {
     if (await writer.put(`during/${i}`, 'x').catch(() => false)) acknowledged.push(`during/${i}`)
     await delay(10)
   }
@@ -32,10 +33,10 @@ clusterTest('a leader that was paused comes back as a follower', { nodes: 3 }, a
     (await writer.leases()).every(({ holder }) => others.some(({ name }) => name === holder)),
   )
   leader.signal('SIGCONT')
-  const resumed = performance.now()
+  const resumed = runsMs()
   if (await inFlight) acknowledged.push('in-flight')
   await cluster.settled()
-  const rejoinedAfter = performance.now() - resumed
+  const rejoinedAfter = runsMs() - resumed
   t.ok(rejoinedAfter < 10_000, `it rejoins within 10 s: ${ms(rejoinedAfter)}`)
   const status = await leader.status()
   t.equal(status.role, 'follower')

@@ -40,7 +40,7 @@ export async function shape(agent: AgentProcess): Promise<string> {
 export async function shaped(
   agents: readonly AgentProcess[],
   expected: string | RegExp,
-  timeoutMs = 15_000,
+  timeoutMs = 40_000,
 ): Promise<number> {
   const started = performance.now()
   for (const agent of agents) {

@@ -1,4 +1,5 @@
 import { decodeBody } from '../../providers/traefik/strict-decoder.ts'
+import { runsMs } from '../held-up.ts'
 import { clusterTest, ms } from './cluster.ts'
 import { avoids, checkedServer, registerWeb, sendsTo, webViews } from './services.ts'
 import { until } from './until.ts'
@@ -13,22 +14,22 @@ clusterTest(
     await server.start()
     await registerWeb(cluster.agent('n2'), other, { check: false })
 
-    const registered = performance.now()
+    const registered = runsMs()
     await registerWeb(n1, server.port, { check: true })
-    const returned = performance.now()
+    const returned = runsMs()
     await Promise.all(
       cluster.agents.map((agent) =>
         until(
           `${agent.name} has the new instance in every view`,
           async () => {
             const views = await webViews(agent)
-            return views.catalog.includes(server.port) && sendsTo(views, server.port)
+            return views.catalog.includes(server.port) && sendsTo(views, server.port) && sendsTo(views, other)
           },
           { state: () => webViews(agent) },
         ),
       ),
     )
-    const everywhere = performance.now() - returned
+    const everywhere = runsMs() - returned
     t.ok(everywhere < 1000, `in every view of every node within 1 s: ${ms(everywhere)}`)
     t.comment(`registration ${ms(returned - registered)}, then ${ms(everywhere)} until it was everywhere`)
     t.ok(server.hits() > 0, 'it passes because it was checked')
@@ -55,7 +56,7 @@ clusterTest(
     })
 
     // The node that runs the check is told as late as a second after the server died; the others by gossip.
-    const stopped = performance.now()
+    const stopped = runsMs()
     await server.stop()
     await Promise.all(
       cluster.agents.map((agent) =>
@@ -66,7 +67,7 @@ clusterTest(
         ),
       ),
     )
-    const goneAfter = performance.now() - stopped
+    const goneAfter = runsMs() - stopped
     t.ok(goneAfter < 5000, `gone within 5 s: ${ms(goneAfter)}`)
     for (const agent of cluster.agents) {
       const views = await webViews(agent)
@@ -74,26 +75,26 @@ clusterTest(
       t.ok(sendsTo(views, other), `${agent.name} still sends to the other instance`)
     }
 
-    const started = performance.now()
+    const started = runsMs()
     await server.start()
     await Promise.all(
       cluster.agents.map((agent) =>
         until(`${agent.name} sends to it again`, async () => sendsTo(await webViews(agent), server.port)),
       ),
     )
-    const backAfter = performance.now() - started
+    const backAfter = runsMs() - started
     t.ok(backAfter < 5000, `back within 5 s: ${ms(backAfter)}`)
     t.comment(
       `checked every second: gone everywhere ${ms(goneAfter)} after it died, back ${ms(backAfter)} after its start`,
     )
 
     t.equal((await n1.ask(`/v1/agent/service/deregister/web-n1`, { method: 'PUT' })).status, 200)
-    const removed = performance.now()
+    const removed = runsMs()
     await Promise.all(
       cluster.agents.map((agent) =>
         until(`${agent.name} forgets it`, async () => !(await webViews(agent)).catalog.includes(server.port)),
       ),
     )
-    t.comment(`deregistered: forgotten everywhere after ${ms(performance.now() - removed)}`)
+    t.comment(`deregistered: forgotten everywhere after ${ms(runsMs() - removed)}`)
   },
 )

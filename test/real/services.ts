@@ -57,7 +57,7 @@ export async function registerWeb(
       Port: port,
       Tags: ['traefik.enable=true', 'traefik.http.routers.web.rule=Host(`web.example`)'],
       ...(options.check
-        ? { Check: { HTTP: `http://127.0.0.1:${port}/health`, Interval: '1s', Timeout: '500ms' } }
+        ? { Check: { HTTP: `http://127.0.0.1:${port}/health`, Interval: '1s', Timeout: '5s' } }
         : {}),
     }),
   })

@@ -18,7 +18,7 @@ export async function until<T>(
   ask: () => T | Promise<T>,
   options: UntilOptions = {},
 ): Promise<Exclude<T, undefined | null | false>> {
-  const { timeoutMs = 10_000, intervalMs = 50 } = options
+  const { timeoutMs = 30_000, intervalMs = 50 } = options
   const deadline = runsMs() + timeoutMs
   let failure: unknown
   for (;;) {

@@ -18,9 +18,9 @@ import { constellation } from './run.ts'
 const FAKE_AGENT = fileURLToPath(new URL('fake-agent.ts', import.meta.url))
 const FAKE_DEV = fileURLToPath(new URL('fake-dev.ts', import.meta.url))
 
-/** A port P for which every port `dev` derives from it for three nodes is free right now. */
+/** A port P for which every port `dev` derives from it for three nodes is free right now. None that the system hands out. */
 async function freeHttpPort(): Promise<number> {
-  for (let port = 21_000 + (process.pid % 20_000); port < 60_000; port += 137) {
+  for (let port = 12_000 + (process.pid % 15_000); port < 32_000; port += 137) {
     if ((await findBusyPort(planNodes(4, port).flatMap(portsOf))) === null) return port
   }
   throw new Error('no free ports')
@@ -52,9 +52,10 @@ interface Start {
 function starts(folder: string): readonly Start[] {
   const file = join(folder, 'starts.jsonl')
   if (!existsSync(file)) return []
+  // A line that is being written is not there yet.
   return readFileSync(file, 'utf8')
-    .trimEnd()
     .split('\n')
+    .slice(0, -1)
     .map((line) => JSON.parse(line))
 }
 

@@ -1,5 +1,6 @@
 import { get } from 'node:http'
 import t from 'tap'
+import { runsMs } from '../../held-up.ts'
 import { dial, type Harness, harness, listen, readAll, until } from './harness.ts'
 
 interface Answer {
@@ -145,13 +146,13 @@ t.test('closing the server answers everybody at once', async (t) => {
   const nodes = await dial(port, `GET /v1/catalog/nodes?index=${h.catalog.index} HTTP/1.1\r\nHost: x\r\n\r\n`)
   const texts = [readAll(key), readAll(nodes)]
   await parked(h, 2)
-  const startedAt = performance.now()
+  const startedAt = runsMs()
   await h.app.close()
   for (const text of await Promise.all(texts)) {
     t.match(text, /^HTTP\/1\.1 200/)
     t.match(text, /connection: close/i)
   }
-  t.ok(performance.now() - startedAt < 2_000)
+  t.ok(runsMs() - startedAt < 2_000)
 })
 
 t.test('no more than the bound may wait', async (t) => {

@@ -31,7 +31,7 @@ export async function hurtLeader(options: {
         await peer.request('a', request, { timeoutMs: CALL_MS }).then(decodeRecord, () => null)
         const [fatal] = cluster.fatal
         if (fatal !== undefined) throw fatal
-        await cluster.client('a').propose(set('good', String(++sequence)), { timeoutMs: CALL_MS })
+        await cluster.client('a').propose(set('good', String(++sequence)), { timeoutMs: 10 * CALL_MS })
       }),
       options,
     )

@@ -27,7 +27,7 @@ export async function hurtDnsServer(options: {
       listen: { host: '127.0.0.1', port: 0 },
       domain: 'constellation',
       datacenter: 'dc1',
-      idleTimeoutMs: 2_000,
+      idleTimeoutMs: 20_000,
     },
     { catalog: CATALOG, log },
   )

@@ -9,7 +9,7 @@ import { inspection } from './fixtures.ts'
 
 const never = new AbortController().signal
 
-async function pair(t: Test, dialect: Dialect, timeoutMs = 10_000) {
+async function pair(t: Test, dialect: Dialect) {
   const server = new EngineServer(dialect)
   // The path of a socket is short.
   const folder = await mkdtemp(join(tmpdir(), 'engine-'))
@@ -19,7 +19,7 @@ async function pair(t: Test, dialect: Dialect, timeoutMs = 10_000) {
     await server.close()
     await rm(folder, { recursive: true })
   })
-  return { server, path, engine: new DockerEngine({ address: { kind: 'unix', path }, timeoutMs }) }
+  return { server, path, engine: new DockerEngine({ address: { kind: 'unix', path } }) }
 }
 
 for (const [dialect, { api, version, product }] of Object.entries(DIALECTS)) {
@@ -129,7 +129,8 @@ t.test('closing the stream ends it', async (t) => {
 })
 
 t.test('failures say what to do', async (t) => {
-  const { server, path, engine } = await pair(t, 'docker 29', 200)
+  const { server, path, engine } = await pair(t, 'docker 29')
+  const impatient = new DockerEngine({ address: { kind: 'unix', path }, timeoutMs: 200 })
   server.refused.set('/containers/json', 403)
   await t.rejects(engine.list(never), {
     code: 'DKR_DENIED',
@@ -139,10 +140,10 @@ t.test('failures say what to do', async (t) => {
   await t.rejects(engine.list(never), { code: 'DKR_REFUSED', message: /not for you/ })
   server.refused.clear()
   server.silent.add('/containers/json')
-  await t.rejects(engine.list(never), { code: 'DKR_TIMEOUT' })
+  await t.rejects(impatient.list(never), { code: 'DKR_TIMEOUT' })
   server.silent.add('/events')
   await t.rejects(
-    engine.events(() => {}, never),
+    impatient.events(() => {}, never),
     { code: 'DKR_TIMEOUT' },
   )
   const aborted = AbortSignal.abort(new Error('stop'))

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { runsMs } from '../../../held-up.ts'
 import { until } from '../../../real/until.ts'
 import { startConstellation } from '../run.ts'
 import { agent, entryOf, KEY, lock } from './lock-agent.ts'
@@ -66,7 +67,7 @@ t.test('a lock that was taken away stops the command and all it started', async 
 t.test('an agent that no longer answers: the command has ended when the TTL has passed', async (t) => {
   const made = await agent(t)
   const held = startConstellation(
-    lock(made.at, '--ttl', '3s', '--kill-after', '500ms', '--shell', '--', stubborn(true)),
+    lock(made.at, '--ttl', '9s', '--kill-after', '500ms', '--shell', '--', stubborn(true)),
   )
   await until('it runs', () => held.out().includes(' '))
   const pids = held.out().trim().split(' ').map(Number)
@@ -74,20 +75,20 @@ t.test('an agent that no longer answers: the command has ended when the TTL has 
   const { renewed } = made.consensus
   await until('it was renewed', () => renewed.length > 0)
   made.consensus.renewSession = () => new Promise(() => {})
-  const since = performance.now()
+  const since = runsMs()
   // The last moment one of them was seen: what this process notices late says nothing about when they ended.
   let seenAt = since
   const haveEnded = () => {
-    const now = performance.now()
+    const now = runsMs()
     if (!pids.some(lives)) return true
     seenAt = now
     return false
   }
   await until('all have ended', haveEnded, { intervalMs: 5 })
-  t.ok(seenAt - since <= 3000, `alive ${seenAt - since} ms after the last renewal`)
+  t.ok(seenAt - since <= 9000, `alive ${seenAt - since} ms after the last renewal`)
   t.match(await held.ended, {
     code: 1,
-    err: /was lost, .*: the session was not renewed for 2\.35 s: .* did not answer within 0\.6 s/,
+    err: /was lost, .*: the session was not renewed for 8\.05 s: .* did not answer within 1\.8 s/,
   })
 })
 
@@ -96,6 +97,7 @@ t.test('a holder that is killed takes the command and all it started with it', a
   const held = startConstellation(lock(made.at, '--kill-after', '100ms', '--shell', '--', stubborn(true)))
   await until('it runs', () => held.out().includes(' '))
   const pids = held.out().trim().split(' ').map(Number)
+  await until('it watches its lock, and so the group is guarded', () => made.consensus.watching > 0)
   held.signal('SIGKILL')
   await until('all have ended', () => !pids.some(lives))
 })
@@ -105,12 +107,28 @@ t.test('renews while it runs, and survives a leader that was away for less than 
   const { consensus, at } = made
   const go = join(t.testdir(), 'go')
   const held = startConstellation(
-    lock(at, '--ttl', '1500ms', '--shell', '--', `echo; until [ -e ${go} ]; do sleep 0.02; done`),
+    lock(
+      at,
+      '--ttl',
+      '6s',
+      '--kill-after',
+      '100ms',
+      '--shell',
+      '--',
+      `echo; until [ -e ${go} ]; do sleep 0.02; done`,
+    ),
   )
   await until('it runs', () => held.out() !== '')
   await until('it renews', () => consensus.renewed.length >= 2)
+  const renew = consensus.renewSession.bind(consensus)
+  let failed = 0
+  consensus.renewSession = (id) =>
+    renew(id).catch((error) => {
+      failed++
+      throw error
+    })
   consensus.loseLeader()
-  await until('a renewal failed', () => consensus.leader === null)
+  await until('a renewal failed', () => failed > 0)
   consensus.leader = 'peer-1'
   const { length } = consensus.renewed
   await until('it renews again', () => consensus.renewed.length > length)
