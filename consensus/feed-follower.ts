@@ -143,9 +143,13 @@ export class FeedFollower {
     if (this.copy.position.index >= index) return this.copy.waitApplied(index)
     const { promise, cancel } = this.copy.waitApplied(index)
     const readMs = READ_TICKS * this.#options.tickMs
-    const timer = setTimeout(() => {
-      if (this.#askedAt !== null && this.#with.clock.now() - this.#askedAt >= readMs) this.#request.abort()
-    }, readMs)
+    // The request under way may be younger than this wait: it has as long to be answered.
+    const look = () => {
+      const restMs = this.#askedAt === null ? readMs : readMs - (this.#with.clock.now() - this.#askedAt)
+      if (restMs <= 0) this.#request.abort()
+      else timer = setTimeout(look, restMs + 1)
+    }
+    let timer = setTimeout(look, readMs)
     const stop = () => clearTimeout(timer)
     promise.then(stop, stop)
     return {

@@ -35,6 +35,9 @@ export function yieldToFullDisk(collaborators: FullDiskCollaborators): PatientSt
     },
     recovered: () => {
       log.info('there is room on the disk again; this node takes writes')
+      // The leader may hand over at once, and asks only once: the next tick, which looks at this anew, would be too late.
+      const raft = collaborators.raft()
+      if (raft !== null) raft.canCampaign = true
       metrics?.diskFull(false)
       noticeStatus()
     },

@@ -1,5 +1,9 @@
 import t from 'tap'
-import { eventually, get, set, TestCluster } from './cluster.ts'
+import { ConsensusError } from '../../consensus/errors.ts'
+import { yieldToFullDisk } from '../../consensus/full-disk.ts'
+import { initialConfiguration } from '../../consensus/raft/configuration.ts'
+import { eventually, get, set, silent, TestCluster } from './cluster.ts'
+import { disk, message, raft } from './raft/harness.ts'
 import { SESSION } from './state/machine.ts'
 
 const SETTINGS = { diskRetryMs: 5 }
@@ -29,6 +33,24 @@ t.test(
     t.equal((await client.propose(set('k', 'again'))).ok, true, 'it can lead again')
   },
 )
+
+t.test('leadership can be handed to a node from the moment there is room again', async (t) => {
+  const core = raft('a', disk(initialConfiguration(['a', 'b', 'c'])))
+  const { full, recovered } = yieldToFullDisk({
+    raft: () => core,
+    proposals: { rejectQueued: () => {}, rejectPending: () => {} },
+    noticeStatus: () => {},
+    metrics: null,
+    log: silent,
+  })
+  const handOver = () => core.step(message({ type: 'timeoutNow', from: 'b', to: 'a', term: core.term }))
+  full(new ConsensusError('CST_DISK_FULL', 'the disk is full'))
+  handOver()
+  t.equal(core.role, 'follower')
+  recovered()
+  handOver()
+  t.equal(core.role, 'candidate', 'no tick has passed')
+})
 
 t.test('a node alone with a full disk reads on and refuses writes by name until there is room', async (t) => {
   const cluster = new TestCluster()
