@@ -65,6 +65,8 @@ export class Settling {
   readonly #asking = new Map<PeerId, Question>()
   /** Surplus connections on their way out. */
   readonly #leaving = new Map<Connection, Leaving>()
+  /** Connections this end has closed, and counted. They stay open until what they still hold is sent. */
+  readonly #ended = new WeakSet<Connection>()
   /** Connections on which a question was not answered. */
   readonly #silent = new WeakSet<Connection>()
   #timer: NodeJS.Timeout | undefined
@@ -172,8 +174,11 @@ export class Settling {
     connections.settle(kept, others)
     this.#leaving.delete(kept)
     for (const connection of others) {
+      // What was closed while the question was on its way is counted already.
+      if (this.#ended.has(connection) || connection.status !== 'open') continue
       if (theirOthers === 0 && connections.ageMs(connection) >= APPEARED_MS) {
         metrics.settled.inc()
+        this.#ended.add(connection)
         log.debug({ peer }, 'a connection that the other end does not have is dead')
         connection.abort(new Error('the other end does not have this connection'))
       } else {
@@ -195,6 +200,7 @@ export class Settling {
       if (state.mine && isEmpty && state.wasEmpty) {
         this.#leaving.delete(connection)
         metrics.settled.inc()
+        this.#ended.add(connection)
         connections
           .close([connection])
           .catch((error: unknown) => log.debug({ peer, err: error }, 'a connection could not be closed'))
