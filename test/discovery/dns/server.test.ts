@@ -191,7 +191,7 @@ t.test('a question whose answer cannot be written costs its own answer only', as
 })
 
 t.test('TCP connections are bounded and closed when idle', async (t) => {
-  const { port } = await start(t, { maxConnections: 1, idleTimeoutMs: 300 })
+  const { port } = await start(t, { maxConnections: 1, idleTimeoutMs: 3_000 })
   const first = net.connect(port, '127.0.0.1')
   await once(first, 'connect')
   const second = net.connect(port, '127.0.0.1')
@@ -199,7 +199,7 @@ t.test('TCP connections are bounded and closed when idle', async (t) => {
   await once(second, 'close', { signal: AbortSignal.timeout(5_000) })
   t.equal(first.destroyed, false)
   first.resume()
-  await once(first, 'close', { signal: AbortSignal.timeout(5_000) })
+  await once(first, 'close', { signal: AbortSignal.timeout(20_000) })
   t.match(await tcp(port, [query('web.service.consul', 'A')]), [{ rcode: 'NOERROR' }])
 })
 
@@ -241,7 +241,7 @@ t.test('start and stop may be called twice', async (t) => {
 
 t.test('the resolver of Node (c-ares) understands the answers', async (t) => {
   const { port } = await start(t)
-  const resolver = new Resolver({ timeout: 2_000, tries: 1 })
+  const resolver = new Resolver({ timeout: 10_000, tries: 1 })
   resolver.setServers([`127.0.0.1:${port}`])
   t.same(await resolver.resolve4('web.service.consul'), ['10.0.0.1'])
   t.equal((await resolver.resolve4('many.service.consul')).length, 150, 'a cut answer is repeated over TCP')
@@ -264,7 +264,7 @@ t.test('dig understands the answers', async (t) => {
   }
   const { port } = await start(t)
   const dig = async (...args: string[]) =>
-    (await run('dig', ['@127.0.0.1', '-p', String(port), '+time=2', '+tries=1', ...args])).stdout
+    (await run('dig', ['@127.0.0.1', '-p', String(port), '+time=10', '+tries=1', ...args])).stdout
   t.equal(await dig('+short', 'web.service.consul'), '10.0.0.1\n')
   t.equal(await dig('+short', '+tcp', '_web._tcp.consul', 'SRV'), '1 1 80 n1.node.dc1.consul.\n')
   t.equal(

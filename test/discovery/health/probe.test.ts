@@ -142,7 +142,7 @@ t.test(
     const hanging = probeHttp(httpKind(`${base}/hang`), limits(abort.signal))
     abort.abort(new Error('no answer within 1s'))
     t.match(await hanging, { status: 'critical', output: /: no answer within 1s$/ })
-    t.match(await probeHttp(httpKind(`${base}/stall`), limits(AbortSignal.timeout(200))), {
+    t.match(await probeHttp(httpKind(`${base}/stall`), limits(AbortSignal.timeout(2_000))), {
       status: 'passing',
       output: /200 OK Output: begin$/,
     })

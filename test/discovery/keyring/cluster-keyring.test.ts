@@ -9,7 +9,7 @@ import type { Member, MemberStatus } from '../../../discovery/membership/types.t
 import { keyFingerprint } from '../../../discovery/mesh/cluster-key.ts'
 import { MeshError } from '../../../discovery/mesh/errors.ts'
 import { type FakeMesh, FakeNetwork, until } from '../fake-mesh.ts'
-import { tempDir } from '../temp-dir.ts'
+import { MEMORY, tempDir } from '../temp-dir.ts'
 
 const key = (n: number) => new Uint8Array(32).fill(n)
 const name = (n: number) => keyFingerprint(key(n))
@@ -35,7 +35,7 @@ class Cluster {
 
   constructor(t: Test) {
     this.#t = t
-    this.#dir = tempDir(t)
+    this.#dir = tempDir(t, MEMORY)
   }
 
   static async of(t: Test, ...ids: string[]): Promise<Cluster> {

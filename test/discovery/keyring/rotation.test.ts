@@ -8,6 +8,7 @@ import { SwimMembership } from '../../../discovery/membership/swim-membership.ts
 import { generateClusterKey, keyFingerprint, parseClusterKey } from '../../../discovery/mesh/cluster-key.ts'
 import { heldUpMs } from '../../held-up.ts'
 import { bytes, capturedLog, makeNode, type TestScope, until, WARN } from '../mesh/cluster.ts'
+import { tempDir } from '../temp-dir.ts'
 
 const newKey = () => parseClusterKey(generateClusterKey())
 const NEVER = 'never'
@@ -29,7 +30,10 @@ async function member(
     return text === null ? {} : { [KEYS_META]: text }
   }
   const membership = new SwimMembership({ name, meta: meta(), dataDir, join: options.join }, { mesh, log })
-  const keys = new ClusterKeyring({}, { store, mesh, membership, belonging: () => [], log })
+  const keys = new ClusterKeyring(
+    { answerTimeoutMs: 20_000 },
+    { store, mesh, membership, belonging: () => [], log },
+  )
   store.onChange(() => {
     mesh.setKeys(store.keys())
     membership.setMeta(meta())
@@ -55,7 +59,7 @@ type MemberNode = Awaited<ReturnType<typeof member>>
 const keysOf = (node: MemberNode) => node.store.keys().map((key) => keyFingerprint(key))
 
 t.test('key-rotation-no-loss: five nodes change their key under traffic, and nothing is lost', async (t) => {
-  const base = t.testdir()
+  const base = tempDir(t)
   const [old, next] = [newKey(), newKey()]
   const nodes: MemberNode[] = []
   for (const name of ['n1', 'n2', 'n3', 'n4', 'n5']) {
@@ -81,7 +85,7 @@ t.test('key-rotation-no-loss: five nodes change their key under traffic, and not
       const to = nodes[i % nodes.length]
       if (to === undefined || to === node) continue
       asked += 1
-      const failed = await node.mesh.request(to.mesh.id, 'echo', bytes('x'), { timeoutMs: 3000 }).then(
+      const failed = await node.mesh.request(to.mesh.id, 'echo', bytes('x'), { timeoutMs: 20_000 }).then(
         () => null,
         (error: Error) => error.message,
       )
@@ -133,7 +137,7 @@ t.test('key-rotation-no-loss: five nodes change their key under traffic, and not
 })
 
 t.test('a node that slept through install gets the key from its peers and unblocks use', async (t) => {
-  const base = t.testdir()
+  const base = tempDir(t)
   const [old, next] = [newKey(), newKey()]
   const n1 = await member(t, base, 'n1', { fileKey: old, join: [] })
   const join = [n1.mesh.advertise]
@@ -141,7 +145,11 @@ t.test('a node that slept through install gets the key from its peers and unbloc
   const n3 = await member(t, base, 'n3', { fileKey: old, join })
   await until(() => [n1, n2, n3].every((node) => node.others() === 2))
   await n3.stop()
-  await until(() => n1.membership.members().some((m) => m.name === 'n3' && m.status === 'failed'))
+  await until(() =>
+    [n1, n2].every(({ membership }) =>
+      membership.members().some(({ name, status }) => name === 'n3' && status === 'failed'),
+    ),
+  )
   const result = await n1.keys.install(next)
   t.same(result.done, ['n1', 'n2'])
   t.match(result.missing, [{ name: 'n3' }])

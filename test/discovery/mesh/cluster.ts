@@ -40,12 +40,13 @@ export const KEY = parseClusterKey(generateClusterKey())
 
 let directories = 0
 
-/** A node with its log, metrics and events, stopped when the test ends. */
+/** A node with its log, metrics and events, stopped when the test ends. `now` is a clock in place of that of the process. */
 export async function makeNode(
   t: TestScope,
   base: string,
   options: Partial<Libp2pMeshOptions> = {},
   level = 'info',
+  now?: () => number,
 ) {
   const { lines, log } = capturedLog(level)
   const metrics = new Registry()
@@ -59,7 +60,7 @@ export async function makeNode(
       advertise: null,
       ...options,
     },
-    { log, metrics },
+    { log, metrics, ...(now === undefined ? {} : { now }) },
   )
   const events: PeerEvent[] = []
   mesh.onPeer((event) => events.push(event))

@@ -1,6 +1,7 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { SwimMembership } from '../../../discovery/membership/swim-membership.ts'
 import { PARTING_CHANNEL } from '../../../discovery/mesh/parting.ts'
+import { heldUpMs } from '../../held-up.ts'
 import { tempDir } from '../temp-dir.ts'
 import { bytes, capturedLog, makeNode, metric, type TestScope, text, until } from './cluster.ts'
 
@@ -58,8 +59,15 @@ t.test('twelve nodes that keep four connections each', { timeout: 120_000 }, asy
       most = Math.max(most, node.mesh.connected().length)
     })
   }
-  const nobodySuspected = (others: readonly Node[], but = '') =>
-    others.flatMap((node) => node.suspected.filter((each) => but === '' || !each.startsWith(`${but} `)))
+  const heldUpBefore = heldUpMs()
+  const nobodySuspected = (t: Test, others: readonly Node[], but = '') => {
+    // Nobody answered while the machine let none of them run.
+    if (heldUpMs() - heldUpBefore >= 500) return
+    const suspected = others.flatMap((node) =>
+      node.suspected.filter((each) => but === '' || !each.startsWith(`${but} `)),
+    )
+    t.same(suspected, [])
+  }
   const atRest = async () => {
     for (const node of nodes) if ((await onDemand(node)) > 0) return false
     return true
@@ -76,7 +84,7 @@ t.test('twelve nodes that keep four connections each', { timeout: 120_000 }, asy
       await until(async () => (await connections(node)) === CONNECTIONS_MAX, state)
       t.equal(node.mesh.connected().length, CONNECTIONS_MAX)
     }
-    t.same(nobodySuspected(nodes), [])
+    nobodySuspected(t, nodes)
   })
 
   await t.test('gossip reaches everybody', async () => {
@@ -94,16 +102,17 @@ t.test('twelve nodes that keep four connections each', { timeout: 120_000 }, asy
   await t.test(
     'a request reaches a node without a connection, and what was made for it closes',
     async (t) => {
+      await until(atRest, state, 30_000)
       const far = nodes.filter((node) => node !== first && !first.mesh.connected().includes(node.mesh.id))
       t.equal(far.length, NODES - 1 - CONNECTIONS_MAX)
       for (const node of far) {
-        t.equal(text(await first.mesh.request(node.mesh.id, 'echo', bytes('x'), { timeoutMs: 5_000 })), 'x')
+        t.equal(text(await first.mesh.request(node.mesh.id, 'echo', bytes('x'), { timeoutMs: 20_000 })), 'x')
+        t.ok(first.mesh.connected().includes(node.mesh.id))
       }
-      t.equal(first.mesh.connected().length, NODES - 1)
       await until(atRest, state, 30_000)
       t.equal(first.mesh.connected().length, CONNECTIONS_MAX)
       t.ok((await metric(first.metrics, 'constellation_mesh_parted_total')) > 0)
-      t.same(nobodySuspected(nodes), [])
+      nobodySuspected(t, nodes)
     },
   )
 
@@ -115,7 +124,7 @@ t.test('twelve nodes that keep four connections each', { timeout: 120_000 }, asy
     const knows = (node: Node) => node.membership.get(killed.mesh.id)?.status === 'failed'
     await until(() => others.every(knows), state, 15_000)
     t.comment(`known to all ${others.length} others after ${Math.round(performance.now() - since)} ms`)
-    t.same(nobodySuspected(others, killed.name), [])
+    nobodySuspected(t, others, killed.name)
   })
   t.ok(most < NODES, `${most} connected at most`)
   await Promise.all(nodes.map(({ membership }) => membership.stop()))
@@ -151,7 +160,7 @@ t.test('beyond the bound connections are refused from both sides, with the reaso
   const { one, others } = await bounded(t, limits, 4)
   const [a, b, c, d] = others.map(({ mesh }) => mesh)
   if (!a || !b || !c || !d) throw new Error('unreachable')
-  const options = { timeoutMs: 3_000 }
+  const options = { timeoutMs: 20_000 }
   for (const mesh of [a, b]) t.equal(text(await mesh.request(one.mesh.id, 'echo', bytes('x'), options)), 'x')
   await t.rejects(c.request(one.mesh.id, 'echo', bytes('x'), options), {
     code: 'MSH_FULL',
@@ -181,7 +190,7 @@ t.test('those that come at the same moment do not exceed the bound together', as
   const limits = { connectionsMax: 4, onDemandMax: 3, idleMs: 60_000 }
   const { one, others } = await bounded(t, limits, 8)
   const ask = ({ mesh }: (typeof others)[number]) =>
-    mesh.request(one.mesh.id, 'echo', bytes('x'), { timeoutMs: 3_000 }).then(
+    mesh.request(one.mesh.id, 'echo', bytes('x'), { timeoutMs: 20_000 }).then(
       () => 'ok',
       (error) => error.code,
     )
@@ -195,13 +204,13 @@ t.test('an agreed end is told as such, the next one without agreement is not', a
   const [other] = others
   if (other === undefined) throw new Error('unreachable')
   const { mesh, events } = other
-  await mesh.request(one.mesh.id, 'echo', bytes('x'), { timeoutMs: 3_000 })
+  await mesh.request(one.mesh.id, 'echo', bytes('x'), { timeoutMs: 20_000 })
   await until(
     () => events.length === 2,
     () => events,
   )
   t.match(events, [{ type: 'connected' }, { type: 'disconnected', parted: true }])
-  await mesh.request(one.mesh.id, 'echo', bytes('x'), { timeoutMs: 3_000 })
+  await mesh.request(one.mesh.id, 'echo', bytes('x'), { timeoutMs: 20_000 })
   mesh.keep(null)
   await one.mesh.stop()
   await until(
@@ -212,11 +221,11 @@ t.test('an agreed end is told as such, the next one without agreement is not', a
 })
 
 t.test('what came up while the other end agreed to part is not lost when that one dials', async (t) => {
-  const idleMs = 2_400
   const base = tempDir(t)
   const nodes = [
-    await makeNode(t, base, { limits: { idleMs } }),
-    await makeNode(t, base, { limits: { idleMs } }),
+    // The first one does not ask to part, however long nothing ran.
+    await makeNode(t, base, { limits: { idleMs: 60_000 } }),
+    await makeNode(t, base, { limits: { idleMs: 2_400 } }),
   ]
   const [a, b] = nodes
   if (a === undefined || b === undefined) throw new Error('unreachable')
@@ -232,7 +241,7 @@ t.test('what came up while the other end agreed to part is not lost when that on
   b.mesh.setAddress(a.mesh.id, a.mesh.advertise)
   await a.mesh.dial(b.mesh.advertise)
   const mayPart = () =>
-    a.mesh.request(b.mesh.id, PARTING_CHANNEL, new Uint8Array(0), { timeoutMs: 3_000 }).then(([yes]) => yes)
+    a.mesh.request(b.mesh.id, PARTING_CHANNEL, new Uint8Array(0), { timeoutMs: 20_000 }).then(([yes]) => yes)
   await until(async () => (await mayPart()) === 1)
 
   let failure: unknown

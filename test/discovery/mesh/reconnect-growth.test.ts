@@ -5,6 +5,7 @@ import t from 'tap'
 import { bytes, makeNode, text, until } from './cluster.ts'
 
 const RECONNECTS = Number(process.env.CONSTELLATION_TEST_RECONNECTS ?? 25)
+const ROUNDS_MAX = 3
 const HEAP_BYTES_EACH_MAX = 2_048
 
 /** What is alive after a full collection: connections, what is encrypted in them, and streams. It takes a while to count. */
@@ -15,7 +16,7 @@ const living = () => ({
 
 t.test(
   `${RECONNECTS} reconnects leave nothing behind`,
-  { timeout: 60_000 + RECONNECTS * 1_000 },
+  { timeout: 60_000 + ROUNDS_MAX * RECONNECTS * 1_000 },
   async (t) => {
     const base = t.testdir()
     const a = await makeNode(t, base)
@@ -48,21 +49,27 @@ t.test(
       b.lines.length = 0
     }
     for (let i = 0; i < 10; i += 1) await reconnect()
-    const before = living()
-    for (let i = 0; i < RECONNECTS; i += 1) await reconnect()
-    let after = living()
-    // What was closed last is still on its way out.
-    const settled = async () => {
-      if (after.streams <= before.streams) return true
-      await sleep(1_000)
-      after = living()
-      return false
+    const round = async () => {
+      const before = living()
+      for (let i = 0; i < RECONNECTS; i += 1) await reconnect()
+      let after = living()
+      // What was closed last is still on its way out.
+      const settled = async () => {
+        if (after.streams <= before.streams) return true
+        await sleep(1_000)
+        after = living()
+        return false
+      }
+      await until(settled, () => ({ before, after }), 30_000)
+      const grown = (after.heapBytes - before.heapBytes) / RECONNECTS
+      t.comment(
+        `${Math.round(grown)} bytes of heap for each of ${RECONNECTS} reconnects, ${JSON.stringify(after)}`,
+      )
+      return grown
     }
-    await until(settled, () => ({ before, after }), 30_000)
-    const grown = (after.heapBytes - before.heapBytes) / RECONNECTS
-    t.comment(
-      `${Math.round(grown)} bytes of heap for each of ${RECONNECTS} reconnects, ${JSON.stringify(after)}`,
-    )
+    let grown = await round()
+    // What is compiled or cached once makes one round heavy; a leak every one.
+    for (let i = 1; i < ROUNDS_MAX && grown >= HEAP_BYTES_EACH_MAX; i += 1) grown = await round()
     t.ok(grown < HEAP_BYTES_EACH_MAX, `${grown} bytes each`)
   },
 )

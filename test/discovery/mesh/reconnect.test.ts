@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import t from 'tap'
+import { runsMs } from '../../held-up.ts'
 import { bytes, KEY, makeNode, metric, type TestScope, text, until } from './cluster.ts'
 
 t.test('a peer that stops is disconnected at once, and its own node reports nobody dead', async (t) => {
@@ -133,11 +134,11 @@ t.test('a process that is killed is disconnected within 100 ms', async (t) => {
   await a.mesh.start()
   const { child, address } = await spawnMember(t, base)
   const peer = await a.mesh.dial(address)
-  t.equal(text(await a.mesh.request(peer, 'echo', bytes('x'), { timeoutMs: 2_000 })), 'x')
-  const exited = new Promise<number>((resolve) => child.once('exit', () => resolve(performance.now())))
+  t.equal(text(await a.mesh.request(peer, 'echo', bytes('x'), { timeoutMs: 20_000 })), 'x')
+  const exited = new Promise<number>((resolve) => child.once('exit', () => resolve(runsMs())))
   const gone = new Promise<number>((resolve) => {
     a.mesh.onPeer((event) => {
-      if (event.type === 'disconnected') resolve(performance.now())
+      if (event.type === 'disconnected') resolve(runsMs())
     })
   })
   const asked = a.mesh.request(peer, 'nobody', bytes('x'), { timeoutMs: 2_000 }).catch((error) => error.code)
@@ -148,13 +149,13 @@ t.test('a process that is killed is disconnected within 100 ms', async (t) => {
 
 t.test('a process that hangs is found out by its silence, and comes back when it goes on', async (t) => {
   const base = t.testdir()
-  const a = await makeNode(t, base, { limits: { keepAliveMs: 50, dialTimeoutMs: 300 } })
+  const a = await makeNode(t, base, { limits: { keepAliveMs: 50 } })
   await a.mesh.start()
   const { child, address } = await spawnMember(t, base)
   const peer = await a.mesh.dial(address)
   a.mesh.setAddress(peer, address)
   const ask = () => a.mesh.request(peer, 'echo', bytes('x'), { timeoutMs: 500 }).catch((error) => error)
-  t.ok((await ask()) instanceof Uint8Array)
+  await until(async () => (await ask()) instanceof Uint8Array)
   child.kill('SIGSTOP')
   await until(
     () => a.mesh.connected().length === 0,

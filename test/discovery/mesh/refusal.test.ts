@@ -59,7 +59,7 @@ for (const { what, options, code, reason, here, there } of cases) {
       a.events.map((event) => event.peer),
       [good.mesh.id],
     )
-    t.equal(text(await a.mesh.request(good.mesh.id, 'echo', bytes('x'), { timeoutMs: 2_000 })), 'x')
+    t.equal(text(await a.mesh.request(good.mesh.id, 'echo', bytes('x'), { timeoutMs: 20_000 })), 'x')
   })
 }
 
@@ -89,7 +89,7 @@ t.test('keys change under standing connections, and a removed key lets nobody in
   await Promise.all([a.mesh.start(), b.mesh.start()])
   await a.mesh.dial(b.mesh.advertise)
   for (const node of [a, b]) node.mesh.setKeys([after])
-  t.equal(text(await a.mesh.request(b.mesh.id, 'echo', bytes('x'), { timeoutMs: 2_000 })), 'x')
+  t.equal(text(await a.mesh.request(b.mesh.id, 'echo', bytes('x'), { timeoutMs: 20_000 })), 'x')
   const late = await makeNode(t, base, { keys: [before] })
   const current = await makeNode(t, base, { keys: [after] })
   await Promise.all([late.mesh.start(), current.mesh.start()])
@@ -120,7 +120,7 @@ const line = (word: string) => Buffer.concat([Uint8Array.of(word.length + 1), Bu
 
 t.test('junk at the port is refused quietly and harms nobody', async (t) => {
   const base = t.testdir()
-  const a = await makeNode(t, base, { limits: { handshakeTimeoutMs: 300 } })
+  const a = await makeNode(t, base, { limits: { handshakeTimeoutMs: 3_000 } })
   const good = await makeNode(t, base)
   good.mesh.onRequest('echo', async (_from, payload) => payload)
   await Promise.all([a.mesh.start(), good.mesh.start()])
@@ -153,7 +153,7 @@ t.test('junk at the port is refused quietly and harms nobody', async (t) => {
     a.events.map((event) => event.peer),
     [good.mesh.id],
   )
-  t.equal(text(await a.mesh.request(good.mesh.id, 'echo', bytes('x'), { timeoutMs: 2_000 })), 'x')
+  t.equal(text(await a.mesh.request(good.mesh.id, 'echo', bytes('x'), { timeoutMs: 20_000 })), 'x')
   const late = await makeNode(t, base)
   await late.mesh.start()
   t.equal(await late.mesh.dial(a.mesh.advertise), a.mesh.id)
@@ -187,7 +187,7 @@ async function unproved(t: TestScope, address: string, behave: (connection: Mess
 
 t.test('a peer that encrypts but proves nothing is never spoken with', async (t) => {
   const base = t.testdir()
-  const a = await makeNode(t, base, { limits: { handshakeTimeoutMs: 300 } })
+  const a = await makeNode(t, base, { limits: { handshakeTimeoutMs: 3_000 } })
   a.mesh.onMessage('x', () => t.fail('a stranger was heard'))
   await a.mesh.start()
   const behaviours: ((connection: MessageStream) => void)[] = [
@@ -198,7 +198,7 @@ t.test('a peer that encrypts but proves nothing is never spoken with', async (t)
   ]
   for (const behave of behaviours) {
     const { connection } = await unproved(t, a.mesh.advertise, behave)
-    const spoken = connection?.newStream('/constellation/x/1', { signal: AbortSignal.timeout(2_000) })
+    const spoken = connection?.newStream('/constellation/x/1', { signal: AbortSignal.timeout(20_000) })
     await t.rejects(spoken ?? Promise.reject(new Error('no connection')))
   }
   const refused = (reason: string) => metric(a.metrics, 'constellation_mesh_refused_peers_total', { reason })
