@@ -29,7 +29,7 @@ t.test(
       return drop
     }
     // A compare-and-set succeeds once: were it applied twice, the second answer would be no.
-    const write = c.client(follower).propose(set('k', 'once', 0), { timeoutMs: 8000 })
+    const write = c.client(follower).propose(set('k', 'once', 0), { timeoutMs: 20_000 })
     await eventually('the answer is lost', () => lost > 0)
     c.kill(leader)
     t.equal((await write).ok, true)

@@ -51,8 +51,11 @@ t.test('of seven nodes three vote, one learns and three are clients that serve e
     t.equal(clusterId, cluster.client('a').status().clusterId)
     if (!clients.includes(id)) continue
     t.equal(lastLogIndex, 0, 'a client has no log')
-    t.ok(['a', 'b', 'c', 'd'].includes(feed?.feeder ?? ''))
-    await eventually('the leader is spared', () => cluster.client(id).status().feed?.feeder !== leader)
+    t.ok(feed !== undefined)
+    await eventually('a member feeds it, and the leader is spared', () => {
+      const feeder = cluster.client(id).status().feed?.feeder ?? ''
+      return feeder !== leader && ['a', 'b', 'c', 'd'].includes(feeder)
+    })
   }
 
   for (const [i, writer] of ids.entries()) {
@@ -107,10 +110,11 @@ t.test('a client holds leases and gives them back, also when its feeder and the 
   cluster.kill('d')
   // Longer than the session lives without being renewed.
   for (const end = performance.now() + 2000; performance.now() < end; ) {
-    await cluster.client('f').propose(set('k', '1'), { timeoutMs: 5000 })
+    await cluster.client('f').propose(set('k', '1'), { timeoutMs: 20_000 })
     if (second.holds('lb')) t.fail('f holds the lease of e')
   }
-  t.ok(first.holds('lb'))
+  // On a machine that stood still the next renewal may be on its way.
+  await eventually('e holds it', () => first.holds('lb'))
   t.equal(first.list()[0]?.fencingToken, token)
   await first.stop()
   await eventually('f holds it', () => second.holds('lb'))
@@ -120,7 +124,7 @@ t.test('a client holds leases and gives them back, also when its feeder and the 
 t.test('clients write and read on when the leader dies, and when their feeder dies', async (t) => {
   const { cluster, clients } = await grown(t, 7)
   // A read waits for a new leader as a write does.
-  const failover = { timeoutMs: 5000 }
+  const failover = { timeoutMs: 20_000 }
   const leader = await cluster.leader()
   await cluster.client('e').propose(set('before', '1'))
   cluster.kill(leader)

@@ -24,7 +24,7 @@ t.test('losing the leader costs no acknowledged write', async (t) => {
   await cluster.client(leader).propose(set('before', '1'))
   await cluster.stop(leader)
   const [survivor] = ['a', 'b', 'c'].filter((id) => id !== leader)
-  await cluster.client(survivor ?? '').propose(set('after', '2'), { timeoutMs: 5000 })
+  await cluster.client(survivor ?? '').propose(set('after', '2'), { timeoutMs: 20_000 })
   t.equal(await get(cluster.client(survivor ?? ''), 'before'), '1')
   t.equal(await get(cluster.client(survivor ?? ''), 'after'), '2')
   t.same(cluster.fatal, [])

@@ -10,6 +10,7 @@ import { MemoryStore } from '../../consensus/storage/memory-store.ts'
 import { runsMs } from '../held-up.ts'
 import { FaultyStore } from './faulty-store.ts'
 import { TestNetwork } from './network.ts'
+import { patientClient } from './patient-client.ts'
 
 export const silent = pino({ level: process.env.TEST_LOG ?? 'silent' })
 
@@ -164,8 +165,9 @@ export class TestCluster {
     return member
   }
 
+  /** The client of a node, with time for calls that name none. */
   client(id: string): ConsensusClient {
-    return this.member(id).node.client
+    return patientClient(this.member(id).node.client)
   }
 
   /** Stops a node; its store keeps what was written. */

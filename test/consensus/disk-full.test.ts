@@ -19,7 +19,7 @@ t.test(
     await client.propose(set('k', 'before'))
     const { store } = cluster.member(full)
     store.fill()
-    t.equal((await client.propose(set('k', 'during'), { timeoutMs: 10_000 })).ok, true, 'another node leads')
+    t.equal((await client.propose(set('k', 'during'), { timeoutMs: 20_000 })).ok, true, 'another node leads')
     t.match(client.status(), { diskFull: 'the disk is full', failure: null })
     t.equal((await client.propose(set('k', 'after'))).ok, true, 'passed on')
     t.not(client.status().role, 'leader')
@@ -29,7 +29,7 @@ t.test(
     await eventually('it works again', () => client.status().diskFull === null)
     t.equal(await get(client, 'k'), 'after')
     t.ok(client.status().lastLogIndex >= stuckAt)
-    await client.transferLeadership(full, { timeoutMs: 10_000 })
+    await client.transferLeadership(full, { timeoutMs: 20_000 })
     t.equal((await client.propose(set('k', 'again'))).ok, true, 'it can lead again')
   },
 )

@@ -54,7 +54,7 @@ t.test('a founder that was not told learns it from another founder when the prop
   cluster.kill('a')
   await eventually('c founded', () => cluster.client('c').status().clusterId !== null)
   t.equal(clusterIds(cluster, ['b', 'c']).length, 1)
-  t.equal((await cluster.client('c').propose(set('k', '1'), { timeoutMs: 5000 })).ok, true)
+  t.equal((await cluster.client('c').propose(set('k', '1'), { timeoutMs: 20_000 })).ok, true)
 })
 
 t.test('a proposer that dies before it decided is free to try again, and so are the others', async (t) => {

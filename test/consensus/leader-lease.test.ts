@@ -153,7 +153,7 @@ t.test('B25: after a hand-over was asked for there are no leases in that term', 
   const heir = ids.find((id) => id !== leader) ?? ''
   await t.rejects(client.transferLeadership(heir, { timeoutMs: 300 }), { code: 'CST_OUTCOME_UNKNOWN' })
   const seen = questions(cluster)
-  await client.read('default', { timeoutMs: 5000 })
+  await client.read('default', { timeoutMs: 20_000 })
   t.match(client.status(), { role: 'leader', term })
   t.equal(seen.count, 0, 'it is confirmed by a quorum, and no lease is asked for')
 })

@@ -9,6 +9,17 @@ const NAME = 'shop floor/1'
 const TTL_MS = 1000
 const LOCK_DELAY_MS = 2500
 
+/** How long the claimants wait for each other. `step`: by how much each is preferred over the next. */
+interface Pace {
+  readonly ttlMs: number
+  readonly settleMs: number
+  readonly step: number
+}
+
+const BRISK: Pace = { ttlMs: TTL_MS, settleMs: 200, step: 1 }
+/** A machine that stands still for half a second does not change who is first. */
+const CALM: Pace = { ttlMs: 10 * TTL_MS, settleMs: 1000, step: 3 }
+
 /** A cluster whose nodes claim one lease, watched all the time. */
 class Claimants {
   readonly cluster = new TestCluster()
@@ -28,22 +39,22 @@ class Claimants {
   }
 
   /** They are preferred by their letter. */
-  async start(size: number): Promise<string[]> {
+  async start(size: number, pace: Pace = BRISK): Promise<string[]> {
     const ids = await this.cluster.found(size)
-    for (const id of ids) await this.run(id)
+    for (const id of ids) await this.run(id, pace)
     return ids
   }
 
-  async run(id: string): Promise<LeaseClaims> {
+  async run(id: string, { ttlMs, settleMs, step }: Pace = BRISK): Promise<LeaseClaims> {
     const claims = new LeaseClaims(
       {
         node: `node-${id}`,
         nodeId: id,
         prefix: 'run-once/',
-        ttlMs: TTL_MS,
+        ttlMs,
         lockDelayMs: LOCK_DELAY_MS,
-        settleMs: 200,
-        rank: (claimants) => claimants.filter((other) => other < id).length,
+        settleMs,
+        rank: (claimants) => step * claimants.filter((other) => other < id).length,
         mayHold: () => !this.barred.has(id),
       },
       { client: this.cluster.client(id), clock: systemClock, log: silent },
@@ -76,7 +87,7 @@ class Claimants {
 
 t.test('the preferred one gets it, all know who could, and it stays where it is', async (t) => {
   const k = new Claimants(t)
-  await k.start(3)
+  await k.start(3, CALM)
   t.equal(await k.holder(), 'a')
   await eventually('everybody sees it', () =>
     [...k.claims.values()].every((claims) => {

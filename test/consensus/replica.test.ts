@@ -299,7 +299,7 @@ t.test('a node whose disk fails stops, says so, and the others go on', async (t)
   await t.rejects(cluster.client(leader).read('consistent'), { code: 'CST_STORAGE_FAILED' })
   t.ok(await get(cluster.client(leader), 'k', 'stale'), 'stale reads go on')
   const other = ids.find((id) => id !== leader) ?? ''
-  t.equal((await cluster.client(other).propose(set('k', '4'), { timeoutMs: 5000 })).ok, true)
+  t.equal((await cluster.client(other).propose(set('k', '4'), { timeoutMs: 20_000 })).ok, true)
 })
 
 t.test('B26: a leader whose disk hangs gives up, and the others go on', async (t) => {
@@ -314,8 +314,8 @@ t.test('B26: a leader whose disk hangs gives up, and the others go on', async (t
   store.hold('write')
   const other = ids.find((id) => id !== leader) ?? ''
   const [stuck, through] = await Promise.allSettled([
-    cluster.client(leader).propose(set('k', '1'), { timeoutMs: 5000 }),
-    cluster.client(other).propose(set('k', '2'), { timeoutMs: 5000 }),
+    cluster.client(leader).propose(set('k', '1'), { timeoutMs: 20_000 }),
+    cluster.client(other).propose(set('k', '2'), { timeoutMs: 20_000 }),
   ])
   t.equal(through.status, 'fulfilled')
   t.equal(stuck.status, 'fulfilled', 'it forwards to the new leader')

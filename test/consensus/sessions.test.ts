@@ -12,7 +12,7 @@ function create(id: string, expiresAfterMs = TTL_MS) {
 /** When the session was found to be gone, in monotonic milliseconds. */
 async function goneAt(cluster: TestCluster, node: string, id: string): Promise<number> {
   // Before it is gone it must have been there.
-  await cluster.client(node).read('consistent', { timeoutMs: 5000 })
+  await cluster.client(node).read('consistent', { timeoutMs: 20_000 })
   return await eventually(`session ${id} ends`, async () => {
     const { view } = await cluster.client(node).read('stale')
     return view.session(id) === undefined ? performance.now() : undefined

@@ -166,8 +166,8 @@ t.test('five nodes with partitions, crashes and restarts: no split, no loss, no 
   cluster.network.heal()
   for (const id of soak.ids) if (!cluster.member(id).running) await soak.restart(id)
   const leader = await cluster.leader()
-  await cluster.client(leader).propose(set('end', '1'), { timeoutMs: 5000 })
-  const { view } = await cluster.client(leader).read('consistent', { timeoutMs: 5000 })
+  await cluster.client(leader).propose(set('end', '1'), { timeoutMs: 20_000 })
+  const { view } = await cluster.client(leader).read('consistent', { timeoutMs: 20_000 })
   const final = view.kvList(PREFIX)
   const index = view.appliedIndex
   await eventually('all nodes have everything', () =>

@@ -36,7 +36,7 @@ function checkOrder(t: Test, id: string, seen: readonly Seen[]): void {
 
 async function write(cluster: TestCluster, id: string, from: number, to: number): Promise<void> {
   for (let i = from; i <= to; i++)
-    await cluster.client(id).propose(set('k', String(i)), { timeoutMs: 10_000 })
+    await cluster.client(id).propose(set('k', String(i)), { timeoutMs: 20_000 })
 }
 
 t.test('B27: a watcher hears of every change, in order, whoever leads', async (t) => {
@@ -82,7 +82,7 @@ t.test('B27: a watcher wakes when a snapshot brings what it waits for', async (t
   const last = cluster.client(leader).status().lastLogIndex
   // Nobody keeps the writes of the key in the log any more: only a snapshot brings them.
   for (let i = 0; i < 60; i++)
-    await cluster.client(leader).propose(set(`other/${i}`, ''), { timeoutMs: 10_000 })
+    await cluster.client(leader).propose(set(`other/${i}`, ''), { timeoutMs: 20_000 })
   await eventually('the log is compacted', () =>
     rest.every((id) => cluster.client(id).status().firstLogIndex > last),
   )

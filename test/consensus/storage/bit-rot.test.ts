@@ -1,6 +1,4 @@
-import { existsSync } from 'node:fs'
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { crc32c } from '../../../consensus/storage/crc32c.ts'
@@ -8,6 +6,7 @@ import { LevelStore } from '../../../consensus/storage/level-store.ts'
 import type { StoredState } from '../../../consensus/storage/log-store.ts'
 import { findDamage } from '../../../consensus/storage/write-ahead-log.ts'
 import { bytes, entriesOf } from '../raft/harness.ts'
+import { PLACE } from './place.ts'
 
 const META = {
   index: 1,
@@ -17,8 +16,6 @@ const META = {
 const LAST = 12
 /** Every position would take minutes; a prime reaches every part of a record. */
 const STEP = 31
-/** A store is opened, and so synced, for every position: in memory if the machine has a folder there, for disks can be slow. */
-const PLACE = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 
 async function folder(t: Test): Promise<string> {
   const path = await mkdtemp(join(PLACE, 'bit-rot-'))

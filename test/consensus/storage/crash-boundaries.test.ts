@@ -3,13 +3,13 @@
  * the step or the state behind it, never a part (catalogue B5, B6, B10, B12, B22).
  */
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ClassicLevel } from 'classic-level'
 import t from 'tap'
 import { LevelStore } from '../../../consensus/storage/level-store.ts'
 import type { LogStore } from '../../../consensus/storage/log-store.ts'
 import { bytes, entriesOf } from '../raft/harness.ts'
+import { PLACE } from './place.ts'
 
 /** How a node ends: with the process, the kernel keeps what it was given; with the power, only what was synced stays. */
 type Death = 'process' | 'power'
@@ -39,7 +39,7 @@ const STEPS: Readonly<Record<string, (store: LogStore) => Promise<void>>> = {
   'a pledge': (store) => store.setPledge({ attempt: 'x', proposer: 'a', founders: ['a', 'b'] }),
 }
 
-const root = await mkdtemp(join(tmpdir(), 'crash-boundaries-'))
+const root = await mkdtemp(join(PLACE, 'crash-boundaries-'))
 const database = ClassicLevel.prototype as unknown as Methods
 t.teardown(() => rm(root, { recursive: true, force: true }))
 
@@ -73,6 +73,7 @@ async function found(directory: string): Promise<string> {
   const records: number[] = []
   for await (const record of store.readSnapshot()?.records ?? []) records.push(record.length)
   await store.close()
+  await rm(copy, { recursive: true })
   return JSON.stringify({ ...state, entries: entries.map(({ index, term }) => [index, term]), records })
 }
 
@@ -104,6 +105,7 @@ async function cutOff(
   }
   const state = await found(directory)
   await store.close()
+  await rm(directory, { recursive: true })
   return { state, calls, failed }
 }
 
