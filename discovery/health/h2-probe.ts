@@ -2,6 +2,7 @@ import { connect } from 'node:http2'
 import { connect as connectTcp } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { splitHostPort, tlsSettings } from './address.ts'
+import { addressAttempts } from './address-attempts.ts'
 import { socketLookup } from './name-lookup.ts'
 import { type NetworkLimits, type ProbeResult, reason } from './probe.ts'
 import type { CheckKind } from './types.ts'
@@ -15,14 +16,14 @@ export type H2Kind = Extract<CheckKind, { type: 'h2ping' }>
  */
 export function probeH2(
   kind: H2Kind,
-  { signal, names }: Pick<NetworkLimits, 'signal' | 'names'>,
+  { signal, timeoutMs, names }: Pick<NetworkLimits, 'signal' | 'timeoutMs' | 'names'>,
 ): Promise<ProbeResult> {
   const { address } = kind
   const label = `HTTP2 ping ${address}`
   const target = splitHostPort(address)
   if (target === null) return Promise.resolve({ status: 'critical', output: `${label}: want "host:port"` })
   return new Promise((resolve) => {
-    const options = { ...target, lookup: socketLookup(names, signal) }
+    const options = { ...target, lookup: socketLookup(names, signal), ...addressAttempts({ timeoutMs }) }
     const socket = kind.useTls
       ? connectTls({ ...options, ...tlsSettings(kind, target.host), ALPNProtocols: ['h2'] })
       : connectTcp(options)

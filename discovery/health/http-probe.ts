@@ -3,6 +3,7 @@ import https from 'node:https'
 import type { LookupFunction } from 'node:net'
 import type { CheckStatus } from '../catalog/types.ts'
 import { tlsSettings } from './address.ts'
+import { addressAttempts } from './address-attempts.ts'
 import { socketLookup } from './name-lookup.ts'
 import { type NetworkLimits, type ProbeResult, reason } from './probe.ts'
 import type { CheckKind, TlsTarget } from './types.ts'
@@ -22,7 +23,7 @@ const SENSITIVE_HEADERS: ReadonlySet<string> = new Set(['authorization', 'cookie
  */
 export async function probeHttp(
   kind: HttpKind,
-  { signal, outputMax, names }: NetworkLimits,
+  { signal, timeoutMs, outputMax, names }: NetworkLimits,
 ): Promise<ProbeResult> {
   const lookup = socketLookup(names, signal)
   let method = kind.method === '' ? 'GET' : kind.method.toUpperCase()
@@ -33,7 +34,7 @@ export async function probeHttp(
     let url = new URL(kind.url)
     let headers = requestHeaders(kind.headers)
     for (let hop = 0; ; hop++) {
-      const response = await send(url, { method, headers, body, tls: kind, signal, lookup })
+      const response = await send(url, { method, headers, body, tls: kind, signal, timeoutMs, lookup })
       const status = response.statusCode ?? 0
       const target = kind.disableRedirects ? null : redirectTarget(response, url)
       if (target === null) {
@@ -101,6 +102,7 @@ interface SendOptions {
   readonly body: string
   readonly tls: TlsTarget
   readonly signal: AbortSignal
+  readonly timeoutMs: number
   readonly lookup: LookupFunction
 }
 
@@ -117,6 +119,7 @@ function send(url: URL, options: SendOptions): Promise<http.IncomingMessage> {
     headers,
     signal: options.signal,
     lookup: options.lookup,
+    ...addressAttempts(options),
     agent: false,
     ...(url.protocol === 'https:' ? tlsSettings(options.tls, url.hostname.replace(/^\[|\]$/g, '')) : {}),
   }

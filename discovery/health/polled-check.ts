@@ -71,7 +71,7 @@ export class PolledCheck implements ProbeJob {
     const timeout = countdown(timers, limitMs, TIMEOUT_SLICE_MS, () =>
       controller.abort(new ProbeTimeoutError(limitMs)),
     )
-    const result = await this.#ask({ signal: controller.signal, outputMax })
+    const result = await this.#ask({ signal: controller.signal, timeoutMs: limitMs, outputMax })
     timeout.cancel()
     this.#probe = null
     if (this.#stopped) return

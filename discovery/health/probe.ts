@@ -12,6 +12,8 @@ export interface ProbeResult {
 export interface ProbeLimits {
   /** Ends the run. Its reason is a {@link ProbeTimeoutError} when the time is up. */
   readonly signal: AbortSignal
+  /** After how long the signal ends it, in milliseconds. */
+  readonly timeoutMs: number
   /** Characters of output worth collecting. */
   readonly outputMax: number
 }

@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { splitHostPort, tlsSettings } from './address.ts'
+import { addressAttempts } from './address-attempts.ts'
 import { socketLookup } from './name-lookup.ts'
 import { type NetworkLimits, type ProbeResult, reason } from './probe.ts'
 import type { CheckKind } from './types.ts'
@@ -14,7 +15,7 @@ export type TcpKind = Extract<CheckKind, { type: 'tcp' }>
  */
 export function probeTcp(
   kind: TcpKind,
-  { signal, names }: Pick<NetworkLimits, 'signal' | 'names'>,
+  { signal, timeoutMs, names }: Pick<NetworkLimits, 'signal' | 'timeoutMs' | 'names'>,
 ): Promise<ProbeResult> {
   const { address } = kind
   const target = splitHostPort(address)
@@ -22,7 +23,7 @@ export function probeTcp(
     return Promise.resolve({ status: 'critical', output: `TCP connect ${address}: want "host:port"` })
   }
   return new Promise((resolve) => {
-    const options = { ...target, lookup: socketLookup(names, signal) }
+    const options = { ...target, lookup: socketLookup(names, signal), ...addressAttempts({ timeoutMs }) }
     const socket: Socket = kind.useTls
       ? connectTls({ ...options, ...tlsSettings(kind, target.host) })
       : connect(options)

@@ -20,7 +20,7 @@ t.test('a check asks the engine it was given, whatever DOCKER_HOST says', async 
   })
   const kind = { type: 'docker' as const, container: 'gone', shell: '', args: ['true'] }
   const { signal } = new AbortController()
-  const result = await probeDocker(kind, path, { signal, outputMax: 4096 })
+  const result = await probeDocker(kind, path, { signal, timeoutMs: 5_000, outputMax: 4096 })
   t.match(result, { status: 'critical', output: /No such container/ })
   t.equal(process.env.DOCKER_HOST, 'tcp://127.0.0.1:1', 'and leaves it as it is')
 })

@@ -22,7 +22,7 @@ const serve = async (t: Test, handler: RequestListener) =>
   `http://127.0.0.1:${await listen(t, http.createServer(handler))}`
 
 const limit = () => limits(AbortSignal.timeout(5_000))
-const limits = (signal: AbortSignal) => ({ signal, outputMax: 4_096, names })
+const limits = (signal: AbortSignal) => ({ signal, timeoutMs: 5_000, outputMax: 4_096, names })
 
 t.test('an HTTP status decides: 2xx passing, 429 warning, else critical', async (t) => {
   const base = await serve(t, (request, response) => {

@@ -7,7 +7,7 @@ import { ProbeTimeoutError } from '../../../discovery/health/probe.ts'
 import { probeScript } from '../../../discovery/health/script-probe.ts'
 import { until } from './fixtures.ts'
 
-const limit = (outputMax = 4_096) => ({ signal: AbortSignal.timeout(20_000), outputMax })
+const limit = (outputMax = 4_096) => ({ signal: AbortSignal.timeout(20_000), timeoutMs: 20_000, outputMax })
 const sh = (script: string) => ['/bin/sh', '-c', script]
 
 t.test('the exit code decides, the output is that of both streams', async (t) => {
@@ -66,7 +66,7 @@ t.test('at the timeout a script that ignores SIGTERM dies with the children it f
      while :; do sleep 1; done`,
   )
   const abort = new AbortController()
-  const result = probeScript(['/bin/sh', script], { signal: abort.signal, outputMax: 4_096 })
+  const result = probeScript(['/bin/sh', script], { ...limit(), signal: abort.signal })
   const pids = () =>
     ['parent', 'child', 'sleeper'].map((name) => {
       try {

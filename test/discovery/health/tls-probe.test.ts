@@ -18,7 +18,7 @@ import { probeTcp } from '../../../discovery/health/tcp-probe.ts'
 import { certificate } from './certificate.ts'
 import { httpKind, names, TLS_VERIFIED, tcpKind } from './fixtures.ts'
 
-const limit = (ms = 5_000) => ({ signal: AbortSignal.timeout(ms), outputMax: 4_096, names })
+const limit = (ms = 5_000) => ({ signal: AbortSignal.timeout(ms), timeoutMs: ms, outputMax: 4_096, names })
 
 async function listen(t: Test, server: Server | Http2Server): Promise<number> {
   const sockets = new Set<Socket>()
