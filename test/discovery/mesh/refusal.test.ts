@@ -187,7 +187,7 @@ async function unproved(t: TestScope, address: string, behave: (connection: Mess
 
 t.test('a peer that encrypts but proves nothing is never spoken with', async (t) => {
   const base = t.testdir()
-  const a = await makeNode(t, base, { limits: { handshakeTimeoutMs: 3_000 } })
+  const a = await makeNode(t, base, { limits: { handshakeTimeoutMs: 1_000 } })
   a.mesh.onMessage('x', () => t.fail('a stranger was heard'))
   await a.mesh.start()
   const behaviours: ((connection: MessageStream) => void)[] = [
