@@ -14,7 +14,10 @@ function steps(told: readonly Told[], subject: string): readonly string[] {
   return types.filter((type) => {
     if (type === 'node-suspected') suspected = true
     else if (type === 'node-recovered' && suspected) suspected = false
-    else return true
+    else {
+      if (type === 'node-failed' || type === 'node-left') suspected = false
+      return true
+    }
     return false
   })
 }
