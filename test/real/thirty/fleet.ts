@@ -30,6 +30,8 @@ export interface MemberView {
 }
 
 const FOUNDERS = 3
+/** An observer whose log says nothing is asked after this time. */
+const LISTED_AFTER_MS = 5000
 const POLL_MS = 20
 const ANSWER_MS = 2000
 const ANSWER_EVERY_MS = 100
@@ -174,7 +176,8 @@ export class Fleet {
 
   /**
    * Waits until each of the observers has said this of the member since `from` (time of day in ms), by their logs. Answers
-   * how many ms after `from` each did.
+   * how many ms after `from` each did. An observer that believed it back before it was (the word of one that had not noticed its death)
+   * has nothing to say when it comes, for comings and goings are told damped: that it lists the member's run counts as well.
    */
   async heard(
     what: 'alive' | 'failed' | 'left',
@@ -183,23 +186,35 @@ export class Fleet {
     from: number,
     timeoutMs: number,
   ): Promise<readonly number[]> {
-    const names = observers.map(({ name }) => name).filter((name) => name !== member)
-    const first = () => this.verdicts.firstSince(from, member, what)
+    const others = observers.filter(({ name }) => name !== member)
+    const listed = new Map<string, number>()
+    const first = () => new Map([...listed, ...this.verdicts.firstSince(from, member, what)])
+    const missing = () => others.filter(({ name }) => !first().has(name))
     await until(
-      `${names.length} nodes say that ${member} is ${what}`,
-      () => {
+      `${others.length} nodes say that ${member} is ${what}`,
+      async () => {
         this.verdicts.read()
-        const said = first()
-        return names.every((name) => said.has(name))
+        if (what === 'alive' && Date.now() - from > LISTED_AFTER_MS)
+          for (const observer of missing())
+            if (await this.#listsRun(observer, member)) listed.set(observer.name, Date.now())
+        return missing().length === 0
       },
-      {
-        timeoutMs,
-        intervalMs: POLL_MS,
-        state: () => ({ missing: names.filter((name) => !first().has(name)) }),
-      },
+      { timeoutMs, intervalMs: POLL_MS, state: () => ({ missing: missing().map(({ name }) => name) }) },
     )
     const said = first()
-    return names.map((name) => (said.get(name) ?? 0) - from)
+    return others.map(({ name }) => (said.get(name) ?? 0) - from)
+  }
+
+  /** Whether a node lists a member alive, with the incarnation that the member has in its present run. */
+  async #listsRun(observer: AgentProcess, member: string): Promise<boolean> {
+    const subject = this.agents.find(({ name }) => name === member)
+    if (subject === undefined) return false
+    const [own, theirs] = await Promise.all(
+      [subject, observer].map(async (agent) =>
+        (await this.members(agent)).find(({ name }) => name === member),
+      ),
+    )
+    return theirs?.status === 'alive' && theirs.incarnation === own?.incarnation
   }
 
   /** The members as a node sees them, by name. @throws Error when it does not answer. */
