@@ -55,6 +55,8 @@ for (const [signal, code] of [
     t.equal(await ended, code)
     t.equal(said(), `1 nodes\nended by ${signal}\n`)
     t.notOk(isThere(agent), 'the agent has ended')
-    t.same(readdirSync(folder).toSorted(), ['agent', 'pid'], 'no folder is left')
+    // containerd that is slow to end is made by dockerd to leave a file with its stacks.
+    const left = readdirSync(folder).filter((name) => !/^containerd\.\d+\.stacks\.log$/.test(name))
+    t.same(left.toSorted(), ['agent', 'pid'], 'no folder is left')
   })
 }
