@@ -1,10 +1,7 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-
-/** Where files are synced at no cost, if there is such a place: for tests that write hundreds. */
-export const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 
 /**
  * A directory that is removed after every later teardown of the test has run. `t.testdir` is removed before them, under

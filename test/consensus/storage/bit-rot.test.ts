@@ -5,8 +5,8 @@ import { crc32c } from '../../../consensus/storage/crc32c.ts'
 import { LevelStore } from '../../../consensus/storage/level-store.ts'
 import type { StoredState } from '../../../consensus/storage/log-store.ts'
 import { findDamage } from '../../../consensus/storage/write-ahead-log.ts'
+import { MEMORY_DIR } from '../../memory-dir.ts'
 import { bytes, entriesOf } from '../raft/harness.ts'
-import { PLACE } from './place.ts'
 
 const META = {
   index: 1,
@@ -18,7 +18,7 @@ const LAST = 12
 const STEP = 31
 
 async function folder(t: Test): Promise<string> {
-  const path = await mkdtemp(join(PLACE, 'bit-rot-'))
+  const path = await mkdtemp(join(MEMORY_DIR, 'bit-rot-'))
   t.teardown(() => rm(path, { recursive: true, force: true }))
   return path
 }

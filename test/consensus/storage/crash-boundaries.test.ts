@@ -8,8 +8,8 @@ import { ClassicLevel } from 'classic-level'
 import t from 'tap'
 import { LevelStore } from '../../../consensus/storage/level-store.ts'
 import type { LogStore } from '../../../consensus/storage/log-store.ts'
+import { MEMORY_DIR } from '../../memory-dir.ts'
 import { bytes, entriesOf } from '../raft/harness.ts'
-import { PLACE } from './place.ts'
 
 /** How a node ends: with the process, the kernel keeps what it was given; with the power, only what was synced stays. */
 type Death = 'process' | 'power'
@@ -39,7 +39,7 @@ const STEPS: Readonly<Record<string, (store: LogStore) => Promise<void>>> = {
   'a pledge': (store) => store.setPledge({ attempt: 'x', proposer: 'a', founders: ['a', 'b'] }),
 }
 
-const root = await mkdtemp(join(PLACE, 'crash-boundaries-'))
+const root = await mkdtemp(join(MEMORY_DIR, 'crash-boundaries-'))
 const database = ClassicLevel.prototype as unknown as Methods
 t.teardown(() => rm(root, { recursive: true, force: true }))
 

@@ -8,8 +8,9 @@ import { RingStore } from '../../../discovery/keyring/ring-store.ts'
 import type { Member, MemberStatus } from '../../../discovery/membership/types.ts'
 import { keyFingerprint } from '../../../discovery/mesh/cluster-key.ts'
 import { MeshError } from '../../../discovery/mesh/errors.ts'
+import { MEMORY_DIR } from '../../memory-dir.ts'
 import { type FakeMesh, FakeNetwork, until } from '../fake-mesh.ts'
-import { MEMORY, tempDir } from '../temp-dir.ts'
+import { tempDir } from '../temp-dir.ts'
 
 const key = (n: number) => new Uint8Array(32).fill(n)
 const name = (n: number) => keyFingerprint(key(n))
@@ -35,7 +36,7 @@ class Cluster {
 
   constructor(t: Test) {
     this.#t = t
-    this.#dir = tempDir(t, MEMORY)
+    this.#dir = tempDir(t, MEMORY_DIR)
   }
 
   static async of(t: Test, ...ids: string[]): Promise<Cluster> {
